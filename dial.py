@@ -457,3 +457,140 @@ def evaluate(model, batches, title="evaluate"):
     pairs = ~rejected.isnan()
     return {"accuracy": best_of_accuracy(chosen, rejected), "n": len(rows),
             "pairwise": pairwise_accuracy(chosen[:, None].expand_as(rejected)[pairs], rejected[pairs])}
+
+
+# ---------------------------------------------------------------------------- saving
+
+
+def save(model, tokenizer, critic, config, folder, merged=False):
+    """Write a reward model that transformers and peft load without this file, and check that they do.
+
+    The folder holds the LoRA adapter with its score head (the scale folded in), the tokenizer, `critic.safetensors` and
+    `dial_config.json`. With `merged`, its subfolder `merged` holds the whole model, LoRA added to the weights.
+
+    Raises:
+        RuntimeError: what was written gives other rewards when loaded (beyond 1e-4 in fp32, .05 in bf16, relative).
+    """
+    from peft import AutoPeftModelForSequenceClassification
+    from safetensors.torch import save_file
+    from transformers import AutoTokenizer
+
+    folder = Path(folder)
+    head = (model.reward_head.weight / model.scale).detach().clone()
+    model.backbone.get_base_model().score.modules_to_save["default"].weight.data = head
+    model.backbone.save_pretrained(folder, save_embedding_layers=False)
+    tokenizer.save_pretrained(folder)
+    save_file({k: v.contiguous() for k, v in critic.state_dict().items()}, folder / "critic.safetensors")
+    (folder / "dial_config.json").write_text(json.dumps(asdict(config) | {"scale": model.scale.item()}, indent=1))
+    dtype, device = model.transformer.dtype, head.device
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=dtype).to(device).eval()
+    check_saved(model, loaded, AutoTokenizer.from_pretrained(folder))
+    if merged:
+        loaded.merge_and_unload().save_pretrained(folder / "merged")
+        tokenizer.save_pretrained(folder / "merged")
+
+
+@torch.no_grad()
+def check_saved(model, loaded, tokenizer):
+    """Raise RuntimeError unless `loaded`, a transformers classifier, rewards a few texts as `model` does."""
+    training = model.training
+    model.eval()
+    for text in ("Which is a fruit?\nApple", "Which is a fruit?\nThe carrot, I would say."):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.scale.device)  # (1, L)
+        last = torch.tensor([[0], [ids.shape[1] - 1]])
+        ours = model({"input_ids": ids, "last": last, "shared": False}).item()
+        theirs = loaded(input_ids=ids).logits.item()
+        tolerance = 1e-4 if model.transformer.dtype == torch.float32 else 0.05
+        if not abs(ours - theirs) <= tolerance * (1 + abs(ours)):
+            raise RuntimeError(f"the saved model gives {theirs} where {ours} was expected, for {text!r}")
+    model.train(training)
+
+
+def load(folder, device="cpu", dtype=torch.float32):
+    """Read what `save` wrote, to score or to train on.
+
+    Returns:
+        (model, tokenizer, critic, config).
+    Raises:
+        OSError: the folder, or the backbone it was trained from, is not there.
+    """
+    from peft import PeftConfig, set_peft_model_state_dict
+    from safetensors.torch import load_file
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = Path(folder)
+    saved = json.loads((folder / "dial_config.json").read_text())
+    scale, config = saved.pop("scale"), DialConfig(**saved)
+    base = PeftConfig.from_pretrained(folder).base_model_name_or_path
+    model = RewardModel(AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype), config)
+    set_peft_model_state_dict(model.backbone, load_file(folder / "adapter_model.safetensors"))
+    head = model.backbone.get_base_model().score.modules_to_save["default"].weight
+    model.scale.fill_(scale)
+    model.reward_head.weight.data = head.detach().float() * scale
+    critic = Critic(model.reward_head.in_features)
+    critic.load_state_dict(load_file(folder / "critic.safetensors"))
+    return model.to(device), AutoTokenizer.from_pretrained(folder), critic.to(device), config
+
+
+# ---------------------------------------------------------------------------- methods
+
+
+# What each method of the paper learns from: whose labels, and whether it aligns the domains (lambda_da as configured, or 0).
+# A star marks an oracle: it sees target labels.
+METHODS = {
+    "Src-Pref": {"labels": ("source",), "align": False},
+    "DIAL": {"labels": ("source",), "align": True},
+    "Tgt-Pref*": {"labels": ("target",), "align": False},
+    "Src-Tgt-Pref*": {"labels": ("source", "target"), "align": False},
+}
+
+
+# ---------------------------------------------------------------------------- demonstration
+
+
+def main():
+    """Align two Gaussian domains. Both coordinates tell the reward on the source, the second more clearly; on the target
+    it says nothing. A reward learned on the source alone leans on it; DIAL finds that the domains differ there."""
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 2))
+            self.reward_head = nn.Linear(2, 1, bias=False)
+
+        def embed(self, batch):
+            return self.layers(batch["points"])  # (N, 2)
+
+    def points(n, shortcut):
+        quality = torch.randn(n)
+        second = quality + 0.1 * torch.randn(n) if shortcut else 2 + 0.5 * torch.randn(n)
+        return torch.stack([quality + 0.4 * torch.randn(n), second], dim=1), quality  # (n, 2), (n,)
+
+    def batch(n):
+        (source, quality), (target, _) = points(n, True), points(n, False)
+        a, b = torch.arange(n).view(2, -1)  # pairs: the first half against the second
+        better = quality[a] > quality[b]
+        return {"points": torch.cat([source, target]), "n_source": n,
+                "chosen": torch.where(better, a, b), "rejected": torch.where(better, b, a)}
+
+    def accuracy(model, shortcut):
+        test, quality = points(4000, shortcut)
+        reward = model.reward_head(model.embed({"points": test})).squeeze(-1)
+        a, b = torch.arange(4000).view(2, -1)
+        sign = (quality[a] - quality[b]).sign()
+        return pairwise_accuracy(sign * reward[a], sign * reward[b])
+
+    print("method     source  target  distance at the start and the end")
+    for method in ("Src-Pref", "DIAL"):
+        torch.manual_seed(0)
+        model, critic = Encoder(), Critic(2, (64, 32))
+        config = DialConfig(steps=300, learning_rate=3e-3, critic_learning_rate=3e-3, lambda_da=float(method == "DIAL"))
+        records = train(model, critic, (batch(128) for _ in range(config.steps)), config, title=method)
+        distances = [records[i].get("normalized_distance", math.nan) for i in (10, -1)]
+        with torch.no_grad():
+            print(f"{method:9}  {accuracy(model, True):6.3f}  {accuracy(model, False):6.3f}  "
+                  f"{distances[0]:5.2f} -> {distances[1]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
