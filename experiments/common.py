@@ -211,38 +211,3 @@ def read_lines(path):
 def append_lines(path, records):
     with open(path, "a") as f:
         f.writelines(json.dumps(record) + "\n" for record in records)
-
-
-# ---------------------------------------------------------------------------- results
-
-
-def mean_and_error(values):
-    """Mean and standard error; the latter is nan for a single value."""
-    return statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-
-
-def summarize(runs, paper):
-    """One row a method, pair and metric. `paper` maps (method, source, target) to the paper's number."""
-    groups = {}
-    for r in runs:
-        for metric, key in (("accuracy", "accuracy"), ("source accuracy", "source_accuracy")):
-            groups.setdefault((r["method"], r["source"], r["target"], metric, r["n_test"]), []).append(r[key])
-    rows = []
-    for (method, source, target, metric, n), values in groups.items():
-        mean, se = mean_and_error(values)
-        rows.append({"method": method, "source": source, "target": target, "metric": metric, "mean": mean, "se": se,
-                     "values": values, "n_test": n, "paper": paper.get((method, source, target)) if metric == "accuracy" else None})
-    return rows
-
-
-def write_results(args, experiment, rows, seconds):
-    """OUT/results.json, as DESIGN of the project's results has it."""
-    import peft
-    import transformers
-
-    versions = {"python": platform.python_version()} | {m.__name__: m.__version__ for m in (torch, transformers, peft)}
-    record = {"experiment": experiment, "model": args.model, "config": asdict(configure(args)) | {"seeds": args.seeds},
-              "command": " ".join(sys.argv), "seconds": round(seconds, 1), "versions": versions, "rows": rows}
-    for row in rows:
-        row["se"] = None if row["se"] != row["se"] else row["se"]
-    (args.out / "results.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,56 @@
+"""Odd-one-out lists of foods as domains named category[:language], such as desserts or desserts:ko.
+
+foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row an item. `all` is the five
+categories mixed. Test lists are made of items that no training list in any language contains (`split="items"`), or, as in
+the paper, of the same items in new lists (`split="lists"`).
+"""
+import csv
+import zlib
+from pathlib import Path
+
+import data
+from common import Domain
+
+CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
+PARTS = ("train", "validation", "test")
+
+
+def read_foods(language):
+    """The names in one language by category, in the order of the file."""
+    with open(Path(__file__).with_name("foods.tsv"), encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f, delimiter="\t"))
+    return {category: [row[language] for row in rows if row["category"] == category] for category in CATEGORIES}
+
+
+def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
+    """Make a domain.
+
+    Args:
+        name: category[:language].
+        split: "items" or "lists", see above.
+        test: the part that is evaluated on, "validation" or "test".
+        n_train, n_test: lists to train on, labelled or not, and to evaluate on.
+    Raises:
+        InputError: no such category or language.
+    """
+    category, _, language = name.partition(":")
+    language = language or "en"
+    if category not in (*CATEGORIES, "all") or language not in data.ODD_ONE_OUT:
+        raise data.InputError(f"domain {name}: it is category[:language], of {', '.join(CATEGORIES)}, all, and of "
+                              f"{', '.join(data.ODD_ONE_OUT)}")
+    foods = read_foods(language)
+    # Rows are split alike in every language, so that what is new in one is new in all.
+    parts = {c: dict(zip(PARTS, data.split_items(foods[c], seed=zlib.crc32(c.encode())))) for c in CATEGORIES}
+
+    def lists(part, n):
+        names = {c: parts[c][part] if split == "items" else foods[c] for c in CATEGORIES}
+        chosen, made = CATEGORIES if category == "all" else (category,), []
+        for i, c in enumerate(chosen):
+            others = [item for other in CATEGORIES if other != c for item in names[other]]
+            share = n // len(chosen) + (i < n % len(chosen))
+            seed = zlib.crc32(f"{c}:{language}:{part}".encode())
+            made += data.odd_one_out(names[c], others, share, seed, data.ODD_ONE_OUT[language])
+        return made
+
+    train = lists("train", n_train)
+    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train), test=lists(test, n_test))
