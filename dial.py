@@ -206,15 +206,19 @@ class RewardModel(nn.Module):
         from peft import LoraConfig, TaskType, get_peft_model
 
         super().__init__()
-        depth = classifier.config.num_hidden_layers
+        depth, modules = classifier.config.num_hidden_layers, config.lora_modules.split(",")
+        linear = {name.rsplit(".")[-1] for name, m in classifier.base_model.named_modules()
+                  if isinstance(m, nn.Linear)}
+        if unknown := [name for name in modules if name not in linear]:
+            raise ValueError(f"lora_modules: no linear layer {unknown[0]!r}, there are {', '.join(sorted(linear))}")
         top = range(depth - config.lora_layers, depth) if 0 < config.lora_layers < depth else None
         lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=config.lora_rank, lora_alpha=config.lora_alpha,
-                          target_modules=config.lora_modules.split(","),
+                          target_modules=modules,
                           layers_to_transform=list(top) if top else None)
         self.backbone = get_peft_model(classifier, lora)
         dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
-        nn.init.zeros_(self.reward_head.weight)  # all rewards tie at the start
+        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, the slope that critics have
         self.register_buffer("scale", torch.ones(()))
         for name, p in self.backbone.named_parameters():
             p.requires_grad_("lora_" in name)
@@ -527,8 +531,10 @@ def load(folder, device="cpu", dtype=torch.float32):
     head = model.backbone.get_base_model().score.modules_to_save["default"].weight
     model.scale.fill_(scale)
     model.reward_head.weight.data = head.detach().float() * scale
-    critic = Critic(model.reward_head.in_features)
-    critic.load_state_dict(load_file(folder / "critic.safetensors"))
+    weights = load_file(folder / "critic.safetensors")
+    widths = [len(weights[name]) for name in sorted(weights) if name.endswith("bias")][:-1]
+    critic = Critic(model.reward_head.in_features, widths)
+    critic.load_state_dict(weights)
     return model.to(device), AutoTokenizer.from_pretrained(folder), critic.to(device), config
 
 

@@ -1,0 +1,89 @@
+"""Shared by the tests: the paths, --slow, and small random models. Nothing here needs a network."""
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
+os.environ["HF_HUB_OFFLINE"] = "1"  # a test that wants the network must fail here too
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+import backbones  # noqa: E402
+import data  # noqa: E402
+import dial  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the checks on the real Gemma-3-270M")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: on the real weights, minutes; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """A cache folder of the tests' own, so that they neither use nor change the user's."""
+    if "DIAL_CACHE" not in os.environ:
+        os.environ["DIAL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["DIAL_CACHE"])
+
+
+@pytest.fixture
+def tiny(cache):
+    """(classifier, tokenizer) of the tiny random Gemma 3, fp32."""
+    return backbones.load("tiny", "cpu", "float32")
+
+
+@pytest.fixture
+def config():
+    return dial.DialConfig(steps=3, batch_size=2, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
+                           scale_embeddings=True)
+
+
+ROWS = [data.Preference(f"Which one is number {i}?", f"It is {i}, I am sure.", (f"{i + 1}", "No idea."))
+        for i in range(8)]
+
+
+@pytest.fixture
+def batches(tiny, config):
+    """A function that makes training batches of ROWS as source and their unlabelled texts as target."""
+    encoded = data.encode(ROWS, tiny[1], 512)
+    target = data.encode(data.unlabel(ROWS[::-1]), tiny[1], 512)
+    return lambda **kw: data.training_batches(encoded, target, **({"batch_size": 2, "steps": 3, "seed": 0} | kw))
+
+
+def random_classifier(kind, **changes):
+    """A random classifier of a few thousand parameters, its attention windows shorter than the texts of the tests."""
+    common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2,
+                  num_key_value_heads=1, head_dim=16, pad_token_id=0)
+    window = dict(sliding_window=7, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                  query_pre_attn_scalar=16)
+    configs = {
+        "gemma": lambda: transformers.GemmaConfig(**common),
+        "gemma2": lambda: transformers.Gemma2Config(**common | window),
+        "gemma3": lambda: transformers.Gemma3TextConfig(**common | window),
+        "llama": lambda: transformers.LlamaConfig(**common),
+        "mistral": lambda: transformers.MistralConfig(**common | {"sliding_window": 7}),
+        "gpt2": lambda: transformers.GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=2, pad_token_id=0),
+        "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2, pad_token_id=0),
+    }
+    torch.manual_seed(0)
+    model_config = configs[kind]()
+    model_config.num_labels = 1
+    classifier = transformers.AutoModelForSequenceClassification.from_config(model_config)
+    for p in classifier.parameters():  # the usual initial weights hardly mix positions: make mistakes visible
+        if p.ndim == 2:
+            torch.nn.init.normal_(p, std=0.2)
+    return classifier
