@@ -14,6 +14,7 @@ import gzip
 import json
 import random
 from dataclasses import dataclass
+from itertools import takewhile
 from os.path import commonprefix
 from pathlib import Path
 
@@ -216,8 +217,9 @@ def _conversation(row, where, tokenizer):
     """TRL's conversational form: lists of {"role": ..., "content": ...}, through the tokenizer's chat template."""
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, and this model's has none")
-    prompt = row.get("prompt") or commonprefix([row["chosen"], row["rejected"]])
-    skip = 0 if "prompt" in row else len(prompt)
+    skip = 0 if "prompt" in row else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1],
+                                                              zip(row["chosen"], row["rejected"])))
+    prompt = row["prompt"] if "prompt" in row else row["chosen"][:skip]
     try:
         texts = [tokenizer.apply_chat_template(prompt + row[k][skip:], tokenize=False) for k in ("chosen", "rejected")]
         start = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)

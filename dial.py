@@ -60,6 +60,7 @@ class DialConfig:
     critic_steps: int = option(3, "critic updates for one update of the model")
     critic_learning_rate: float = option(1e-4, "of the critic (AdamW)")
     critic_weight_decay: float = option(1e-3, "of the critic")
+    critic_beta1: float = option(0.9, "of the critic's AdamW: 0.9 remembers the model of ten steps ago (not stated)")
     lora_rank: int = option(64, "rank of the LoRA matrices")
     lora_alpha: float = option(64.0, "LoRA's alpha: its output is scaled by alpha / rank")
     lora_modules: str = option("q_proj,v_proj", "linear layers that get LoRA, with commas (not stated; as released)")
@@ -375,7 +376,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=config.learning_rate, weight_decay=config.weight_decay)
     critic_optimizer = torch.optim.AdamW(critic.parameters(), lr=config.critic_learning_rate,
-                                         weight_decay=config.critic_weight_decay)
+                                         weight_decay=config.critic_weight_decay,
+                                         betas=(config.critic_beta1, 0.999))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, config))
     device = next(model.parameters()).device
     records, batches = [], iter(batches)

@@ -21,6 +21,7 @@ import backbones  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import InputError  # noqa: E402
+from frozen import remember_frozen_layers  # noqa: E402
 
 
 @dataclass
@@ -144,6 +145,8 @@ class Trainer:
         self.args, self.config = args, config
         self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
         self.encoded, self.saved = {}, set()
+        if 0 < config.lora_layers < self.classifier.config.num_hidden_layers:
+            remember_frozen_layers(self.classifier.base_model, config.lora_layers, self.tokenizer.pad_token_id)
 
     def encode(self, rows, name):
         if name not in self.encoded:

@@ -1,0 +1,81 @@
+"""Compute the frozen layers of a backbone once for each text.
+
+With LoRA in the top layers only (`--lora-layers`), what the layers below make of a text never changes. Every later pass over
+that text, in another epoch, evaluation, method or seed, starts from it: with 6 of 18 layers trained, an evaluation costs a
+third and a training step about half. It takes 2 * hidden size bytes a token (bf16): 60 KB for a list of foods.
+"""
+from contextlib import contextmanager
+
+import torch
+
+
+def remember_frozen_layers(transformer, trained, pad_id):
+    """From now on, `transformer` computes all but its `trained` topmost layers at most once a row.
+
+    Args:
+        transformer: a transformers decoder with `.layers`, called with `input_ids` (R, L), padded on the right, and
+            optionally `position_ids` (R, L) and `attention_mask`: None, a (R, 1, L, L) tensor or a dictionary of such.
+        trained: how many layers may change.
+        pad_id: the padding token.
+    """
+    layers, run, memory = transformer.layers, transformer.forward, {}
+    lower, first = layers[: len(layers) - trained], layers[len(layers) - trained]
+
+    def forward(input_ids, position_ids=None, attention_mask=None, **kwargs):
+        keys, lengths = [], []
+        for r, ids in enumerate(input_ids.tolist()):
+            length = max(i for i, token in enumerate(ids, 1) if token != pad_id)
+            positions = () if position_ids is None else position_ids[r, :length].tolist()
+            keys.append((*ids[:length], *positions)), lengths.append(length)
+        if missing := [r for r, key in enumerate(keys) if key not in memory]:
+            seen = []
+            part = torch.tensor(missing, device=input_ids.device)
+            with torch.no_grad(), passing(layers[len(lower):]), before(first, lambda hidden: seen.append(hidden)):
+                run(input_ids[part], position_ids=None if position_ids is None else position_ids[part],
+                    attention_mask=select(attention_mask, part), **kwargs)
+            for row, r in zip(seen[0], missing):
+                memory[keys[r]] = row[: lengths[r]].clone()  # (length, D)
+        remembered = [memory[key] for key in keys]
+        hidden = remembered[0].new_zeros(*input_ids.shape, remembered[0].shape[-1])  # (R, L, D)
+        for r, row in enumerate(remembered):
+            hidden[r, : len(row)] = row
+        with passing(lower), before(first, lambda _: hidden):
+            return run(input_ids, position_ids=position_ids, attention_mask=attention_mask, **kwargs)
+
+    transformer.forward = forward
+
+
+def select(mask, rows):
+    """The masks of some rows."""
+    if isinstance(mask, dict):
+        return {kind: select(m, rows) for kind, m in mask.items()}
+    return None if mask is None else mask[rows]
+
+
+@contextmanager
+def passing(layers):
+    """For a while these layers hand on what they are given."""
+    for layer in layers:
+        layer.forward = lambda hidden_states, *args, **kwargs: hidden_states
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+@contextmanager
+def before(layer, look):
+    """For a while `look` sees the hidden states that enter a layer, and may return others to take their place."""
+
+    def hook(module, args, kwargs):
+        hidden = look(args[0] if args else kwargs["hidden_states"])
+        if hidden is None:
+            return None
+        return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
+
+    handle = layer.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,161 @@
+"""The scripts as a user runs them: outputs, exit codes, one line for bad input. All on the tiny random model."""
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, random_classifier
+
+from data import pack
+from dial import DialConfig, RewardModel
+from frozen import remember_frozen_layers
+
+FAST = ["--model", "tiny", "--steps", "3", "--batch-size", "2", "--seeds", "0", "1", "--max-length", "1024"]
+
+
+def run(script, *flags, cwd=ROOT):
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    return subprocess.run([sys.executable, ROOT / script, *map(str, flags)], cwd=cwd, env=environment, text=True,
+                          capture_output=True, timeout=300)
+
+
+def one_error_line(result, *words):
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert lines[-1].startswith("error: ") and "Traceback" not in result.stderr
+    assert all(word in lines[-1] for word in words), lines[-1]
+
+
+@pytest.fixture(scope="module")
+def odd_one_out(cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("odd")
+    flags = [*FAST, "--out", out, "--n-train", "20", "--n-test", "10", "--eval-every", "2", "--methods", "Src-Pref", "DIAL",
+             "Tgt-Pref", "--save"]
+    return out, flags, run("experiments/odd_one_out.py", *flags)
+
+
+def test_outputs(odd_one_out):
+    out, _, result = odd_one_out
+    assert result.returncode == 0, result.stderr
+    table = result.stdout.splitlines()
+    assert "target accuracy" in table[0] and [line.split()[0] for line in table[1:4]] == ["Src-Pref", "DIAL", "Tgt-Pref*"]
+    results = json.loads((out / "results.json").read_text())
+    assert results["experiment"] == "odd_one_out" and results["model"] == "tiny" and results["seconds"] > 0
+    rows = {(r["method"], r["metric"]): r for r in results["rows"]}
+    row = rows["DIAL", "accuracy"]
+    assert len(row["values"]) == 2 and row["mean"] == pytest.approx(sum(row["values"]) / 2) and row["n_test"] == 10
+    assert row["se"] == pytest.approx(abs(row["values"][0] - row["values"][1]) / 2)  # stdev / sqrt(2), by hand
+    assert row["paper"] == 0.686 and rows["Src-Pref", "accuracy"]["paper"] == 0.363
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert len(log) == 3 * 2 * 3 and all("slope" in r for r in log if r["method"] == "DIAL")
+    assert (out / "training.png").read_bytes()[:4] == b"\x89PNG"
+    assert (out / "models" / "DIAL" / "adapter_model.safetensors").exists()
+
+
+def test_resume_keeps_finished_runs_and_does_the_rest(odd_one_out):
+    out, flags, first = odd_one_out
+    lines = (out / "runs.jsonl").read_text().splitlines()
+    (out / "runs.jsonl").write_text("\n".join(lines[:4]) + "\n")  # as if stopped after four of six
+    again = run("experiments/odd_one_out.py", *flags, "--resume")
+    assert again.returncode == 0 and again.stdout == first.stdout
+    assert "2/2" in again.stderr and "6/6" not in again.stderr
+
+
+def test_all_pairs_share_the_source_runs(cache, tmp_path):
+    result = run("experiments/odd_one_out.py", *FAST, "--all", "--dry-run", "--out", tmp_path / "x")
+    assert result.returncode == 0 and "50 runs" in result.stdout  # 2 seeds: 5 Src-Pref + 20 DIAL
+    assert not (tmp_path / "x").exists()
+
+
+def test_cross_lingual_default_lists(cache, tmp_path):
+    result = run("experiments/cross_lingual.py", *FAST, "--out", tmp_path, "--steps", "2")
+    assert result.returncode == 0, result.stderr
+    assert "in the paper +0.040" in result.stdout
+
+
+@pytest.fixture
+def files(tmp_path):
+    rows = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "no"} for i in range(20)]
+    for name in ("source", "eval"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with open(tmp_path / "target.jsonl", "w") as f:
+        f.writelines(json.dumps({"prompt": r["prompt"], "responses": ["no", r["chosen"]]}) + "\n" for r in rows)
+    return tmp_path, [f"--{n}-data={tmp_path / n}.jsonl" for n in ("source", "target", "eval")]
+
+
+def test_own_domains(cache, files):
+    folder, flags = files
+    result = run("experiments/cross_lingual.py", *FAST, *flags, "--out", folder / "out")
+    assert result.returncode == 0, result.stderr
+    assert "target.jsonl" in result.stdout
+
+
+def test_labels_in_the_target_file_do_not_matter(cache, files):
+    folder, flags = files
+    rows = [json.loads(line) for line in (folder / "eval.jsonl").read_text().splitlines()]
+    outputs = []
+    for swap in (False, True):
+        with open(folder / "target.jsonl", "w") as f:
+            for r in rows:
+                a, b = (r["rejected"], r["chosen"]) if swap else (r["chosen"], r["rejected"])
+                f.write(json.dumps({"prompt": r["prompt"], "chosen": a, "rejected": b}) + "\n")
+        run("experiments/cross_lingual.py", *FAST, *flags, "--out", folder / "out")
+        outputs.append((folder / "out" / "log.jsonl").read_text())
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("flags, words", [
+    (["--methods", "Magic"], ["Magic", "Src-Pref"]),
+    (["--model", "no/such-model"], ["no/such-model"]),
+    (["--dtype", "int4"], ["int4", "float32"]),
+    (["--device", "abacus"], ["abacus"]),
+    (["--steps", "many"], ["--steps", "many"]),
+    (["--steps", "0"], ["steps", "0"]),
+    (["--learning-rate", "nan"], ["learning_rate"]),
+    (["--no-such-flag"], ["--no-such-flag"]),
+    (["--source", "meat"], ["meat", "desserts"]),
+    (["--lora-modules", "abc"], ["lora_modules", "abc", "q_proj"]),
+    (["--max-length", "20"], ["row 1", "more than 20", "--truncate"]),
+    (["--source-data", "missing.jsonl"], ["--target-data"]),
+])
+def test_bad_flags(cache, tmp_path, flags, words):
+    one_error_line(run("experiments/cross_lingual.py", *FAST, "--out", tmp_path, *flags), *words)
+
+
+def test_bad_files(cache, files):
+    folder, flags = files
+    (folder / "target.jsonl").write_text('{"prompt": "Q", "responses": ["a", ""]}\n')
+    one_error_line(run("experiments/cross_lingual.py", *FAST, *flags), "target.jsonl:1", "empty")
+    (folder / "source.jsonl").write_text('{"prompt": "Q"}\n')
+    one_error_line(run("experiments/cross_lingual.py", *FAST, *flags), "source.jsonl:1", "chosen")
+
+
+def test_scripts_run_from_anywhere_and_the_demonstration_shows_the_point(cache, tmp_path):
+    result = run("dial.py", cwd=tmp_path)
+    rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()}
+    assert float(rows["DIAL"][2]) > float(rows["Src-Pref"][2]) + 0.2
+    assert run("experiments/odd_one_out.py", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_remembered_layers_change_nothing():
+    encoded = [([2, *range(10 + i, 20 + 2 * i)], [[40 + i, 50], [60 + i]]) for i in range(4)]
+    outputs = []
+    for remember in (False, True):
+        classifier = random_classifier("gemma3")
+        if remember:
+            remember_frozen_layers(classifier.base_model, 1, 0)
+        torch.manual_seed(0)
+        model = RewardModel(classifier, DialConfig(lora_rank=4, lora_layers=1))
+        for rows in (encoded[:3], encoded, encoded[::-1]):  # new, some new, all known
+            for share in (True, False):
+                emb = model.embed(pack(rows, share=share))
+                model.zero_grad()
+                emb.square().sum().backward()
+                outputs.append((emb.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    for (a, grads_a), (b, grads_b) in zip(outputs[:6], outputs[6:], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        assert len(grads_a) == len(grads_b) > 0
+        for x, y in zip(grads_a, grads_b):
+            torch.testing.assert_close(x, y, atol=1e-4, rtol=1e-4)
