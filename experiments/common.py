@@ -161,7 +161,10 @@ class Trainer:
         if not align:
             config.lambda_da = 0.0
         torch.manual_seed(seed)
-        model = dial.RewardModel(self.classifier, config)
+        try:
+            model = dial.RewardModel(self.classifier, config)
+        except ValueError as error:
+            raise InputError(str(error)) from None
         critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
         model.to(model.scale.device)
         options = {"pad_id": self.tokenizer.pad_token_id, "share": model.shares_prompts}

@@ -11,8 +11,8 @@ unless an oracle method is asked for; the evaluation data, of the target domain,
 import time
 from pathlib import Path
 
+from common import Domain, command_line, parser, run  # first: puts the modules below on the path
 import data
-from common import Domain, command_line, parser, run
 from foods import food_domain
 from odd_one_out import LAPTOP
 from report import plot_training, print_table, summarize, write_results

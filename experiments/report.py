@@ -83,8 +83,8 @@ def plot_training(log, path, title, chance=None):
             for i, points in enumerate(runs.values()):
                 ax.plot(*zip(*points), color=COLORS.get(method), alpha=0.35, linewidth=1)
             if runs:
-                steps = [step for step, _ in next(iter(runs.values()))]
-                mean = np.mean([[value for _, value in points] for points in runs.values()], axis=0)
+                steps = sorted(set.intersection(*({step for step, _ in points} for points in runs.values())))
+                mean = [np.mean([dict(points)[step] for points in runs.values()]) for step in steps]
                 ax.plot(steps, mean, color=COLORS.get(method), linewidth=2, label=method, marker="o" if len(steps) < 20 else None)
         ax.set(xlabel="step", title=label)
         ax.spines[["top", "right"]].set_visible(False)

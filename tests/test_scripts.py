@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import ROOT, random_classifier
 
-from data import pack
+import cross_lingual
+from data import InputError, pack
 from dial import DialConfig, RewardModel
 from frozen import remember_frozen_layers
 
@@ -65,14 +66,14 @@ def test_resume_keeps_finished_runs_and_does_the_rest(odd_one_out):
 
 def test_all_pairs_share_the_source_runs(cache, tmp_path):
     result = run("experiments/odd_one_out.py", *FAST, "--all", "--dry-run", "--out", tmp_path / "x")
-    assert result.returncode == 0 and "50 runs" in result.stdout  # 2 seeds: 5 Src-Pref + 20 DIAL
+    assert result.returncode == 0, result.stderr
+    assert "50 runs" in result.stdout  # 2 seeds: 5 Src-Pref + 20 DIAL
     assert not (tmp_path / "x").exists()
 
 
-def test_cross_lingual_default_lists(cache, tmp_path):
-    result = run("experiments/cross_lingual.py", *FAST, "--out", tmp_path, "--steps", "2")
-    assert result.returncode == 0, result.stderr
-    assert "in the paper +0.040" in result.stdout
+def test_cross_lingual_default_lists(cache, tmp_path, capsys):
+    cross_lingual.main([*FAST, "--out", str(tmp_path), "--steps", "2"])
+    assert "in the paper +0.040" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_labels_in_the_target_file_do_not_matter(cache, files):
             for r in rows:
                 a, b = (r["rejected"], r["chosen"]) if swap else (r["chosen"], r["rejected"])
                 f.write(json.dumps({"prompt": r["prompt"], "chosen": a, "rejected": b}) + "\n")
-        run("experiments/cross_lingual.py", *FAST, *flags, "--out", folder / "out")
+        cross_lingual.main([*FAST, *flags, "--out", str(folder / "out")])
         outputs.append((folder / "out" / "log.jsonl").read_text())
     assert outputs[0] == outputs[1]
 
@@ -121,15 +122,19 @@ def test_labels_in_the_target_file_do_not_matter(cache, files):
     (["--source-data", "missing.jsonl"], ["--target-data"]),
 ])
 def test_bad_flags(cache, tmp_path, flags, words):
-    one_error_line(run("experiments/cross_lingual.py", *FAST, "--out", tmp_path, *flags), *words)
+    with pytest.raises(InputError) as error:  # in this process: the import of torch takes seconds
+        cross_lingual.main([*FAST, "--out", str(tmp_path), *flags])
+    assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+def test_bad_flags_end_in_one_line_and_exit_code_2(cache, tmp_path):
+    one_error_line(run("experiments/cross_lingual.py", "--methods", "Magic", "--out", tmp_path), "Magic", "Src-Pref")
 
 
 def test_bad_files(cache, files):
     folder, flags = files
     (folder / "target.jsonl").write_text('{"prompt": "Q", "responses": ["a", ""]}\n')
     one_error_line(run("experiments/cross_lingual.py", *FAST, *flags), "target.jsonl:1", "empty")
-    (folder / "source.jsonl").write_text('{"prompt": "Q"}\n')
-    one_error_line(run("experiments/cross_lingual.py", *FAST, *flags), "source.jsonl:1", "chosen")
 
 
 def test_scripts_run_from_anywhere_and_the_demonstration_shows_the_point(cache, tmp_path):
