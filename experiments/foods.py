@@ -49,7 +49,7 @@ def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
             others = [item for other in CATEGORIES if other != c for item in names[other]]
             share = n // len(chosen) + (i < n % len(chosen))
             seed = zlib.crc32(f"{c}:{language}:{part}".encode())
-            made += data.odd_one_out(names[c], others, share, seed, data.ODD_ONE_OUT[language])
+            made += data.odd_one_out(names[c], others, share, seed)
         return made
 
     train = lists("train", n_train)

@@ -203,4 +203,4 @@ def test_save_notices_a_wrong_head(config, tiny, tmp_path):
     loaded = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1).eval()
     model.reward_head.weight.data = good + 1
     with pytest.raises(RuntimeError, match="saved model gives"):
-        dial.check_saved(model, loaded, tiny[1])
+        dial.check_same_rewards(model, loaded, tiny[1])
