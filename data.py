@@ -1,24 +1,26 @@
-"""Text for DIAL: records, files, generated lists, splits, and token batches in which responses share their prompt.
+"""Text for DIAL: records, files, generated lists, splits, and batches that share prompts.
 
 The plain form of a file is one JSON object a line,
 
-    {"prompt": "...", "chosen": "...", "rejected": "..." or ["...", ...]}     labelled: Preference
-    {"prompt": "...", "responses": ["...", ...]}  or  {"prompt": "...", "response": "..."}     Unlabeled
+    {"prompt": "...", "chosen": "...", "rejected": "..." or ["...", ...]}     a Preference
+    {"prompt": "...", "responses": ["...", ...]}  (or "response": "...")      Unlabeled
 
-`load_preferences` and `load_unlabeled` also read JSON lists, CSV and TSV, gzip, folders of such files, `hub:owner/name/file`,
-and the columns of the authors' files (`response_chosen`, `response_rejected`; `correct`, `wrong_a` ...) and of TRL (the
-prompt implicit or not, plain or conversational). Bad input raises `InputError`, which says where and what to do.
+`load_preferences` and `load_unlabeled` also read JSON lists, CSV and TSV, gzip, folders of such
+files, `hub:owner/name/file`, and the columns of the authors' files (`response_chosen`,
+`response_rejected`; `correct`, `wrong_a` ...) and of TRL (the prompt implicit or not, plain or
+conversational). Bad input raises `InputError`, which says where and what to do.
 """
 import csv
 import gzip
 import json
 import random
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from os.path import commonprefix
 from pathlib import Path
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 
 class InputError(ValueError):
@@ -40,8 +42,8 @@ class Preference:
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """A prompt and its responses. They are kept in alphabetical order: no order of a file can tell which was chosen,
-    and training comes out the same, bit for bit, however they were labelled."""
+    """A prompt and its responses, kept in alphabetical order: no order of a file can tell which
+    was chosen, and training comes out the same, bit for bit, however they were labelled."""
 
     prompt: str
     responses: tuple
@@ -55,14 +57,15 @@ def unlabel(preferences):
     return [Unlabeled(p.prompt, p.responses) for p in preferences]
 
 
-# ---------------------------------------------------------------------------- files
+# ------------------------------------------------------------------ files
 
 
 def load_preferences(path, tokenizer=None):
     """Read labelled preferences.
 
     Args:
-        path: a file (.json, .jsonl, .csv, .tsv, or one of them with .gz), a folder of such files, or hub:owner/name/file.
+        path: a file (.json, .jsonl, .csv, .tsv, perhaps with .gz), a folder of such files, or
+            hub:owner/name/file.
         tokenizer: needed for conversations only, for its chat template.
     Returns:
         a list of `Preference`, in the order of the file.
@@ -73,7 +76,7 @@ def load_preferences(path, tokenizer=None):
 
 
 def load_unlabeled(path, tokenizer=None):
-    """Read a target domain: files as for `load_preferences`, with or without labels, which are not kept."""
+    """Read a target domain: files as for `load_preferences`; labels, if there, are not kept."""
     records = []
     for where, row in _rows(path):
         if "responses" in row or "response" in row:
@@ -132,9 +135,10 @@ def _kind(file):
 def _read(file):
     kind = _kind(file)
     if kind is None:
-        raise InputError(f"{file}: the name must end in .json, .jsonl, .csv or .tsv (or one of them and .gz)")
+        raise InputError(f"{file}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
     try:
-        with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding="utf-8-sig", newline="") as f:
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
             text = f.read()
     except (OSError, UnicodeDecodeError, EOFError) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
@@ -144,7 +148,8 @@ def _read(file):
         rows = _table(text, file, "," if kind == "csv" else "\t")
     for where, row in rows:
         if not isinstance(row, dict):
-            raise InputError(f"{where}: expected an object with named fields, found {type(row).__name__}")
+            found = type(row).__name__
+            raise InputError(f"{where}: expected an object with named fields, found {found}")
     return rows
 
 
@@ -173,7 +178,8 @@ def _table(text, file, delimiter):
         for row in reader:
             where = f"{file}:{reader.line_num}"
             if None in row or None in row.values():
-                raise InputError(f"{where}: not {len(reader.fieldnames)} columns as in the first line")
+                n = len(reader.fieldnames)
+                raise InputError(f"{where}: not {n} columns as in the first line")
             rows.append((where, row))
     except csv.Error as error:
         raise InputError(f"{file}:{reader.line_num}: {error}") from None
@@ -191,51 +197,54 @@ def _text(value, name, where):
 
 def _preference(row, where, tokenizer=None):
     """Turn a record with any of the known column names into a Preference."""
-    row = {{"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}.get(k, k): v
-           for k, v in row.items()}
+    names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
+    row = {names.get(k, k): v for k, v in row.items()}
     wrong = [row[k] for k in sorted(row) if k.startswith("wrong_")]
     if "rejected" not in row and wrong:
         row["rejected"] = wrong
     for name in ("chosen", "rejected"):
         if name not in row:
             raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
-    if any(isinstance(row[k], list) and row[k] and isinstance(row[k][0], dict) for k in ("chosen", "prompt") if k in row):
+    if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
         return _conversation(row, where, tokenizer)
     chosen, rejected = _text(row["chosen"], "chosen", where), row["rejected"]
-    rejected = [_text(r, "rejected", where) for r in (rejected if isinstance(rejected, list) else [rejected])]
+    rejected = rejected if isinstance(rejected, list) else [rejected]
+    rejected = [_text(r, "rejected", where) for r in rejected]
     if not rejected:
         raise InputError(f"{where}: 'rejected' is empty")
     if "prompt" in row:
         return Preference(_text(row["prompt"], "prompt", where), chosen, tuple(rejected))
     prompt = commonprefix([chosen, *rejected])  # implicit: what the dialogues share, up to a blank
     prompt = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
-    responses = [_text(r[len(prompt):], "chosen and rejected after what they share", where) for r in (chosen, *rejected)]
-    return Preference(_text(prompt, "prompt", where), responses[0], tuple(responses[1:]))
+    name = "chosen or rejected, after what they share,"
+    chosen, *rejected = [_text(r[len(prompt):], name, where) for r in (chosen, *rejected)]
+    return Preference(_text(prompt, "prompt", where), chosen, tuple(rejected))
 
 
 def _conversation(row, where, tokenizer):
-    """TRL's conversational form: lists of {"role": ..., "content": ...}, through the tokenizer's chat template."""
+    """TRL's conversational form, lists of {"role": ..., "content": ...}, by the chat template."""
     if not getattr(tokenizer, "chat_template", None):
-        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, and this model's has none")
+        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template")
     skip = 0 if "prompt" in row else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1],
                                                               zip(row["chosen"], row["rejected"])))
     prompt = row["prompt"] if "prompt" in row else row["chosen"][:skip]
     try:
-        texts = [tokenizer.apply_chat_template(prompt + row[k][skip:], tokenize=False) for k in ("chosen", "rejected")]
+        texts = [tokenizer.apply_chat_template(prompt + row[k][skip:], tokenize=False)
+                 for k in ("chosen", "rejected")]
         start = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
     except Exception as error:
-        raise InputError(f"{where}: not a conversation that the chat template takes: {error}") from None
+        raise InputError(f"{where}: the chat template does not take it: {error}") from None
     if not all(text.startswith(start) for text in texts):
         start = commonprefix(texts)
     chosen, rejected = (_text(text[len(start):], "chosen and rejected", where) for text in texts)
     return Preference(_text(start, "prompt", where), chosen, (rejected,))
 
 
-# ---------------------------------------------------------------------------- generated data and splits
+# ------------------------------------------------------------------ generated data and splits
 
 
 def split_items(items, seed=0, fractions=(0.6, 0.2, 0.2)):
-    """Split a sequence into train, validation and test, at random but the same for each seed and length."""
+    """Split a sequence at random into train, validation and test; the same for the same seed."""
     order = random.Random(seed).sample(range(len(items)), len(items))
     ends = [round(sum(fractions[:i]) * len(items)) for i in range(len(fractions) + 1)]
     return tuple([items[i] for i in order[a:b]] for a, b in zip(ends, ends[1:]))
@@ -247,65 +256,63 @@ def split_by_prompt(rows, seed=0, fractions=(0.8, 0.1, 0.1)):
     return tuple([row for row in rows if row.prompt in part] for part in map(set, prompts))
 
 
-def odd_one_out(items, others, n, seed=0, instruction=None):
-    """Lists of four items of a category and one of another, in random order; the one is the right answer (A.6).
+ODD_ONE_OUT = ("Identify the item that does not fit. Only output the name of the item as written "
+               "and nothing else.")  # A.6
+
+
+def odd_one_out(items, others, n, seed=0):
+    """Lists of four items of a category and one other, which is the right answer (A.6).
 
     Args:
         items, others: names in the category, and outside it.
-        n: how many lists; no two are the same.
-        instruction: the first paragraph of the prompt.
+        n: how many lists; no two have the same items.
     Returns:
         n Preferences, with four rejected responses each.
     Raises:
         InputError: fewer than four items, no others, or not as many lists as asked for.
     """
     if len(items) < 4 or not others:
-        raise InputError(f"an odd-one-out list takes 4 items and 1 other, there are {len(items)} and {len(others)}")
-    instruction = instruction or ODD_ONE_OUT["en"]
+        there = f"{len(items)} and {len(others)}"
+        raise InputError(f"an odd-one-out list takes 4 items and 1 other, there are {there}")
     rng, seen, lists = random.Random(seed), set(), []
     for _ in range(20 * n):
         same, odd = rng.sample(items, 4), rng.choice(others)
         if len(lists) < n and (key := (odd, *sorted(same))) not in seen:
             seen.add(key)
             listed = rng.sample([odd, *same], 5)
-            lists.append(Preference(f"{instruction}\n\n{', '.join(listed)}\n", odd, tuple(i for i in listed if i != odd)))
+            prompt = f"{ODD_ONE_OUT}\n\n{', '.join(listed)}\n"
+            lists.append(Preference(prompt, odd, tuple(i for i in listed if i != odd)))
     if len(lists) < n:
-        raise InputError(f"{len(items)} items and {len(others)} others do not make {n} different lists")
+        there = f"{len(items)} items and {len(others)} others"
+        raise InputError(f"{there} do not make {n} different lists")
     return lists
 
 
-ODD_ONE_OUT = {
-    "en": "Identify the item that does not fit. Only output the name of the item as written and nothing else.",
-    "ko": "어울리지 않는 항목을 고르세요. 적힌 그대로 항목의 이름만 쓰고 다른 것은 쓰지 마세요.",
-    "th": "เลือกรายการที่ไม่เข้าพวก ตอบเฉพาะชื่อรายการตามที่เขียนไว้เท่านั้น",
-    "zh": "找出不属于同一类的一项。只按原文写出该项的名称，不要写其他内容。",
-}
-
-
-# ---------------------------------------------------------------------------- tokens and batches
+# ------------------------------------------------------------------ tokens and batches
 
 
 def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """Turn each record into the tokens that all its responses begin with and the rest of each.
 
-    Every text, prompt and response joined by a line break unless the prompt ends in white space, is tokenised as a whole,
-    so the tokens are those that the plain tokenizer gives; BOS leads where the tokenizer knows one.
+    Each text, prompt and response joined by a line break unless the prompt ends in white space, is
+    tokenised as a whole, so the tokens are those that the plain tokenizer gives. BOS leads.
 
     Args:
         rows: Preferences or Unlabeled.
         max_length: the longest text, in tokens.
-        truncate: cut longer prompts from the left, keeping BOS and the whole response; otherwise they are an error.
+        truncate: cut longer prompts from the left, keeping BOS and the whole response.
+        name: of the data, for error messages.
     Returns:
         a list of (prefix, suffixes): lists of token ids, no suffix empty.
     Raises:
-        InputError: a text is longer than `max_length`, and cutting was not asked for or does not help.
+        InputError: a text is longer than `max_length`, and cutting is not asked for or no help.
     """
     encoded, bos = [], tokenizer.bos_token_id
     for i, row in enumerate(rows, 1):
         joint = "" if row.prompt[-1].isspace() else "\n"
         texts = [row.prompt + joint + response for response in row.responses]
-        own_bos = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))  # a chat template's
-        tokens = tokenizer(texts, add_special_tokens=not own_bos)["input_ids"]
+        template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
+        tokens = tokenizer(texts, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[0] == bos else [bos, *ids] for ids in tokens]
         shared = min(len(commonprefix(tokens)), min(map(len, tokens)) - 1)
@@ -314,8 +321,10 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         if excess > 0:
             keep = 1 if bos is not None else 0
             if not truncate or excess > shared - keep:
-                advice = "its response alone is too long" if truncate else "raise --max-length or pass --truncate"
-                raise InputError(f"{name}: row {i} has {excess + max_length} tokens, more than {max_length}: {advice}")
+                advice = "raise --max-length" + (" or pass --truncate" if not truncate else
+                                                 ": its response alone is too long")
+                raise InputError(f"{name}: row {i} has {excess + max_length} tokens, more than "
+                                 f"{max_length}: {advice}")
             prefix = prefix[:keep] + prefix[keep + excess:]
         encoded.append((prefix, suffixes))
     return encoded
@@ -330,9 +339,12 @@ def pack(encoded, pad_id=0, share=True):
         share: one row a record, its prompt once; otherwise one row a response.
     Returns:
         `input_ids`, `position_ids`, `segment_ids`: (R, L), padded to the longest row (segment -1);
-        `last`: (2, N) row and column of each response's last token; `shared`; `counts`: responses of each record.
+        `last`: (2, N), row and column of each response's last token; `shared`: as asked for;
+        `counts`: how many responses each record has.
     """
-    rows = encoded if share else [(prefix + suffix, ()) for prefix, suffixes in encoded for suffix in suffixes]
+    rows = encoded
+    if not share:
+        rows = [(prefix + suffix, ()) for prefix, suffixes in encoded for suffix in suffixes]
     ids, positions, segments, last = [], [], [], []
     for r, (prefix, suffixes) in enumerate(rows):
         row, position, segment = list(prefix), list(range(len(prefix))), [0] * len(prefix)
@@ -346,29 +358,31 @@ def pack(encoded, pad_id=0, share=True):
         ids.append(row), positions.append(position), segments.append(segment)
 
     def padded(lists, value):
-        return torch.nn.utils.rnn.pad_sequence([torch.tensor(x) for x in lists], batch_first=True, padding_value=value)
+        return pad_sequence([torch.tensor(x) for x in lists], True, value)
 
-    return {"input_ids": padded(ids, pad_id), "position_ids": padded(positions, 0), "segment_ids": padded(segments, -1),
-            "last": torch.tensor(last).T, "shared": share, "counts": [len(suffixes) for _, suffixes in encoded]}
+    return {"input_ids": padded(ids, pad_id), "position_ids": padded(positions, 0),
+            "segment_ids": padded(segments, -1), "last": torch.tensor(last).T, "shared": share,
+            "counts": [len(suffixes) for _, suffixes in encoded]}
 
 
 def training_batches(source, target, batch_size, steps, seed=0, **pack_options):
-    """Yield `steps` batches of `batch_size` source records and as many target records, the source's first.
+    """Yield `steps` batches of `batch_size` source records, then as many target records.
 
-    Each domain is gone through in a new random order every epoch. The source's order does not depend on the target,
-    so that methods with and without one see the same source batches.
+    Each domain is gone through in a new random order every epoch. The source's order does not
+    depend on the target, so that methods with and without one see the same source batches.
 
     Args:
         source: encoded Preferences. target: encoded Unlabeled records, or None.
         pack_options: for `pack`.
     """
-    orders = [_epochs(source, random.Random(seed)), _epochs(target, random.Random(seed + 1)) if target else None]
+    source_order = _epochs(source, random.Random(seed))
+    target_order = _epochs(target, random.Random(seed + 1)) if target else iter(())
     for _ in range(steps):
-        source_rows, target_rows = ([next(order) for _ in range(batch_size)] if order else [] for order in orders)
-        batch = pack(source_rows + target_rows, **pack_options)
-        counts = batch["counts"][: len(source_rows)]
-        starts = [sum(counts[:i]) for i in range(len(counts))]
-        pairs = [(start, start + k) for start, count in zip(starts, counts) for k in range(1, count)]
+        rows = [*islice(source_order, batch_size), *islice(target_order, batch_size)]
+        batch = pack(rows, **pack_options)
+        counts = batch["counts"][:batch_size]
+        starts = [sum(counts[:i]) for i in range(batch_size)]
+        pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
         chosen, rejected = torch.tensor(pairs).T
         yield batch | {"n_source": sum(counts), "chosen": chosen, "rejected": rejected}
 
@@ -379,13 +393,14 @@ def _epochs(rows, rng):
 
 
 def evaluation_batches(encoded, tokens=2048, **pack_options):
-    """All records in batches of at most about `tokens` tokens, similar lengths together; `index` says which is where."""
+    """All records in batches of about `tokens` tokens at most, similar lengths together; `index`
+    says which records each batch holds."""
     share = pack_options.get("share", True)
 
     def size(i):
         prefix, suffixes = encoded[i]
-        lengths = [len(suffix) for suffix in suffixes]
-        return (1, len(prefix) + sum(lengths)) if share else (len(lengths), len(prefix) + max(lengths))
+        own = [len(suffix) for suffix in suffixes]
+        return (1, len(prefix) + sum(own)) if share else (len(own), len(prefix) + max(own))
 
     batches, index, rows = [], [], 0
     for i in sorted(range(len(encoded)), key=lambda i: size(i)[1]):
@@ -394,4 +409,5 @@ def evaluation_batches(encoded, tokens=2048, **pack_options):
             batches.append(index)
             index, rows = [], 0
         index, rows = [*index, i], rows + n
-    return [pack([encoded[i] for i in part], **pack_options) | {"index": part} for part in [*batches, index]]
+    return [pack([encoded[i] for i in part], **pack_options) | {"index": part}
+            for part in [*batches, index]]

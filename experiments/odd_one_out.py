@@ -1,25 +1,28 @@
-"""Odd one out (section 3.7, Table 8): does a reward learned on lists of one kind of food hold for another?
+"""Odd one out (section 3.7, Table 8): does a reward learned on one kind of food hold for another?
 
-    python experiments/odd_one_out.py                                       # desserts -> fruits
-    python experiments/odd_one_out.py --source snacks --target sauces:ko    # any categories, any of en, ko, th, zh
-    python experiments/odd_one_out.py --all                                 # all 20 pairs of Table 8
+    python experiments/odd_one_out.py                                     # desserts -> fruits
+    python experiments/odd_one_out.py --source snacks --target sauces:ko  # and en, ko, th, zh
+    python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
 
-A list holds four foods of a category and one other; the reward model must prefer the other. Trained on desserts alone, it
-learns "not a dessert": on fruits that reward is spurious, and picks the odd dessert last.
+A list holds four foods of a category and one other; the reward model must prefer the other.
+Trained on desserts alone, it learns "not a dessert": on lists of fruits that reward is spurious.
 """
 import itertools
-import sys
 import time
 
-from common import command_line, parser, run
+from common import command_line, parser, run  # first: puts the project on the path
 from foods import CATEGORIES, food_domain
-from report import plot_training, print_table, summarize, write_results
+from report import average, plot_pairs, plot_training, print_table, summarize, write_results
 
-# Settings for Gemma-3-270M on a laptop; how they were chosen: see README, "Settings".
-LAPTOP = {"steps": 80, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4, "lambda_da": 0.3,
-          "critic_learning_rate": 1e-3, "lora_layers": 6, "scale_embeddings": True}
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
+LAPTOP = {
+    "steps": 80, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
+    "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5,
+    "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "lora_layers": 6,
+    "scale_embeddings": True,
+}
 
-# Table 8: source -> target, Src-Pref ("train on source"), DIAL.
+# Table 8: source -> target: Src-Pref ("train on source"), DIAL.
 TABLE_8 = {
     ("desserts", "fruits"): (0.363, 0.686), ("desserts", "sauces"): (0.400, 0.743),
     ("desserts", "vegetables"): (0.234, 0.489), ("desserts", "snacks"): (0.477, 0.728),
@@ -34,26 +37,44 @@ TABLE_8 = {
 }
 
 
+def add_list_flags(p, source, target):
+    """The flags of food lists; `foods.food_domain` explains them."""
+    p.add_argument("--source", default=source, help="labelled, category[:language] (%(default)s)")
+    p.add_argument("--target", default=target, help="unlabelled (%(default)s)")
+    p.add_argument("--split", choices=["items", "lists"], default="items",
+                   help="test on unseen items, or as in the paper on new lists (%(default)s)")
+    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
+    p.add_argument("--n-train", type=int, default=1000, help="lists to train on (%(default)s)")
+    p.add_argument("--n-test", type=int, default=200, help="lists to evaluate on (%(default)s)")
+
+
+def list_domain(args, name):
+    return food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test)
+
+
 def main(argv=None):
     p = parser(__doc__, "odd_one_out", LAPTOP)
-    p.add_argument("--source", default="desserts", help="labelled domain, category[:language] (%(default)s)")
-    p.add_argument("--target", default="fruits", help="unlabelled domain (%(default)s)")
-    p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories, Table 8")
-    p.add_argument("--split", choices=["items", "lists"], default="items",
-                   help="test lists of items never seen in training, or new lists of the same items as in the paper (%(default)s)")
-    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test", help="which lists to report (%(default)s)")
-    p.add_argument("--n-train", type=int, default=1000, help="training lists a domain (%(default)s)")
-    p.add_argument("--n-test", type=int, default=200, help="evaluation lists a domain (%(default)s)")
-    args = p.parse_args(argv)
-    start = time.time()
-    names = list(itertools.permutations(CATEGORIES, 2)) if args.all else [(args.source, args.target)]
-    domains = {name: food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test) for pair in names for name in pair}
-    runs, log = run(args, [(domains[a], domains[b]) for a, b in names])
-    paper = {(m, f"{a}:en", f"{b}:en"): v for (a, b), both in TABLE_8.items() for m, v in zip(("Src-Pref", "DIAL"), both)}
-    rows = summarize(runs, paper)
+    add_list_flags(p, "desserts", "fruits")
+    p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
+    args, start = p.parse_args(argv), time.time()
+    pairs = itertools.permutations(CATEGORIES, 2) if args.all else [(args.source, args.target)]
+    pairs = [tuple(list_domain(args, name) for name in pair) for pair in pairs]
+    results, log = run(args, pairs)
+    paper = {(method, f"{source}:en", f"{target}:en"): number
+             for (source, target), numbers in TABLE_8.items()
+             for method, number in zip(("Src-Pref", "DIAL"), numbers)}
+    rows = summarize(results, paper)
     print_table(rows)
+    if args.all:
+        for method in dict.fromkeys(row["method"] for row in rows):
+            published = average(rows, method, "paper")
+            print(f"{method}: average target accuracy {average(rows, method):.3f}"
+                  + (f"; in the paper {published:.3f}" if published else ""))
+        plot_pairs(rows, args.out / "pairs.png", "Odd one out, mean over seeds")
+    else:
+        title = f"{pairs[0][0].name} to {pairs[0][1].name}"
+        plot_training(log, args.out / "training.png", title)
     write_results(args, "odd_one_out", rows, time.time() - start)
-    plot_training(log, args.out / "training.png", f"Odd one out, {names[0][0]} to {names[0][1]}", chance=0.2)
 
 
 if __name__ == "__main__":

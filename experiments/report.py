@@ -9,92 +9,132 @@ import matplotlib
 
 matplotlib.use("Agg")  # files only, no window
 import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
+import peft  # noqa: E402
 import torch  # noqa: E402
+import transformers  # noqa: E402
 
 from common import configure  # noqa: E402
 
-def mean_and_error(values):
-    """Mean and standard error; the latter is nan for a single value."""
-    return statistics.fmean(values), statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+COLORS = {"Src-Pref": "tab:orange", "DIAL": "tab:blue", "Tgt-Pref*": "tab:green",
+          "Src-Tgt-Pref*": "tab:olive"}
 
 
-def summarize(runs, paper):
-    """One row a method, pair and metric. `paper` maps (method, source, target) to the paper's number."""
+def summarize(results, paper):
+    """One row for each method, pair and metric: mean and standard error over seeds.
+
+    Args:
+        results: of `common.run`.
+        paper: the paper's number by (method, source, target).
+    """
     groups = {}
-    for r in runs:
-        for metric, key in (("accuracy", "accuracy"), ("source accuracy", "source_accuracy")):
-            groups.setdefault((r["method"], r["source"], r["target"], metric, r["n_test"]), []).append(r[key])
+    for r in results:
+        for metric in ("accuracy", "source_accuracy"):
+            key = (r["method"], r["source"], r["target"], metric, r["n_test"])
+            groups.setdefault(key, []).append(r[metric])
     rows = []
-    for (method, source, target, metric, n), values in groups.items():
-        mean, se = mean_and_error(values)
-        rows.append({"method": method, "source": source, "target": target, "metric": metric, "mean": mean, "se": se,
-                     "values": values, "n_test": n, "paper": paper.get((method, source, target)) if metric == "accuracy" else None})
+    for (method, source, target, metric, n_test), values in groups.items():
+        number = paper.get((method, source, target)) if metric == "accuracy" else None
+        rows.append({"method": method, "source": source, "target": target, "metric": metric}
+                    | mean_and_error(values) | {"n_test": n_test, "paper": number})
     return rows
 
 
-def write_results(args, experiment, rows, seconds):
-    """OUT/results.json, as DESIGN of the project's results has it."""
-    import peft
-    import transformers
+def mean_and_error(values):
+    """Mean, standard error (None for a single value) and the values themselves."""
+    n = len(values)
+    se = statistics.stdev(values) / n**0.5 if n > 1 else None
+    return {"mean": statistics.fmean(values), "se": se, "values": values}
 
-    versions = {"python": platform.python_version()} | {m.__name__: m.__version__ for m in (torch, transformers, peft)}
-    record = {"experiment": experiment, "model": args.model, "config": asdict(configure(args)) | {"seeds": args.seeds},
-              "command": " ".join(sys.argv), "seconds": round(seconds, 1), "versions": versions, "rows": rows}
+
+def average(rows, method, key="mean"):
+    """A method's mean over pairs, of its target accuracy or the paper's; None if it has none."""
+    values = [row[key] for row in rows if (row["method"], row["metric"]) == (method, "accuracy")]
+    return None if not values or None in values else statistics.fmean(values)
+
+
+def print_table(rows):
+    """A line for each method and pair: accuracies, mean ± standard error over seeds."""
+    table = [("method", "source", "target", "source accuracy", "target accuracy", "n", "paper")]
+    on_source = {(row["method"], row["source"], row["target"]): row for row in rows
+                 if row["metric"] == "source_accuracy"}
     for row in rows:
-        row["se"] = None if row["se"] != row["se"] else row["se"]
-    (args.out / "results.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-
-
-def print_table(rows, paper_label="paper"):
-    """The rows as a table on stdout: accuracies with three decimals, mean and standard error over n seeds."""
-    cells = {}
-    for row in rows:
-        cells.setdefault((row["method"], row["source"], row["target"]), {})[row["metric"]] = row
-    table = [("method", "source", "target", "source accuracy", "target accuracy", "seeds", "lists", paper_label)]
-    for (method, source, target), metrics in cells.items():
-        on_target = metrics["accuracy"]
-        number = on_target["paper"]
-        table.append((method, source, target, plus_minus(metrics["source accuracy"]), plus_minus(on_target),
-                      str(len(on_target["values"])), str(on_target["n_test"]), "" if number is None else f"{number:.3f}"))
+        if row["metric"] == "accuracy":
+            key = (row["method"], row["source"], row["target"])
+            number = "" if row["paper"] is None else f"{row['paper']:.3f}"
+            table.append((*key, plus_minus(on_source[key]), plus_minus(row),
+                          f"{len(row['values'])} x {row['n_test']}", number))
     widths = [max(map(len, column)) for column in zip(*table)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
 def plus_minus(row):
-    return f"{row['mean']:.3f}" + (f" ± {row['se']:.3f}" if row["se"] == row["se"] and row["se"] is not None else "")
+    return f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
 
 
-COLORS = {"Src-Pref": "tab:orange", "DIAL": "tab:blue", "Tgt-Pref*": "tab:green", "Src-Tgt-Pref*": "tab:olive"}
+def write_results(args, experiment, rows, seconds):
+    """OUT/results.json: settings, versions, and the rows of `summarize`."""
+    modules = (torch, transformers, peft)
+    versions = {m.__name__: m.__version__ for m in modules} | {"python": platform.python_version()}
+    record = {"experiment": experiment, "model": args.model, "command": " ".join(sys.argv),
+              "config": asdict(configure(args)) | {"seeds": args.seeds},
+              "seconds": round(seconds, 1), "versions": versions, "rows": rows}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (args.out / "results.json").write_text(text + "\n", encoding="utf-8")
 
 
-def plot_training(log, path, title, chance=None):
-    """Three panels over training steps: target accuracy of every method, the distance, the critic's slope."""
+def plot_training(log, path, title):
+    """Over training: target accuracy of every method, the distance, the critic's slope."""
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    panels = (("target_accuracy", "target accuracy (100 lists)"), ("distance", "estimated Wasserstein distance"),
-              ("slope", "critic's slope"))
-    for ax, (key, label) in zip(axes, panels):
+    panels = {"target_accuracy": "target accuracy", "normalized_distance": "distance (W / slope)",
+              "slope": "slope of the critic"}
+    for ax, (key, label) in zip(axes, panels.items()):
         for method in dict.fromkeys(record["method"] for record in log):
-            runs = {}
-            for record in log:
-                if record["method"] == method and key in record:
-                    runs.setdefault(record["seed"], []).append((record["step"], record[key]))
-            for i, points in enumerate(runs.values()):
-                ax.plot(*zip(*points), color=COLORS.get(method), alpha=0.35, linewidth=1)
-            if runs:
-                steps = sorted(set.intersection(*({step for step, _ in points} for points in runs.values())))
-                mean = [np.mean([dict(points)[step] for points in runs.values()]) for step in steps]
-                ax.plot(steps, mean, color=COLORS.get(method), linewidth=2, label=method, marker="o" if len(steps) < 20 else None)
+            values = {}  # by seed and by step
+            for r in log:
+                if r["method"] == method and key in r:
+                    values.setdefault(r["seed"], {})[r["step"]] = r[key]
+            if not values:
+                continue
+            color = COLORS.get(method)
+            for by_step in values.values():
+                ax.plot(by_step.keys(), by_step.values(), color=color, lw=0.8, alpha=0.4)
+            steps = sorted(set.intersection(*map(set, values.values())))
+            mean = [statistics.fmean(by_step[s] for by_step in values.values()) for s in steps]
+            marker = "o" if len(steps) < 20 else None
+            ax.plot(steps, mean, color=color, lw=2, marker=marker, label=method)
         ax.set(xlabel="step", title=label)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(0, 1)
-    if chance:
-        axes[0].axhline(chance, color="gray", linestyle=":", linewidth=1, label="chance")
     axes[0].legend(frameon=False)
-    axes[1].axhline(0, color="gray", linewidth=0.5)
-    axes[2].axhline(1, color="gray", linestyle=":", linewidth=1, label="1: calibrated")
-    axes[2].legend(frameon=False)
-    figure.suptitle(f"{title} (thin: one seed; thick: mean)", fontsize=11)
+    axes[1].axhline(0, color="gray", lw=0.5)
+    axes[2].axhline(1, color="gray", lw=0.8, ls=":")
+    axes[2].text(0, 1, " 1: calibrated", color="gray", va="bottom")
+    figure.suptitle(f"{title} (thin: a seed, thick: their mean)", fontsize=11)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def plot_pairs(rows, path, title):
+    """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's."""
+    means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
+    pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
+    figure, ax = plt.subplots(figsize=(8, 0.3 * len(pairs) + 1.4), layout="constrained")
+    for y, (source, target) in enumerate(reversed(pairs)):
+        ends = [means[source, target, method] for method in ("Src-Pref", "DIAL")]
+        for key, shift, alpha in (("mean", 0.12, 1.0), ("paper", -0.18, 0.3)):
+            if all(end[key] is not None for end in ends):
+                x = [end[key] for end in ends]
+                ax.plot(x, [y + shift] * 2, color="gray", lw=1, alpha=alpha, zorder=1)
+                ax.scatter(x, [y + shift] * 2, color=[COLORS["Src-Pref"], COLORS["DIAL"]], s=26,
+                           alpha=alpha, zorder=2)
+    for method in ("Src-Pref", "DIAL"):
+        ax.scatter([], [], color=COLORS[method], label=method)
+    ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
+    names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
+    ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy")
+    ax.axvline(0.2, color="gray", ls=":", lw=1)
+    ax.legend(frameon=False, loc="lower right")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(title, fontsize=11)
     figure.savefig(path, dpi=120)
     plt.close(figure)
