@@ -57,6 +57,7 @@ class DialConfig:
     decay: float = option(0.0, "last fraction of the steps in which it falls to 0 (not stated)")
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
+    lambda_ramp: float = option(0.0, "first fraction of the steps in which lambda_da rises from 0")
     lambda_gp: float = option(1.0, "weight of the gradient penalty in the critic's loss")
     critic_steps: int = option(3, "critic updates for one update of the model")
     critic_learning_rate: float = option(1e-4, "of the critic (AdamW)")
@@ -336,7 +337,7 @@ def critic_step(critic, optimizer, source_emb, target_emb, config):
     return {"distance": distance, "slope": slope, "normalized_distance": normalized}
 
 
-def model_step(model, critic, optimizer, emb, batch, config):
+def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
     """Train the model: the source's preferences, and domains closer under the critic as it is.
 
         source_loss + lambda_da * W,   eq. (5) and the outer minimisation of eq. (4)
@@ -345,6 +346,7 @@ def model_step(model, critic, optimizer, emb, batch, config):
         model: has `reward_head`; `optimizer` has its parameters.
         emb: (N, D) = model.embed(batch), with its graph, the source's first.
         batch: `n_source`, `chosen`, `rejected` are used.
+        config: `lambda_da` and `clip` are used. ramp: what lambda_da is multiplied by.
     Returns:
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
         also `domain_loss`, W before it is weighted.
@@ -358,7 +360,7 @@ def model_step(model, critic, optimizer, emb, batch, config):
         critic.requires_grad_(False)
         domain_loss = record["domain_loss"] = wasserstein_distance(critic, source_emb, target_emb)
         critic.requires_grad_(True)
-        loss = source_loss + config.lambda_da * domain_loss
+        loss = source_loss + ramp * config.lambda_da * domain_loss
     optimizer.zero_grad()
     loss.backward()
     trained = [p for group in optimizer.param_groups for p in group["params"]]
@@ -408,7 +410,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         if config.lambda_da:
             source_emb, target_emb = emb[: batch["n_source"]], emb[batch["n_source"]:]
             record |= critic_step(critic, critic_optimizer, source_emb, target_emb, config)
-        record |= model_step(model, critic, optimizer, emb, batch, config)
+        ramp = min(1.0, step / max(1.0, config.lambda_ramp * config.steps))
+        record |= model_step(model, critic, optimizer, emb, batch, config, ramp)
         schedule.step()
         if not math.isfinite(record["source_loss"] + record.get("domain_loss", 0.0)):
             raise FloatingPointError(f"step {step}: the loss is not finite; lower learning_rate?")

@@ -12,7 +12,8 @@ import time
 
 from common import command_line, parser, run  # first: puts the project on the path
 from foods import CATEGORIES, food_domain
-from report import average, plot_pairs, plot_training, print_table, summarize, write_results
+from report import (plot_pairs, plot_training, print_pairs, print_table, summarize,
+                    write_results)
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
 LAPTOP = {
@@ -64,14 +65,11 @@ def main(argv=None):
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
     rows = summarize(results, paper)
-    print_table(rows)
     if args.all:
-        for method in dict.fromkeys(row["method"] for row in rows):
-            published = average(rows, method, "paper")
-            print(f"{method}: average target accuracy {average(rows, method):.3f}"
-                  + (f"; in the paper {published:.3f}" if published else ""))
+        print_pairs(rows)
         plot_pairs(rows, args.out / "pairs.png", "Odd one out, mean over seeds")
     else:
+        print_table(rows)
         title = f"{pairs[0][0].name} to {pairs[0][1].name}"
         plot_training(log, args.out / "training.png", title)
     write_results(args, "odd_one_out", rows, time.time() - start)

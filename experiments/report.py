@@ -33,9 +33,9 @@ def summarize(results, paper):
             groups.setdefault(key, []).append(r[metric])
     rows = []
     for (method, source, target, metric, n_test), values in groups.items():
-        number = paper.get((method, source, target)) if metric == "accuracy" else None
+        published = paper.get((method, source, target)) if metric == "accuracy" else None
         rows.append({"method": method, "source": source, "target": target, "metric": metric}
-                    | mean_and_error(values) | {"n_test": n_test, "paper": number})
+                    | mean_and_error(values) | {"n_test": n_test, "paper": published})
     return rows
 
 
@@ -60,12 +60,32 @@ def print_table(rows):
     for row in rows:
         if row["metric"] == "accuracy":
             key = (row["method"], row["source"], row["target"])
-            number = "" if row["paper"] is None else f"{row['paper']:.3f}"
             table.append((*key, plus_minus(on_source[key]), plus_minus(row),
-                          f"{len(row['values'])} x {row['n_test']}", number))
+                          f"{len(row['values'])} x {row['n_test']}", number(row["paper"])))
+    print_columns(table)
+
+
+def print_pairs(rows):
+    """A line for each pair of domains, as in Table 8: target accuracies, the paper's behind ours."""
+    cells = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
+    methods = list(dict.fromkeys(method for _, _, method in cells))
+    table = [("source", "target", *(name for method in methods for name in (method, "paper")))]
+    for source, target in dict.fromkeys((s, t) for s, t, _ in cells):
+        row = [cells[source, target, method] for method in methods]
+        table.append((source, target, *(x for r in row for x in (plus_minus(r), number(r["paper"])))))
+    means = [(average(rows, method), average(rows, method, "paper")) for method in methods]
+    table.append(("average", "", *(number(x) for both in means for x in both)))
+    print_columns(table)
+
+
+def print_columns(table):
     widths = [max(map(len, column)) for column in zip(*table)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def number(value):
+    return "" if value is None else f"{value:.3f}"
 
 
 def plus_minus(row):

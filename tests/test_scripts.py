@@ -16,10 +16,10 @@ from frozen import remember_frozen_layers
 FAST = ["--model", "tiny", "--steps", "3", "--batch-size", "2", "--seeds", "0", "1", "--max-length", "1024"]
 
 
-def run(script, *flags, cwd=ROOT):
+def run(script, *flags, cwd=ROOT, timeout=300):
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
     return subprocess.run([sys.executable, ROOT / script, *map(str, flags)], cwd=cwd, env=environment, text=True,
-                          capture_output=True, timeout=300)
+                          capture_output=True, timeout=timeout)
 
 
 def one_error_line(result, *words):
