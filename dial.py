@@ -351,7 +351,7 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
         also `domain_loss`, W before it is weighted.
     """
-    source_emb, target_emb = emb[: batch["n_source"]], emb[batch["n_source"]:]
+    source_emb, target_emb = emb.tensor_split([batch["n_source"]])
     rewards = model.reward_head(source_emb).squeeze(-1)  # (N_s,)
     chosen, rejected = rewards[batch["chosen"]], rewards[batch["rejected"]]  # (P,), (P,)
     loss = source_loss = bradley_terry_loss(chosen, rejected)
@@ -408,7 +408,7 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         batch, record = to_device(batch, model), {"step": step}
         emb = model.embed(batch)  # (N, D): source and target in one forward pass
         if config.lambda_da:
-            source_emb, target_emb = emb[: batch["n_source"]], emb[batch["n_source"]:]
+            source_emb, target_emb = emb.tensor_split([batch["n_source"]])
             record |= critic_step(critic, critic_optimizer, source_emb, target_emb, config)
         ramp = min(1.0, step / max(1.0, config.lambda_ramp * config.steps))
         record |= model_step(model, critic, optimizer, emb, batch, config, ramp)
