@@ -66,15 +66,16 @@ def print_table(rows):
 
 
 def print_pairs(rows):
-    """A line for each pair of domains, as in Table 8: target accuracies, the paper's behind ours."""
+    """A line for each pair of domains, as in Table 8: target accuracies, ours and the paper's."""
     cells = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     methods = list(dict.fromkeys(method for _, _, method in cells))
     table = [("source", "target", *(name for method in methods for name in (method, "paper")))]
     for source, target in dict.fromkeys((s, t) for s, t, _ in cells):
-        row = [cells[source, target, method] for method in methods]
-        table.append((source, target, *(x for r in row for x in (plus_minus(r), number(r["paper"])))))
-    means = [(average(rows, method), average(rows, method, "paper")) for method in methods]
-    table.append(("average", "", *(number(x) for both in means for x in both)))
+        both = [(plus_minus(row), number(row["paper"]))
+                for row in (cells[source, target, method] for method in methods)]
+        table.append((source, target, *(x for pair in both for x in pair)))
+    means = [average(rows, method, key) for method in methods for key in ("mean", "paper")]
+    table.append(("average", "", *map(number, means)))
     print_columns(table)
 
 

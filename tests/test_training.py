@@ -70,6 +70,19 @@ def test_the_model_gets_the_gradient_of_the_distance(config, batches):
     torch.testing.assert_close(gradients[3.0] - gradients[0.0], 3 * expected, atol=1e-6, rtol=1e-3)
 
 
+def test_the_ramp_scales_the_distance_only(config, batches):
+    model, critic = build(config)
+    batch = next(batches())
+    config.clip, gradients = 0.0, []
+    parameter = next(p for name, p in model.named_parameters() if "lora_B" in name)
+    for weight, ramp in ((2.0, 0.25), (0.5, 1.0)):
+        config.lambda_da = weight
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0)
+        model_step(model, critic, optimizer, model.embed(batch), batch, config, ramp)
+        gradients.append(parameter.grad.clone())
+    torch.testing.assert_close(*gradients)
+
+
 def test_both_domains_get_a_domain_gradient(config, batches):
     model, critic = build(config)
     batch = next(batches())
@@ -161,6 +174,19 @@ def test_train_reports_divergence_and_too_few_batches(config, batches):
     torch.nn.init.constant_(model.reward_head.weight, float("inf"))
     with pytest.raises(FloatingPointError, match="step 1"):
         train(model, critic, batches(), config)
+
+
+def test_average_is_that_of_the_last_weights(config, batches):
+    """Against the weights of shorter runs with the same seed, which end where this one passes."""
+    config.steps, config.average, ends = 4, 0.5, []
+    model, critic = build(config)
+    train(model, critic, batches(steps=4), config)
+    for steps in (3, 4):
+        config.steps, config.average = steps, 0.0
+        other, critic = build(config)
+        train(other, critic, batches(steps=4), config)
+        ends.append(other.reward_head.weight)
+    torch.testing.assert_close(model.reward_head.weight, (ends[0] + ends[1]) / 2)
 
 
 def test_learning_rate_rises_and_falls():
