@@ -55,7 +55,7 @@ class DialConfig:
     weight_decay: float = option(0.0, "of LoRA and the reward head (.01 in A.3)")
     warmup_steps: int = option(0, "steps in which the learning rate rises (not stated)")
     decay: float = option(0.0, "last fraction of the steps in which it falls to 0 (not stated)")
-    average: float = option(0.0, "last fraction of the steps, whose weights are averaged (not stated)")
+    average: float = option(0.0, "last fraction of the steps whose weights are averaged (not in it)")
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
     lambda_ramp: float = option(0.0, "first fraction of the steps in which lambda_da rises from 0")
