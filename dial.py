@@ -55,7 +55,6 @@ class DialConfig:
     weight_decay: float = option(0.0, "of LoRA and the reward head (.01 in A.3)")
     warmup_steps: int = option(0, "steps in which the learning rate rises (not stated)")
     decay: float = option(0.0, "last fraction of the steps in which it falls to 0 (not stated)")
-    average: float = option(0.0, "last fraction of the steps whose weights are averaged (not in it)")
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
     lambda_ramp: float = option(0.0, "first fraction of the steps in which lambda_da rises from 0")
@@ -392,9 +391,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
     Raises:
         ValueError: too few batches. FloatingPointError: the loss is no longer finite.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=config.learning_rate,
-                                  weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
+                                  lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: learning_rate_factor(step, config))
     critic_optimizer = torch.optim.AdamW(
@@ -415,11 +413,6 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         ramp = min(1.0, step / max(1.0, config.lambda_ramp * config.steps))
         record |= model_step(model, critic, optimizer, emb, batch, config, ramp)
         schedule.step()
-        if (n := step - round((1 - config.average) * config.steps)) == 1:
-            average = [p.detach().clone() for p in trained]
-        elif n > 1:  # the n-th of the weights to average
-            for a, p in zip(average, trained):
-                a.lerp_(p.detach(), 1 / n)
         if not math.isfinite(record["source_loss"] + record.get("domain_loss", 0.0)):
             raise FloatingPointError(f"step {step}: the loss is not finite; lower learning_rate?")
         if evaluate and config.eval_every and step % config.eval_every == 0:
@@ -429,9 +422,6 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         records.append(record)
         shown = {k: f"{record[k]:.3f}" for k in ("source_loss", "distance") if k in record}
         bar.set_postfix(shown, refresh=False)
-    if config.average:
-        for a, p in zip(average, trained):
-            p.data.copy_(a)
     return records
 
 

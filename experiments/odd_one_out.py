@@ -17,7 +17,7 @@ from report import (plot_pairs, plot_training, print_pairs, print_table, summari
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
 LAPTOP = {
-    "steps": 80, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "average": 0.5,
+    "steps": 80, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
     "lambda_da": 1.0, "lambda_ramp": 0.5, "critic_learning_rate": 1e-3, "critic_steps": 10,
     "critic_beta1": 0.5,
     "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "lora_layers": 6,

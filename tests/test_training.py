@@ -176,19 +176,6 @@ def test_train_reports_divergence_and_too_few_batches(config, batches):
         train(model, critic, batches(), config)
 
 
-def test_average_is_that_of_the_last_weights(config, batches):
-    """Against the weights of shorter runs with the same seed, which end where this one passes."""
-    config.steps, config.average, ends = 4, 0.5, []
-    model, critic = build(config)
-    train(model, critic, batches(steps=4), config)
-    for steps in (3, 4):
-        config.steps, config.average = steps, 0.0
-        other, critic = build(config)
-        train(other, critic, batches(steps=4), config)
-        ends.append(other.reward_head.weight)
-    torch.testing.assert_close(model.reward_head.weight, (ends[0] + ends[1]) / 2)
-
-
 def test_learning_rate_rises_and_falls():
     config = dial.DialConfig(steps=10, warmup_steps=3, decay=0.5)
     factors = [dial.learning_rate_factor(step, config) for step in range(10)]
