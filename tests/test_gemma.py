@@ -66,4 +66,4 @@ def test_dial_beats_src_pref_where_the_reward_is_spurious(cache, tmp_path):
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     on_target = {r["method"]: r["mean"] for r in rows if r["metric"] == "accuracy"}
-    assert on_target["DIAL"] > on_target["Src-Pref"] + 0.1
+    assert on_target["DIAL"] > on_target["Src-Pref"] + 0.05
