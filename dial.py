@@ -57,7 +57,7 @@ class DialConfig:
     decay: float = option(0.0, "last fraction of the steps in which it falls to 0 (not stated)")
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
-    lambda_ramp: float = option(0.0, "first fraction of the steps in which lambda_da rises from 0")
+    lambda_ramp: float = option(0.0, "first fraction of the steps, lambda_da rising (not stated)")
     lambda_gp: float = option(1.0, "weight of the gradient penalty in the critic's loss")
     critic_steps: int = option(3, "critic updates for one update of the model")
     critic_learning_rate: float = option(1e-4, "of the critic (AdamW)")
