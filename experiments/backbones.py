@@ -22,14 +22,13 @@ from data import InputError
 GEMMA = "gemma-3-270m"
 
 
-def load(name, device="auto", dtype="auto", attention=None):
+def load(name, device="auto", dtype="auto"):
     """Load a backbone.
 
     Args:
         name: as above.
         device: auto, cpu, cuda, cuda:1, mps, ...
         dtype: auto (bf16 where it is fast), float32, bfloat16.
-        attention: transformers' `attn_implementation`; None for its own choice.
     Returns:
         (classifier, tokenizer): the classifier's `score` layer is new and untrained.
     Raises:
@@ -41,8 +40,7 @@ def load(name, device="auto", dtype="auto", attention=None):
         with quiet():
             path, tokenizer = locate(name), load_tokenizer(name)
             classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
-                path, num_labels=1, dtype=dtype, attn_implementation=attention,
-                use_safetensors=True)
+                path, num_labels=1, dtype=dtype, use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
         raise unusable(name, error) from None
     if classifier.config.pad_token_id is None:  # a classifier finds the last token by it

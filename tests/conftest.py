@@ -76,7 +76,6 @@ def random_classifier(kind, **changes):
         "gemma3": lambda: transformers.Gemma3TextConfig(**common | window),
         "llama": lambda: transformers.LlamaConfig(**common),
         "mistral": lambda: transformers.MistralConfig(**common | {"sliding_window": 7}),
-        "gpt2": lambda: transformers.GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=2, pad_token_id=0),
         "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2, pad_token_id=0),
     }
     torch.manual_seed(0)
