@@ -13,7 +13,8 @@ tenth of the source's prompts is kept to measure the source accuracy.
 import time
 from pathlib import Path
 
-from common import Domain, check_methods, command_line, parser, run  # first: sets the path
+from common import (Domain, check_methods, command_line, configure, parser,  # first: sets path
+                    run)
 import backbones
 import data
 import dial
@@ -62,7 +63,8 @@ def main(argv=None):
     if before is not None and after is not None:
         print(f"gain of DIAL over Src-Pref {after - before:+.3f}; in the paper "
               f"{PAPER[1] - PAPER[0]:+.3f} (Gemma-2b on SHP: {PAPER[0]} -> {PAPER[1]})")
-    write_results(args, "cross_lingual", rows, time.time() - start)
+    write_results(args.out, "cross_lingual", args.model, configure(args), args.seeds, rows,
+                  time.time() - start)
     plot_training(log, args.out / "training.png", f"{source.name} to {target.name}")
 
 

@@ -10,15 +10,15 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 import time
 
-from common import command_line, parser, run  # first: puts the project on the path
+from common import command_line, configure, parser, run  # first: puts the project on the path
 from foods import CATEGORIES, food_domain
 from report import (plot_pairs, plot_training, print_pairs, print_table, summarize,
                     write_results)
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
 LAPTOP = {
-    "steps": 80, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
-    "lambda_da": 1.0, "lambda_ramp": 0.5, "critic_learning_rate": 1e-3, "critic_steps": 10,
+    "steps": 120, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
+    "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10,
     "critic_beta1": 0.5,
     "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "lora_layers": 6,
     "scale_embeddings": True,
@@ -55,7 +55,7 @@ def list_domain(args, name):
 
 
 def main(argv=None):
-    p = parser(__doc__, "odd_one_out", LAPTOP | {"eval_every": 20})
+    p = parser(__doc__, "odd_one_out", LAPTOP | {"eval_every": 40})
     add_list_flags(p, "desserts", "fruits")
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     args, start = p.parse_args(argv), time.time()
@@ -75,7 +75,8 @@ def main(argv=None):
         print_table(rows)
         title = f"{pairs[0][0].name} to {pairs[0][1].name}"
         plot_training(log, args.out / "training.png", title)
-    write_results(args, "odd_one_out", rows, time.time() - start)
+    write_results(args.out, "odd_one_out", args.model, configure(args), args.seeds, rows,
+                  time.time() - start)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,14 @@ import json
 import platform
 import statistics
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.metadata import version
 
 import matplotlib
 
 matplotlib.use("Agg")  # files only, no window
 import matplotlib.pyplot as plt  # noqa: E402
-import peft  # noqa: E402
-import torch  # noqa: E402
-import transformers  # noqa: E402
-
-from common import configure  # noqa: E402
 
 COLORS = {"Src-Pref": "tab:orange", "DIAL": "tab:blue", "Tgt-Pref*": "tab:green",
           "Src-Tgt-Pref*": "tab:olive"}
@@ -93,69 +90,75 @@ def plus_minus(row):
     return f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
 
 
-def write_results(args, experiment, rows, seconds):
+def write_results(out, experiment, model, config, seeds, rows, seconds):
     """OUT/results.json: settings, versions, and the rows of `summarize`."""
-    modules = (torch, transformers, peft)
-    versions = {m.__name__: m.__version__ for m in modules} | {"python": platform.python_version()}
-    record = {"experiment": experiment, "model": args.model, "command": " ".join(sys.argv),
-              "config": asdict(configure(args)) | {"seeds": args.seeds},
-              "seconds": round(seconds, 1), "versions": versions, "rows": rows}
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
+              "config": asdict(config) | {"seeds": seeds}, "seconds": round(seconds, 1),
+              "versions": versions | {"python": platform.python_version()}, "rows": rows}
     text = json.dumps(record, indent=1, ensure_ascii=False)
-    (args.out / "results.json").write_text(text + "\n", encoding="utf-8")
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def figure(path, title, size, columns=1):
+    """Draw into the axes, one or a row of them, and find the picture in `path` afterwards."""
+    picture, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes[0]:
+        ax.spines[["top", "right"]].set_visible(False)
+    yield axes[0] if columns > 1 else axes[0, 0]
+    picture.suptitle(title, fontsize=11)
+    picture.savefig(path, dpi=120)
+    plt.close(picture)
 
 
 def plot_training(log, path, title):
     """Over training: target accuracy of every method, the distance, the critic's slope."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     panels = {"target_accuracy": "target accuracy", "normalized_distance": "distance (W / slope)",
               "slope": "slope of the critic"}
-    for ax, (key, label) in zip(axes, panels.items()):
-        for method in dict.fromkeys(record["method"] for record in log):
-            values = {}  # by seed and by step
-            for r in log:
-                if r["method"] == method and key in r:
-                    values.setdefault(r["seed"], {})[r["step"]] = r[key]
-            if not values:
-                continue
-            color = COLORS.get(method)
-            for by_step in values.values():
-                ax.plot(by_step.keys(), by_step.values(), color=color, lw=0.8, alpha=0.4)
-            steps = sorted(set.intersection(*map(set, values.values())))
-            mean = [statistics.fmean(by_step[s] for by_step in values.values()) for s in steps]
-            marker = "o" if len(steps) < 20 else None
-            ax.plot(steps, mean, color=color, lw=2, marker=marker, label=method)
-        ax.set(xlabel="step", title=label)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False)
-    axes[1].axhline(0, color="gray", lw=0.5)
-    axes[2].axhline(1, color="gray", lw=0.8, ls=":")
-    axes[2].text(0, 1, " 1: calibrated", color="gray", va="bottom")
-    figure.suptitle(f"{title} (thin: a seed, thick: their mean)", fontsize=11)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    with figure(path, f"{title} (thin: a seed, thick: their mean)", (12, 3.6), 3) as axes:
+        for ax, (key, label) in zip(axes, panels.items()):
+            for method in dict.fromkeys(record["method"] for record in log):
+                values = {}  # by seed and by step
+                for r in log:
+                    if r["method"] == method and key in r:
+                        values.setdefault(r["seed"], {})[r["step"]] = r[key]
+                if values:
+                    plot_seeds(ax, values.values(), method)
+            ax.set(xlabel="step", title=label)
+        axes[0].legend(frameon=False)
+        axes[1].axhline(0, color="gray", lw=0.5)
+        axes[2].axhline(1, color="gray", lw=0.8, ls=":")
+        axes[2].text(0, 1, " 1: calibrated", color="gray", va="bottom")
+
+
+def plot_seeds(ax, curves, method):
+    """Curves {x: y}, one a seed, and their mean."""
+    color = COLORS.get(method)
+    for curve in curves:
+        ax.plot(curve.keys(), curve.values(), color=color, lw=0.8, alpha=0.4)
+    x = sorted(set.intersection(*map(set, curves)))
+    mean = [statistics.fmean(curve[i] for curve in curves) for i in x]
+    ax.plot(x, mean, color=color, lw=2, marker="o" if len(x) < 20 else None, label=method)
 
 
 def plot_pairs(rows, path, title):
     """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's."""
     means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
-    figure, ax = plt.subplots(figsize=(8, 0.3 * len(pairs) + 1.4), layout="constrained")
-    for y, (source, target) in enumerate(reversed(pairs)):
-        ends = [means[source, target, method] for method in ("Src-Pref", "DIAL")]
-        for key, shift, alpha in (("mean", 0.12, 1.0), ("paper", -0.18, 0.3)):
-            if all(end[key] is not None for end in ends):
-                x = [end[key] for end in ends]
-                ax.plot(x, [y + shift] * 2, color="gray", lw=1, alpha=alpha, zorder=1)
-                ax.scatter(x, [y + shift] * 2, color=[COLORS["Src-Pref"], COLORS["DIAL"]], s=26,
-                           alpha=alpha, zorder=2)
-    for method in ("Src-Pref", "DIAL"):
-        ax.scatter([], [], color=COLORS[method], label=method)
-    ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
-    names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
-    ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy")
-    ax.axvline(0.2, color="gray", ls=":", lw=1)
-    ax.legend(frameon=False, loc="lower right")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title(title, fontsize=11)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    with figure(path, title, (8, 0.3 * len(pairs) + 1.4)) as ax:
+        for y, (source, target) in enumerate(reversed(pairs)):
+            ends = [means[source, target, method] for method in ("Src-Pref", "DIAL")]
+            for key, shift, alpha in (("mean", 0.12, 1.0), ("paper", -0.18, 0.3)):
+                if all(end[key] is not None for end in ends):
+                    x = [end[key] for end in ends]
+                    ax.plot(x, [y + shift] * 2, color="gray", lw=1, alpha=alpha, zorder=1)
+                    ax.scatter(x, [y + shift] * 2, color=[COLORS["Src-Pref"], COLORS["DIAL"]],
+                               s=26, alpha=alpha, zorder=2)
+        for method in ("Src-Pref", "DIAL"):
+            ax.scatter([], [], color=COLORS[method], label=method)
+        ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
+        names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
+        ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy")
+        ax.axvline(0.2, color="gray", ls=":", lw=1)
+        ax.legend(frameon=False, loc="lower right")
