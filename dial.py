@@ -22,11 +22,14 @@ Where this differs from the paper:
   - Source and target share one forward pass, and responses share their prompt's (`tree_mask`).
   - `scale_embeddings` divides embeddings by their mean norm at the start, so that learning rates,
     lambda_da and lambda_gp mean the same for every backbone. Off by default, as published.
+  - `center_prompts` shows the critic each embedding less the mean over its prompt's responses.
+    Off by default, as published.
   - Eq. (5) lacks its minus sign in the paper; Algorithm 1 has it.
 
 A batch is a dictionary. All that is needed of it here: `n_source`, how many of the embeddings are
 the source's (they come first), and `chosen`, `rejected`: (P,) positions among them, one entry a
-pair. The rest is between the batch and `model.embed`. Any module with `embed` and `reward_head`
+pair; for `center_prompts` also `counts`, how many responses each prompt has, in their order. The
+rest is between the batch and `model.embed`. Any module with `embed` and `reward_head`
 can be trained, a language model (`RewardModel`) or a toy.
 """
 import json
@@ -68,6 +71,7 @@ class DialConfig:
     lora_modules: str = option("q_proj,v_proj", "layers with LoRA, with commas (as released)")
     lora_layers: int = option(0, "LoRA in so many of the topmost layers only, 0 for all")
     scale_embeddings: bool = option(False, "divide embeddings by their mean norm at the start")
+    center_prompts: bool = option(False, "align embeddings less their prompt's mean (not published)")
     max_length: int = option(1024, "longest prompt with response, in tokens (A.5)")
     eval_every: int = option(0, "steps between evaluations in training, 0 for none (1000 in A.2)")
     seed: int = option(0, "of the initial weights and the order of the data")
@@ -311,6 +315,34 @@ class RewardModel(nn.Module):
 # ------------------------------------------------------------------ the two steps and the loop
 
 
+def critic_view(emb, batch, config):
+    """Split embeddings into what the critic sees of the source and of the target.
+
+    With `config.center_prompts`, each less the mean over its prompt's responses:
+
+        h(x, y) - mean_y' h(x, y')
+
+    A preference compares responses to one prompt, so what they share cancels in the rewards'
+    difference. It need not be aligned, and where it tells the domains apart (a language does),
+    it would drown what matters.
+
+    Args:
+        emb: (N, D). batch: `n_source`, and `counts` where prompts are centred.
+    Returns:
+        (N_s, D), (N_t, D).
+    Raises:
+        ValueError: a prompt with a single response, which centring would leave at 0.
+    """
+    if config.center_prompts:
+        counts = torch.tensor(batch["counts"], device=emb.device)  # (prompts,)
+        if counts.min() < 2:
+            raise ValueError("center_prompts needs two responses or more to every prompt")
+        prompt = torch.repeat_interleave(counts)  # (N,): which prompt each response belongs to
+        total = emb.new_zeros(len(counts), emb.shape[1]).index_add(0, prompt, emb)
+        emb = emb - (total / counts[:, None])[prompt]
+    return emb.tensor_split([batch["n_source"]])
+
+
 def critic_step(critic, optimizer, source_emb, target_emb, config):
     """Train the critic to tell the domains apart: the inner maximisation of eq. (4).
 
@@ -345,20 +377,20 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
     Args:
         model: has `reward_head`; `optimizer` has its parameters.
         emb: (N, D) = model.embed(batch), with its graph, the source's first.
-        batch: `n_source`, `chosen`, `rejected` are used.
-        config: `lambda_da` and `clip` are used. ramp: what lambda_da is multiplied by.
+        batch: `n_source`, `chosen`, `rejected` are used, and what `critic_view` uses.
+        config: `lambda_da`, `clip` and `center_prompts` are used. ramp: what lambda_da is multiplied by.
     Returns:
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
         also `domain_loss`, W before it is weighted.
     """
-    source_emb, target_emb = emb.tensor_split([batch["n_source"]])
-    rewards = model.reward_head(source_emb).squeeze(-1)  # (N_s,)
+    rewards = model.reward_head(emb[: batch["n_source"]]).squeeze(-1)  # (N_s,)
     chosen, rejected = rewards[batch["chosen"]], rewards[batch["rejected"]]  # (P,), (P,)
     loss = source_loss = bradley_terry_loss(chosen, rejected)
     record = {"source_loss": source_loss, "source_margin": (chosen - rejected).mean()}
     if config.lambda_da:
         critic.requires_grad_(False)
-        domain_loss = record["domain_loss"] = wasserstein_distance(critic, source_emb, target_emb)
+        domain_loss = record["domain_loss"] = wasserstein_distance(
+            critic, *critic_view(emb, batch, config))
         critic.requires_grad_(True)
         loss = source_loss + ramp * config.lambda_da * domain_loss
     optimizer.zero_grad()
@@ -408,8 +440,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         batch, record = to_device(batch, model), {"step": step}
         emb = model.embed(batch)  # (N, D): source and target in one forward pass
         if config.lambda_da:
-            source_emb, target_emb = emb.tensor_split([batch["n_source"]])
-            record |= critic_step(critic, critic_optimizer, source_emb, target_emb, config)
+            seen = critic_view(emb.detach(), batch, config)
+            record |= critic_step(critic, critic_optimizer, *seen, config)
         ramp = min(1.0, step / max(1.0, config.lambda_ramp * config.steps))
         record |= model_step(model, critic, optimizer, emb, batch, config, ramp)
         schedule.step()

@@ -188,6 +188,9 @@ class Trainer:
         unlabeled = self.encode(target, "unlabeled") if uses["align"] else None
         if not uses["align"]:
             config.lambda_da = 0.0
+        elif config.center_prompts and min(len(suffixes) for _, suffixes in unlabeled) < 2:
+            raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
+                             "needs two or more, --no-center-prompts does not")
 
         def batches():
             return data.training_batches(labeled, unlabeled, config.batch_size, config.steps, seed,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
+sys.path[:0] = [str(ROOT / name) for name in ("", "experiments", "toy")]
 os.environ["HF_HUB_OFFLINE"] = "1"  # a test that wants the network must fail here too
 
 import torch  # noqa: E402

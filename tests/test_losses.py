@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
-from dial import (Critic, best_of_accuracy, bradley_terry_loss, critic_slope, gradient_penalty, pairwise_accuracy,
-                  tree_mask, wasserstein_distance)
+from dial import (Critic, DialConfig, best_of_accuracy, bradley_terry_loss, critic_slope,
+                  critic_view, gradient_penalty, pairwise_accuracy, tree_mask,
+                  wasserstein_distance)
 
 
 def unit_linear(dim, norm=1.0):
@@ -115,3 +116,17 @@ def test_tree_mask_by_brute_force():
                     if window:
                         sees = sees and positions[r, q] - positions[r, k] < window
                     assert mask[r, 0, q, k].item() == bool(sees), (r, q, k)
+
+
+def test_critic_view_without_what_a_prompt_shares():
+    torch.manual_seed(0)
+    counts, emb, config = [2, 3, 5, 2], torch.randn(12, 4), DialConfig(center_prompts=True)
+    batch = {"n_source": 5, "counts": counts}
+    source, target = critic_view(emb, batch, config)
+    by_hand = torch.cat([rows - rows.mean(dim=0) for rows in emb.split(counts)])
+    assert torch.allclose(torch.cat([source, target]), by_hand, atol=1e-6) and len(source) == 5
+    moved = emb + torch.randn(4, 4).repeat_interleave(torch.tensor(counts), dim=0)
+    assert torch.allclose(torch.cat(critic_view(moved, batch, config)), by_hand, atol=1e-6)
+    assert torch.equal(torch.cat(critic_view(emb, batch, DialConfig())), emb)
+    with pytest.raises(ValueError, match="two responses"):
+        critic_view(emb[:3], {"n_source": 2, "counts": [2, 1]}, config)

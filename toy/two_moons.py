@@ -30,7 +30,6 @@ SETTINGS = DialConfig(steps=500, learning_rate=1e-3, lambda_da=1.0, lambda_ramp=
                       critic_learning_rate=3e-3, critic_beta1=0.5, batch_size=32)
 LABELS_AT = {"outer": (0.7, 1.0), "middle": (0.35, 0.65), "inner": (0.0, 0.3)}  # times pi
 JITTER = 0.1
-LAM = 1.0
 
 
 def moons(n, low=0.0, high=1.0, noise=0.05):
@@ -62,7 +61,7 @@ def fit(method, seed, place):
     with torch.no_grad():  # steeper first layer: features as narrow as the moons
         for p in model.layers[0].parameters():
             p *= 3
-    config = DialConfig(**vars(SETTINGS) | {"seed": seed, "lambda_da": LAM * (method == "DIAL")})
+    config = DialConfig(**vars(SETTINGS) | {"seed": seed, "lambda_da": SETTINGS.lambda_da * (method == "DIAL")})
     train(model, critic, batches(labeled, target, config.batch_size), config,
           title=f"{method}, seed {seed}")
 
