@@ -42,7 +42,8 @@ TABLE_8 = {
 def add_list_flags(p, source, target):
     """The flags of food lists; `foods.food_domain` explains them."""
     p.add_argument("--source", default=source, help="labelled, category[:language] (%(default)s)")
-    p.add_argument("--target", default=target, help="unlabelled (%(default)s)")
+    p.add_argument("--target", nargs="+", default=[target],
+                   help=f"unlabelled, one domain or several ({target})")
     p.add_argument("--split", choices=["items", "lists"], default="items",
                    help="test on unseen items, or as in the paper on new lists (%(default)s)")
     p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
@@ -50,8 +51,22 @@ def add_list_flags(p, source, target):
     p.add_argument("--n-test", type=int, default=200, help="lists to evaluate on (%(default)s)")
 
 
-def list_domain(args, name):
-    return food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test)
+def list_domains(args, pairs=None):
+    """The (source, target) pairs of domains by name; those of the flags where none are given."""
+    pairs = pairs or [(args.source, target) for target in args.target]
+    return [tuple(food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test)
+                  for name in pair) for pair in pairs]
+
+
+def report_lists(args, results, log, rows, title):
+    """The table and the figure of one pair, or of several."""
+    pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
+    if len(pairs) > 1:
+        print_pairs(rows)
+        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds")
+    else:
+        print_table(rows)
+        plot_training(log, args.out / "training.png", " to ".join(next(iter(pairs))))
 
 
 def main(argv=None):
@@ -59,22 +74,15 @@ def main(argv=None):
     add_list_flags(p, "desserts", "fruits")
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     args, start = p.parse_args(argv), time.time()
-    pairs = [(args.source, args.target)]
-    if args.all:  # the figure of all pairs has no training curves
-        args.eval_every, pairs = 0, itertools.permutations(CATEGORIES, 2)
-    pairs = [tuple(list_domain(args, name) for name in pair) for pair in pairs]
-    results, log = run(args, pairs)
+    pairs = itertools.permutations(CATEGORIES, 2) if args.all else None
+    if args.all or len(args.target) > 1:  # the figure of several pairs has no training curves
+        args.eval_every = 0
+    results, log = run(args, list_domains(args, pairs))
     paper = {(method, f"{source}:en", f"{target}:en"): number
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
     rows = summarize(results, paper)
-    if args.all:
-        print_pairs(rows)
-        plot_pairs(rows, args.out / "pairs.png", "Odd one out, mean over seeds")
-    else:
-        print_table(rows)
-        title = f"{pairs[0][0].name} to {pairs[0][1].name}"
-        plot_training(log, args.out / "training.png", title)
+    report_lists(args, results, log, rows, "Odd one out")
     write_results(args.out, "odd_one_out", args.model, configure(args), args.seeds, rows,
                   time.time() - start)
 

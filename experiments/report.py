@@ -126,7 +126,8 @@ def plot_training(log, path, title):
                 if values:
                     plot_seeds(ax, values.values(), method)
             ax.set(xlabel="step", title=label)
-        axes[0].legend(frameon=False)
+        if axes[0].get_legend_handles_labels()[0]:  # none without --eval-every
+            axes[0].legend(frameon=False)
         axes[1].axhline(0, color="gray", lw=0.5)
         axes[2].axhline(1, color="gray", lw=0.8, ls=":")
         axes[2].text(0, 1, " 1: calibrated", color="gray", va="bottom")
