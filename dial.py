@@ -71,7 +71,7 @@ class DialConfig:
     lora_modules: str = option("q_proj,v_proj", "layers with LoRA, with commas (as released)")
     lora_layers: int = option(0, "LoRA in so many of the topmost layers only, 0 for all")
     scale_embeddings: bool = option(False, "divide embeddings by their mean norm at the start")
-    center_prompts: bool = option(False, "align embeddings less their prompt's mean (not published)")
+    center_prompts: bool = option(False, "align embeddings less their prompt's mean (own idea)")
     max_length: int = option(1024, "longest prompt with response, in tokens (A.5)")
     eval_every: int = option(0, "steps between evaluations in training, 0 for none (1000 in A.2)")
     seed: int = option(0, "of the initial weights and the order of the data")
@@ -378,7 +378,7 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
         model: has `reward_head`; `optimizer` has its parameters.
         emb: (N, D) = model.embed(batch), with its graph, the source's first.
         batch: `n_source`, `chosen`, `rejected` are used, and what `critic_view` uses.
-        config: `lambda_da`, `clip` and `center_prompts` are used. ramp: what lambda_da is multiplied by.
+        config: `lambda_da`, `clip`, `center_prompts` are used. ramp: what multiplies lambda_da.
     Returns:
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
         also `domain_loss`, W before it is weighted.

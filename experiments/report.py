@@ -66,14 +66,15 @@ def print_pairs(rows):
     """A line for each pair of domains, as in Table 8: target accuracies, ours and the paper's."""
     cells = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     methods = list(dict.fromkeys(method for _, _, method in cells))
-    table = [("source", "target", *(name for method in methods for name in (method, "paper")))]
-    for source, target in dict.fromkeys((s, t) for s, t, _ in cells):
-        both = [(plus_minus(row), number(row["paper"]))
-                for row in (cells[source, target, method] for method in methods)]
-        table.append((source, target, *(x for pair in both for x in pair)))
-    means = [average(rows, method, key) for method in methods for key in ("mean", "paper")]
-    table.append(("average", "", *map(number, means)))
-    print_columns(table)
+    pairs = dict.fromkeys((source, target) for source, target, _ in cells)
+    columns = [[method, *(plus_minus(cells[*pair, method]) for pair in pairs),
+                number(average(rows, method))] for method in methods]
+    if any(cell["paper"] is not None for cell in cells.values()):
+        columns += [
+            [f"paper's {method}", *(number(cells[*pair, method]["paper"]) for pair in pairs),
+             number(average(rows, method, "paper"))] for method in methods]
+    sources, targets = zip(*pairs)
+    print_columns(list(zip(["source", *sources, "average"], ["target", *targets, ""], *columns)))
 
 
 def print_columns(table):
@@ -158,8 +159,10 @@ def plot_pairs(rows, path, title):
                                s=26, alpha=alpha, zorder=2)
         for method in ("Src-Pref", "DIAL"):
             ax.scatter([], [], color=COLORS[method], label=method)
-        ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
+        if any(row["paper"] is not None for row in means.values()):
+            ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
         names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
-        ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy")
+        ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy",
+               ylim=(-0.6, len(pairs) - 0.4))
         ax.axvline(0.2, color="gray", ls=":", lw=1)
-        ax.legend(frameon=False, loc="lower right")
+        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -29,7 +29,7 @@ from report import (COLORS, figure, mean_and_error, plus_minus, print_columns,  
                     write_results)
 
 SETTINGS = DialConfig(steps=300, batch_size=64, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
-                      lambda_ramp=0.3, critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
+                      critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
 KINDS = {
     "shift": lambda points, s: points + s,
     "rotate": lambda points, s: points @ rotation(s * math.pi / 3),

@@ -61,7 +61,9 @@ def fit(method, seed, place):
     with torch.no_grad():  # steeper first layer: features as narrow as the moons
         for p in model.layers[0].parameters():
             p *= 3
-    config = DialConfig(**vars(SETTINGS) | {"seed": seed, "lambda_da": SETTINGS.lambda_da * (method == "DIAL")})
+    config = DialConfig(**vars(SETTINGS) | {"seed": seed})
+    if method == "Src-Pref":
+        config.lambda_da = 0.0
     train(model, critic, batches(labeled, target, config.batch_size), config,
           title=f"{method}, seed {seed}")
 
@@ -75,7 +77,7 @@ def fit(method, seed, place):
 
 def draw(runs, path, place):
     """Decision regions of the first seed, and the accuracies of all seeds."""
-    with figure(path, f"Two moons, labels at the {place}", (12, 3.8), 3) as axes:
+    with figure(path, f"Two moons, {place} points labelled", (12, 3.8), 3) as axes:
         x, y = torch.meshgrid(torch.linspace(-1.6, 2.6, 200), torch.linspace(-1.1, 1.6, 200),
                               indexing="xy")
         grid = torch.stack([x.flatten(), y.flatten()], dim=1)
