@@ -13,6 +13,7 @@ conversational). Bad input raises `InputError`, which says where and what to do.
 import csv
 import gzip
 import json
+import math
 import random
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -88,6 +89,25 @@ def load_unlabeled(path, tokenizer=None):
         else:
             records += unlabel([_preference(row, where, tokenizer)])
     return records
+
+
+def load_scored(path):
+    """Read texts with scores, {"prompt": ..., "response": ..., "score": number}, to correlate with.
+
+    Returns:
+        (records, scores): `Unlabeled` of one response each, and floats.
+    """
+    records, scores = [], []
+    for where, row in _rows(path):
+        response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
+        try:
+            score = float(row.get("score"))
+        except (TypeError, ValueError):
+            score = math.nan
+        if not math.isfinite(score):
+            raise InputError(f"{where}: 'score' must be a number, not {row.get('score')!r}")
+        records.append(Unlabeled(prompt, [response])), scores.append(score)
+    return records, scores
 
 
 def _rows(path):
@@ -344,7 +364,7 @@ def pack(encoded, pad_id=0, share=True):
     """
     rows = encoded
     if not share:
-        rows = [(prefix + suffix, ()) for prefix, suffixes in encoded for suffix in suffixes]
+        rows = [(prefix, [suffix]) for prefix, suffixes in encoded for suffix in suffixes]
     ids, positions, segments, last = [], [], [], []
     for r, (prefix, suffixes) in enumerate(rows):
         row, position, segment = list(prefix), list(range(len(prefix))), [0] * len(prefix)
@@ -352,8 +372,6 @@ def pack(encoded, pad_id=0, share=True):
             row += suffix
             position += range(len(prefix), len(prefix) + len(suffix))
             segment += [k] * len(suffix)
-            last.append((r, len(row) - 1))
-        if not suffixes:
             last.append((r, len(row) - 1))
         ids.append(row), positions.append(position), segments.append(segment)
 
@@ -365,7 +383,29 @@ def pack(encoded, pad_id=0, share=True):
             "counts": [len(suffixes) for _, suffixes in encoded]}
 
 
-def training_batches(source, target, batch_size, steps, seed=0, **pack_options):
+def next_tokens(batch):
+    """All that a language model has to predict in a batch of `pack`.
+
+    Returns:
+        (4, T): row and column of the position before each token, the token, and which of the
+        batch's responses it belongs to, -1 for a prompt.
+    """
+    segment = batch["segment_ids"]  # (R, L)
+    there = segment >= 0
+    there[:, 0] = False  # nothing comes before BOS
+    row, column = there.nonzero().T
+    end = (segment == 0).sum(dim=1) - 1  # of each prompt: what comes before a response's first
+    same = segment[row, column] == segment[row, column - 1]
+    before = torch.where(same, column - 1, end[row])
+    responses = segment.amax(dim=1)  # (R,): how many in each row
+    first = responses.cumsum(0) - responses
+    which = torch.where(segment[row, column] > 0, first[row] + segment[row, column] - 1, -1)
+    found = torch.stack([row, before, batch["input_ids"][row, column], which])
+    return found[:, before >= 0]  # without BOS, a prompt may be empty
+
+
+def training_batches(source, target, batch_size, steps, seed=0, language=None, lm_tokens=0,
+                     **pack_options):
     """Yield `steps` batches of `batch_size` source records, then as many target records.
 
     Each domain is gone through in a new random order every epoch. The source's order does not
@@ -373,10 +413,13 @@ def training_batches(source, target, batch_size, steps, seed=0, **pack_options):
 
     Args:
         source: encoded Preferences. target: encoded Unlabeled records, or None.
+        language: adds `predict`, the `next_tokens` of "source" (the chosen responses) or "target"
+            (prompts and responses): all, or `lm_tokens` of them at random.
         pack_options: for `pack`.
     """
     source_order = _epochs(source, random.Random(seed))
     target_order = _epochs(target, random.Random(seed + 1)) if target else iter(())
+    rng = random.Random(seed + 2)
     for _ in range(steps):
         rows = [*islice(source_order, batch_size), *islice(target_order, batch_size)]
         batch = pack(rows, **pack_options)
@@ -384,7 +427,17 @@ def training_batches(source, target, batch_size, steps, seed=0, **pack_options):
         starts = [sum(counts[:i]) for i in range(batch_size)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
         chosen, rejected = torch.tensor(pairs).T
-        yield batch | {"n_source": sum(counts), "chosen": chosen, "rejected": rejected}
+        batch |= {"n_source": sum(counts), "chosen": chosen, "rejected": rejected}
+        if language:
+            found = next_tokens(batch)
+            if language == "source":
+                wanted = torch.isin(found[3], torch.tensor(starts))
+            else:
+                wanted = found[0] >= batch["last"][0, sum(counts)]  # from the target's first row
+            found = found[:3, wanted]
+            some = rng.sample(range(found.shape[1]), min(lm_tokens, found.shape[1]))
+            batch["predict"] = found[:, sorted(some)] if lm_tokens else found
+        yield batch
 
 
 def _epochs(rows, rng):

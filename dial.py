@@ -11,6 +11,8 @@ and the language model closes the gap. Where the domains embed alike, the reward
     gradient_penalty        eq. (3)
     critic_step             the inner maximisation of eq. (4)
     model_step              the outer minimisation of eq. (4), plus eq. (5)
+    reversal_step           DEAL, the method's first version: eq. (1)-(6) there
+    language_model_losses   of the baselines Src-Pref-SFT and Src-Pref-Tgt-NTP (section 3)
     train                   Algorithm 1
 
     python dial.py          # a demonstration on Gaussians, a few seconds
@@ -34,12 +36,13 @@ can be trained, a language model (`RewardModel`) or a toy.
 """
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from tqdm import tqdm
 
 
@@ -61,6 +64,9 @@ class DialConfig:
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
     lambda_ramp: float = option(0.0, "first fraction of the steps, lambda_da rising (not stated)")
+    lambda_sft: float = option(0.01, "Src-Pref-SFT: weight of chosen responses' loss (not stated)")
+    lambda_ntp: float = option(0.01, "Src-Pref-Tgt-NTP: weight of target texts' loss (not stated)")
+    lm_tokens: int = option(0, "these two losses on so many random tokens a step, 0 for all")
     lambda_gp: float = option(1.0, "weight of the gradient penalty in the critic's loss")
     critic_steps: int = option(3, "critic updates for one update of the model")
     critic_learning_rate: float = option(1e-4, "of the critic (AdamW)")
@@ -71,6 +77,7 @@ class DialConfig:
     lora_modules: str = option("q_proj,v_proj", "layers with LoRA, with commas (as released)")
     lora_layers: int = option(0, "LoRA in so many of the topmost layers only, 0 for all")
     scale_embeddings: bool = option(False, "divide embeddings by their mean norm at the start")
+    gradient_reversal: bool = option(False, "one step for model and critic, as in DEAL")
     center_prompts: bool = option(False, "align embeddings less their prompt's mean (own idea)")
     max_length: int = option(1024, "longest prompt with response, in tokens (A.5)")
     eval_every: int = option(0, "steps between evaluations in training, 0 for none (1000 in A.2)")
@@ -84,14 +91,24 @@ class DialConfig:
                 raise ValueError(f"{f.name} must be finite and at least {low}, not {value}")
 
 
-# What each method learns from: whose labels, and whether it aligns the domains (lambda_da > 0).
+# What each method learns from: whose labels, and which term it adds to their Bradley-Terry loss.
 # A star marks an oracle: it sees target labels.
 METHODS = {
-    "Src-Pref": {"labels": ("source",), "align": False},
-    "DIAL": {"labels": ("source",), "align": True},
-    "Tgt-Pref*": {"labels": ("target",), "align": False},
-    "Src-Tgt-Pref*": {"labels": ("source", "target"), "align": False},
+    "Src-Pref": {"labels": ("source",), "term": None},
+    "Src-Pref-SFT": {"labels": ("source",), "term": "lambda_sft"},  # Yang et al. (2024)
+    "Src-Pref-Tgt-NTP": {"labels": ("source",), "term": "lambda_ntp"},  # Karouzos et al. (2021)
+    "DIAL": {"labels": ("source",), "term": "lambda_da"},
+    "DEAL": {"labels": ("source",), "term": "lambda_da", "reversal": True},
+    "Tgt-Pref*": {"labels": ("target",), "term": None},
+    "Src-Tgt-Pref*": {"labels": ("source", "target"), "term": None},
 }
+
+
+def method_config(method, config):
+    """`config` with the weights of all terms at 0 that `method` does not have."""
+    term = METHODS[method]["term"]
+    others = {name: 0.0 for name in ("lambda_da", "lambda_sft", "lambda_ntp") if name != term}
+    return replace(config, **others, gradient_reversal=METHODS[method].get("reversal", False))
 
 
 # ------------------------------------------------------------------ losses: functions of tensors
@@ -167,6 +184,42 @@ def gradient_penalty(critic, source_emb, target_emb):
         scalar >= 0; 0 for a linear critic of unit norm.
     """
     return (critic_slope(critic, source_emb, target_emb) - 1).square().mean()
+
+
+def language_model_losses(hidden, tokens, embeddings, softcap=None, chunk=256):
+    """Cross-entropy of each next token, for the baselines that go on modelling language.
+
+        - log softmax(hidden @ embeddings^T)[tokens]
+
+    Args:
+        hidden: (T, D) final states, at the positions before the tokens and nowhere else.
+        tokens: (T,). embeddings: (V, D), the output layer. softcap: Gemma 2's limit of the logits.
+        chunk: positions at a time; their (chunk, V) logits are computed again going backward, so
+            that no more than these are ever in memory.
+    Returns:
+        (T,), in nats.
+    """
+    def losses(hidden, tokens):
+        logits = hidden.to(embeddings.dtype) @ embeddings.T  # (chunk, V)
+        if softcap:
+            logits = softcap * torch.tanh(logits / softcap)
+        return F.cross_entropy(logits.float(), tokens, reduction="none")
+
+    return torch.cat([checkpoint(losses, h, t, use_reentrant=False)
+                      for h, t in zip(hidden.split(chunk), tokens.split(chunk))])
+
+
+class ReverseGradient(torch.autograd.Function):
+    """The identity going forward; going backward, - weight times the gradient."""
+
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.weight = weight
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -ctx.weight * gradient, None
 
 
 # ------------------------------------------------------------------ modules
@@ -260,25 +313,41 @@ class RewardModel(nn.Module):
         kinds = set(getattr(config, "layer_types", None) or ())
         return {k: mask(window if "sliding" in k else None) for k in kinds} or mask(window)
 
-    def embed(self, batch):
+    def hidden_states(self, batch):
+        """Final hidden states (R, L, D) in the body's precision; batches as for `embed`."""
+        dtype = self.transformer.dtype
+        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
+        with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
+            return self.transformer(
+                input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
+                position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,
+            ).last_hidden_state
+
+    def embed(self, batch, hidden=None):
         """Embed every response, with its prompt, by the last token's final hidden state.
 
         Args:
             batch: `input_ids`, `position_ids`, `segment_ids`: (R, L), see `tree_mask`; `last`:
                 (2, N), row and column of each response's last token; `shared`: False where each
                 row is one sequence, which then needs neither positions nor segments.
+            hidden: (R, L, D), where `hidden_states` was called already.
         Returns:
             (N, D) in fp32, divided by `scale`.
         """
-        dtype = self.transformer.dtype
-        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
-        with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
-            hidden = self.transformer(
-                input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
-                position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,
-            ).last_hidden_state  # (R, L, D)
         row, column = batch["last"]
+        hidden = self.hidden_states(batch) if hidden is None else hidden
         return hidden[row, column].float() / self.scale  # (N, D)
+
+    def language_losses(self, hidden, predict):
+        """`language_model_losses` (T,) of `predict` (3, T): row and column of the position before
+        each token, and the token. Raises ValueError where the output layer is not tied."""
+        config = self.transformer.config
+        if not config.tie_word_embeddings:
+            raise ValueError("the language-model losses need a backbone with tied embeddings")
+        row, column, token = predict
+        return language_model_losses(hidden[row, column], token,
+                                     self.transformer.get_input_embeddings().weight,
+                                     getattr(config, "final_logit_softcapping", None))
 
     def forward(self, batch):
         """Rewards (N,) of the responses of a batch, in logits."""
@@ -369,7 +438,7 @@ def critic_step(critic, optimizer, source_emb, target_emb, config):
     return {"distance": distance, "slope": slope, "normalized_distance": normalized}
 
 
-def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
+def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0, language_loss=None):
     """Train the model: the source's preferences, and domains closer under the critic as it is.
 
         source_loss + lambda_da * W,   eq. (5) and the outer minimisation of eq. (4)
@@ -379,26 +448,63 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0):
         emb: (N, D) = model.embed(batch), with its graph, the source's first.
         batch: `n_source`, `chosen`, `rejected` are used, and what `critic_view` uses.
         config: `lambda_da`, `clip`, `center_prompts` are used. ramp: what multiplies lambda_da.
+        language_loss: of the baselines, weighted by `lambda_sft` or `lambda_ntp`.
     Returns:
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
-        also `domain_loss`, W before it is weighted.
+        also `domain_loss`, W before it is weighted; `language_loss` where there is one.
     """
-    rewards = model.reward_head(emb[: batch["n_source"]]).squeeze(-1)  # (N_s,)
-    chosen, rejected = rewards[batch["chosen"]], rewards[batch["rejected"]]  # (P,), (P,)
-    loss = source_loss = bradley_terry_loss(chosen, rejected)
-    record = {"source_loss": source_loss, "source_margin": (chosen - rejected).mean()}
+    loss, record = source_terms(model, emb, batch)
     if config.lambda_da:
         critic.requires_grad_(False)
         domain_loss = record["domain_loss"] = wasserstein_distance(
             critic, *critic_view(emb, batch, config))
         critic.requires_grad_(True)
-        loss = source_loss + ramp * config.lambda_da * domain_loss
-    optimizer.zero_grad()
-    loss.backward()
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
-    optimizer.step()
+        loss = loss + ramp * config.lambda_da * domain_loss
+    if language_loss is not None:
+        record["language_loss"] = language_loss
+        loss = loss + (config.lambda_sft or config.lambda_ntp) * language_loss
+    descend(loss, [optimizer], config)
     return {name: value.item() for name, value in record.items()}
+
+
+def reversal_step(model, critic, optimizer, critic_optimizer, emb, batch, config, ramp=1.0):
+    """DEAL's step, model and critic at once: the critic learns on embeddings whose gradient comes
+    back to the model reversed, times lambda_da.
+
+        source_loss + critic_loss(reversed emb),   critic_loss as in `critic_step`, eq. (1)-(6)
+
+    The penalty is of detached embeddings: it is the critic's own. Args, Returns: as `model_step`,
+    with `distance`, `slope` and `normalized_distance` before the step.
+    """
+    loss, record = source_terms(model, emb, batch)
+    seen = critic_view(ReverseGradient.apply(emb, ramp * config.lambda_da), batch, config)
+    slope = critic_slope(critic, *seen)
+    distance = wasserstein_distance(critic, *seen)
+    loss = loss - distance + config.lambda_gp * (slope - 1).square().mean()
+    descend(loss, [optimizer, critic_optimizer], config)
+    slope = slope.mean()
+    record |= {"domain_loss": distance, "distance": distance, "slope": slope,
+               "normalized_distance": distance / slope.clamp(min=1e-12)}
+    return {name: value.item() for name, value in record.items()}
+
+
+def source_terms(model, emb, batch):
+    """Eq. (5) on a batch: (source_loss, {`source_loss`, `source_margin`}), scalars."""
+    rewards = model.reward_head(emb[: batch["n_source"]]).squeeze(-1)  # (N_s,)
+    chosen, rejected = rewards[batch["chosen"]], rewards[batch["rejected"]]  # (P,), (P,)
+    loss = bradley_terry_loss(chosen, rejected)
+    return loss, {"source_loss": loss, "source_margin": (chosen - rejected).mean()}
+
+
+def descend(loss, optimizers, config):
+    """One step of the optimisers down the loss; `config.clip` limits the first one's gradient."""
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    trained = [p for group in optimizers[0].param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(trained, config.clip or math.inf)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def learning_rate_factor(step, config):
@@ -414,7 +520,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
     Args:
         model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1).
         critic: (N, D) -> (N,); not touched where `lambda_da` is 0.
-        batches: yields at least `config.steps` batches.
+        batches: yields at least `config.steps` batches; where one holds `predict`, the loss of
+            `model.language_losses` is added, weighted by `lambda_sft` or `lambda_ntp`.
         evaluate: called with no argument every `config.eval_every` steps; returns floats by name.
         log: called with each step's record.
         title: of the progress bar.
@@ -438,12 +545,21 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         if batch is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {step - 1}")
         batch, record = to_device(batch, model), {"step": step}
-        emb = model.embed(batch)  # (N, D): source and target in one forward pass
-        if config.lambda_da:
-            seen = critic_view(emb.detach(), batch, config)
-            record |= critic_step(critic, critic_optimizer, *seen, config)
-        ramp = min(1.0, step / max(1.0, config.lambda_ramp * config.steps))
-        record |= model_step(model, critic, optimizer, emb, batch, config, ramp)
+        ramp, language_loss = min(1.0, step / max(1.0, config.lambda_ramp * config.steps)), None
+        if "predict" in batch:
+            hidden = model.hidden_states(batch)
+            emb = model.embed(batch, hidden)
+            language_loss = model.language_losses(hidden, batch["predict"]).mean()
+        else:
+            emb = model.embed(batch)  # (N, D): source and target in one forward pass
+        if config.lambda_da and config.gradient_reversal:
+            record |= reversal_step(model, critic, optimizer, critic_optimizer, emb, batch, config,
+                                    ramp)
+        else:
+            if config.lambda_da:
+                seen = critic_view(emb.detach(), batch, config)
+                record |= critic_step(critic, critic_optimizer, *seen, config)
+            record |= model_step(model, critic, optimizer, emb, batch, config, ramp, language_loss)
         schedule.step()
         if not math.isfinite(record["source_loss"] + record.get("domain_loss", 0.0)):
             raise FloatingPointError(f"step {step}: the loss is not finite; lower learning_rate?")
@@ -481,6 +597,23 @@ def best_of_accuracy(chosen, rejected):
     tied = (rejected == chosen[:, None]).sum(dim=1)  # (B,)
     wins = (rejected <= chosen[:, None]).all(dim=1)  # (B,)
     return (wins.double() / (1 + tied)).mean().item()
+
+
+def pearson(x, y):
+    """Pearson's correlation of two vectors (B,); 0 where one is constant."""
+    x, y = (torch.as_tensor(v, dtype=torch.float64) for v in (x, y))
+    x, y = x - x.mean(), y - y.mean()
+    norm = x.norm() * y.norm()
+    return (x @ y / norm).item() if norm > 0 else 0.0
+
+
+def spearman(x, y):
+    """Spearman's correlation of two vectors (B,): Pearson's of their ranks, ties sharing one."""
+    def ranks(v):
+        _, where, count = torch.as_tensor(v).unique(return_inverse=True, return_counts=True)
+        return (count.cumsum(0) - (count - 1) / 2.0)[where]  # the mean rank of each value
+
+    return pearson(ranks(x), ranks(y))
 
 
 @torch.no_grad()

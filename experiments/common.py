@@ -16,11 +16,13 @@ import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import backbones  # noqa: E402
+import baselines  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import InputError  # noqa: E402
 from frozen import remember_frozen_layers  # noqa: E402
 
+METHODS = dial.METHODS | baselines.UNTRAINED
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name != "seed"]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
@@ -36,6 +38,7 @@ class Domain:
     test: list
     labeled: list
     unlabeled: list
+    scores: list = None  # of `test`, which then holds single responses and is correlated with
 
 
 # ------------------------------------------------------------------ flags and exit codes
@@ -50,7 +53,7 @@ def parser(description, out, preset):
     """The flags of every script: what and where to run, and DialConfig with `preset` over it."""
     p = Parser(description=description, allow_abbrev=False,
                formatter_class=argparse.RawDescriptionHelpFormatter)
-    methods = ", ".join(dial.METHODS)
+    methods = ", ".join(METHODS)
     p.add_argument("--model", default=backbones.GEMMA,
                    help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
     p.add_argument("--methods", nargs="+", default=["Src-Pref", "DIAL"],
@@ -86,10 +89,12 @@ def configure(args, seed=0):
 
 def check_methods(names):
     """The methods by their full names; `Tgt-Pref` will do for `Tgt-Pref*`."""
-    known = {name.rstrip("*").lower(): name for name in dial.METHODS}
+    known = {name.rstrip("*").lower(): name for name in METHODS}
+    if names == ["all"]:
+        return list(METHODS)
     for name in names:
         if name.rstrip("*").lower() not in known:
-            raise InputError(f"--methods {name}: there are {', '.join(dial.METHODS)}")
+            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
     return [known[name.rstrip("*").lower()] for name in names]
 
 
@@ -117,12 +122,19 @@ def plan(methods, seeds, pairs):
     runs = {}
     for seed in seeds:
         for method in methods:
-            uses = dial.METHODS[method]
+            labels = METHODS[method]["labels"]
+            if not labels and seed != seeds[0]:
+                continue  # nothing random about it
             for source, target in pairs:
-                s = source.name if "source" in uses["labels"] else None
-                t = target.name if uses["align"] or "target" in uses["labels"] else None
+                s = source.name if "source" in labels else None
+                t = target.name if reads_target(method) or "target" in labels else None
                 runs.setdefault((method, s, t, seed), []).append((source, target))
     return runs
+
+
+def reads_target(method):
+    """Whether a method is shown the target's unlabelled texts."""
+    return METHODS[method].get("term") in ("lambda_da", "lambda_ntp")
 
 
 def run(args, pairs):
@@ -173,52 +185,74 @@ class Trainer:
 
     def run(self, method, pairs, seed):
         """Train `method` once, evaluate it on all pairs; return (results, steps)."""
-        uses, config, start = dial.METHODS[method], configure(self.args, seed), time.time()
-        (source, target), log = pairs[0], []
+        config, start, log = configure(self.args, seed), time.time(), []
         torch.manual_seed(seed)
         try:
             model = dial.RewardModel(self.classifier, config)
         except ValueError as error:
             raise InputError(str(error)) from None
-        critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
         options = {"pad_id": self.tokenizer.pad_token_id, "share": model.shares_prompts}
-        used = [domain for domain, name in ((source, "source"), (target, "target"))
-                if name in uses["labels"]]
-        labeled = [row for domain in used for row in self.encode(domain, "labeled")]
-        unlabeled = self.encode(target, "unlabeled") if uses["align"] else None
-        if not uses["align"]:
-            config.lambda_da = 0.0
-        elif config.center_prompts and min(len(suffixes) for _, suffixes in unlabeled) < 2:
+        (source, target), tag = pairs[0], {"method": method, "seed": seed}
+        tag |= {"source": source.name, "target": target.name}
+
+        def measure(domain, limit=None):
+            if method == "Few-shot LM":
+                rows = baselines.with_examples(domain.test, source.labeled, seed)
+                rows = data.encode(rows, self.tokenizer, self.args.max_length, True, domain.name)
+            else:
+                rows = self.encode(domain, "test")[:limit]
+            return measure_domain(scorer, rows, domain, options, f"{method} on {domain.name}")
+
+        if method in baselines.UNTRAINED:
+            scorer = baselines.Likelihood(model, length=method == "Length")
+        else:
+            scorer, metric = model, "accuracy" if target.scores is None else "pearson"
+            self.train(method, model, source, target, config, options,
+                       log=lambda record: log.append(tag | record),
+                       evaluate=lambda: {f"target_{metric}": measure(target, 100)[metric]})
+        seconds = time.time() - start
+        on_source = measure(source)["accuracy"]
+        results = [tag | {"source": s.name, "target": t.name, "n_test": len(t.test),
+                          "seconds": round(seconds, 1),
+                          "metrics": measure(t) | {"source_accuracy": on_source}}
+                   for s, t in pairs]
+        self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
+        return results, log
+
+    def train(self, method, model, source, target, config, options, log, evaluate):
+        """Train a model on the domains that `method` uses."""
+        labels, config = METHODS[method]["labels"], dial.method_config(method, config)
+        critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
+        labeled = [row for domain, name in ((source, "source"), (target, "target"))
+                   if name in labels for row in self.encode(domain, "labeled")]
+        unlabeled = self.encode(target, "unlabeled") if reads_target(method) else None
+        if config.lambda_da and config.center_prompts and min(len(r) for _, r in unlabeled) < 2:
             raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
                              "needs two or more, --no-center-prompts does not")
+        language = "source" if config.lambda_sft else "target" if config.lambda_ntp else None
 
         def batches():
-            return data.training_batches(labeled, unlabeled, config.batch_size, config.steps, seed,
-                                         **options)
-
-        def accuracy(domain, limit=None):
-            rows = data.evaluation_batches(self.encode(domain, "test")[:limit], **options)
-            return dial.evaluate(model, rows, f"{method} on {domain.name}")
+            return data.training_batches(labeled, unlabeled, config.batch_size, config.steps,
+                                         config.seed, language, config.lm_tokens, **options)
 
         if config.scale_embeddings:
             model.set_scale(next(batches()))
-        tag = {"method": method, "source": source.name, "target": target.name, "seed": seed}
-        dial.train(model, critic, batches(), config, title=f"{method}, seed {seed}",
-                   log=lambda record: log.append(tag | record),
-                   evaluate=lambda: {"target_accuracy": accuracy(target, 100)["accuracy"]})
-        seconds, on_source = time.time() - start, accuracy(source)["accuracy"]
-        results = []
-        for source, target in pairs:
-            found = accuracy(target)
-            results.append(tag | {
-                "source": source.name, "target": target.name, "accuracy": found["accuracy"],
-                "n_test": found["n"], "source_accuracy": on_source, "seconds": round(seconds, 1)})
+        dial.train(model, critic, batches(), config, evaluate, log,
+                   title=f"{method}, seed {config.seed}")
         if self.args.save and method not in self.saved:
             self.saved.add(method)
             folder = self.args.out / "models" / method.rstrip("*")
             dial.save(model, self.tokenizer, critic, config, folder)
-        self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
-        return results, log
+
+
+def measure_domain(scorer, rows, domain, options, title):
+    """The accuracy of a model's rewards on encoded test rows, or their correlation with scores."""
+    batches = data.evaluation_batches(rows, **options)
+    if domain.scores is None:
+        return {"accuracy": dial.evaluate(scorer, batches, title)["accuracy"]}
+    rewards = torch.cat(dial.predict(scorer, batches, title))  # (B,)
+    scores = domain.scores[: len(rewards)]
+    return {"pearson": dial.pearson(rewards, scores), "spearman": dial.spearman(rewards, scores)}
 
 
 def describe(args, config, runs):

@@ -21,19 +21,17 @@ def summarize(results, paper):
 
     Args:
         results: of `common.run`.
-        paper: the paper's number by (method, source, target).
+        paper: the paper's number by (method, source, target, metric).
     """
     groups = {}
     for r in results:
-        for metric in ("accuracy", "source_accuracy"):
+        for metric, value in r["metrics"].items():
             key = (r["method"], r["source"], r["target"], metric, r["n_test"])
-            groups.setdefault(key, []).append(r[metric])
-    rows = []
-    for (method, source, target, metric, n_test), values in groups.items():
-        published = paper.get((method, source, target)) if metric == "accuracy" else None
-        rows.append({"method": method, "source": source, "target": target, "metric": metric}
-                    | mean_and_error(values) | {"n_test": n_test, "paper": published})
-    return rows
+            groups.setdefault(key, []).append(value)
+    return [{"method": method, "source": source, "target": target, "metric": metric}
+            | mean_and_error(values)
+            | {"n_test": n_test, "paper": paper.get((method, source, target, metric))}
+            for (method, source, target, metric, n_test), values in groups.items()]
 
 
 def mean_and_error(values):
@@ -50,15 +48,21 @@ def average(rows, method, key="mean"):
 
 
 def print_table(rows):
-    """A line for each method and pair: accuracies, mean ± standard error over seeds."""
-    table = [("method", "source", "target", "source accuracy", "target accuracy", "n", "paper")]
-    on_source = {(row["method"], row["source"], row["target"]): row for row in rows
-                 if row["metric"] == "source_accuracy"}
-    for row in rows:
-        if row["metric"] == "accuracy":
-            key = (row["method"], row["source"], row["target"])
-            table.append((*key, plus_minus(on_source[key]), plus_minus(row),
-                          f"{len(row['values'])} x {row['n_test']}", number(row["paper"])))
+    """A line for each method and pair: every metric, mean ± standard error over seeds, with the
+    paper's beside it where there is one."""
+    cells = {(r["method"], r["source"], r["target"], r["metric"]): r for r in rows}
+    metrics = sorted({row["metric"] for row in rows} - {"source_accuracy"})
+    published = {row["metric"] for row in rows if row["paper"] is not None}
+    table = [["method", "source", "target", "source accuracy"]]
+    for metric in metrics:
+        table[0] += [f"target {metric}"] + ["paper"] * (metric in published)
+    table[0].append("n")
+    for method, source, target in dict.fromkeys(key[:3] for key in cells):
+        found = [cells[method, source, target, metric] for metric in metrics]
+        line = [method, source, target, plus_minus(cells[method, source, target, "source_accuracy"])]
+        for row in found:
+            line += [plus_minus(row)] + [number(row["paper"])] * (row["metric"] in published)
+        table.append([*line, f"{len(found[0]['values'])} x {found[0]['n_test']}"])
     print_columns(table)
 
 
@@ -115,7 +119,8 @@ def figure(path, title, size, columns=1):
 
 def plot_training(log, path, title):
     """Over training: target accuracy of every method, the distance, the critic's slope."""
-    panels = {"target_accuracy": "target accuracy", "normalized_distance": "distance (W / slope)",
+    target = next((key for r in log for key in r if key.startswith("target_")), "target_accuracy")
+    panels = {target: target.replace("_", " "), "normalized_distance": "distance (W / slope)",
               "slope": "slope of the critic"}
     with figure(path, f"{title} (thin: a seed, thick: their mean)", (12, 3.6), 3) as axes:
         for ax, (key, label) in zip(axes, panels.items()):
