@@ -15,6 +15,7 @@ import gzip
 import json
 import math
 import random
+import re
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from os.path import commonprefix
@@ -89,6 +90,11 @@ def load_unlabeled(path, tokenizer=None):
         else:
             records += unlabel([_preference(row, where, tokenizer)])
     return records
+
+
+def has_scores(path):
+    """Whether a file holds texts with scores, to be read by `load_scored`."""
+    return "score" in _rows(path)[0][1]
 
 
 def load_scored(path):
@@ -306,6 +312,90 @@ def odd_one_out(items, others, n, seed=0):
         there = f"{len(items)} items and {len(others)} others"
         raise InputError(f"{there} do not make {n} different lists")
     return lists
+
+
+SLANG = {"because": "cuz", "you": "u", "your": "ur", "are": "r", "people": "ppl", "with": "w/",
+         "without": "w/o", "really": "rly", "going to": "gonna", "want to": "wanna", "about": "abt",
+         "before": "b4", "great": "gr8", "today": "2day", "though": "tho", "through": "thru",
+         "should": "shd", "please": "plz", "and": "n", "them": "em", "something": "smth",
+         "probably": "prolly", "their": "thier", "there": "ther", "every": "evry", "never": "nvr"}
+EMOJI = "😀😂🙄🤔👍🙏😅🔥💯😬"
+
+
+def add_noise(text, rng, rate=0.15):
+    """Write a text as in a hurry on a phone; nothing else about it changes.
+
+    Args:
+        rng: a random.Random.
+        rate: chance of a typo in a word, and, each sentence, half of that of an emoji. A word of
+            SLANG is replaced half of the time; a sentence loses its capital and its punctuation
+            half of the time each.
+    """
+    sentences = re.split(r"(?<=[.!?]) +", text)
+    noisy = []
+    for sentence in sentences:
+        for word, short in SLANG.items():
+            if rng.random() < 0.5:
+                sentence = re.sub(rf"\b{word}\b", short, sentence)
+        words = [_typo(word, rng) if rng.random() < rate else word for word in sentence.split(" ")]
+        sentence = " ".join(words)
+        if rng.random() < 0.5:
+            sentence = sentence.lower()
+        if rng.random() < 0.5:
+            sentence = re.sub(r"[.,;:!?']", "", sentence)
+        if rng.random() < rate / 2:
+            sentence += " " + rng.choice(EMOJI)
+        noisy.append(sentence)
+    return " ".join(noisy)
+
+
+def _typo(word, rng):
+    """Swap two neighbouring letters, or drop or double one; short words stay."""
+    if len(word) < 4:
+        return word
+    i = rng.randrange(1, len(word) - 1)
+    return rng.choice([word[:i] + word[i + 1] + word[i] + word[i + 2:],
+                       word[:i] + word[i + 1:], word[:i] + word[i] + word[i:]])
+
+
+def graded_text(sound, flawed, n, flaws, rng):
+    """A text of `n` sentences of which `flaws` are flawed, in random order.
+
+    Args:
+        sound, flawed: sentences to draw from, without replacement. rng: a random.Random.
+    Raises:
+        InputError: too few of either.
+    """
+    if len(sound) < n - flaws or len(flawed) < flaws:
+        raise InputError(f"{n} sentences with {flaws} flawed: there are {len(sound)} and "
+                         f"{len(flawed)} to draw from")
+    sentences = rng.sample(sound, n - flaws) + rng.sample(flawed, flaws)
+    return " ".join(rng.sample(sentences, n))
+
+
+def neighbouring_pairs(texts, scores, prompt, n, rng):
+    """Preferences between texts of neighbouring score levels (A.5).
+
+    Every text that has a neighbour is in one pair at least, if `n` allows.
+
+    Args:
+        texts, scores: as many of each; distinct scores are the levels.
+        prompt: of all pairs. n: how many pairs. rng: a random.Random.
+    Raises:
+        InputError: fewer than two levels.
+    """
+    levels = [[t for t, s in zip(texts, scores) if s == level] for level in sorted(set(scores))]
+    if len(levels) < 2:
+        raise InputError("pairs of neighbouring levels need two levels of scores")
+    pairs = []
+    for low, high in zip(levels, levels[1:]):
+        for i in range(max(len(low), len(high))):
+            pairs.append((high[i % len(high)], low[i % len(low)]))
+    rng.shuffle(pairs)
+    while len(pairs) < n:
+        i = rng.randrange(len(levels) - 1)
+        pairs.append((rng.choice(levels[i + 1]), rng.choice(levels[i])))
+    return [Preference(prompt, better, (worse,)) for better, worse in pairs[:n]]
 
 
 # ------------------------------------------------------------------ tokens and batches

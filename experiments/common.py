@@ -79,6 +79,57 @@ def parser(description, out, preset):
     return p
 
 
+def add_size_flags(p, n_train=1000, n_test=200):
+    """The flags of generated domains."""
+    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
+    p.add_argument("--n-train", type=int, default=n_train, help="rows to train on (%(default)s)")
+    p.add_argument("--n-test", type=int, default=n_test, help="rows to evaluate on (%(default)s)")
+
+
+def add_data_flags(p):
+    """The flags of one's own two domains."""
+    own = "a file, a folder, or hub:owner/name/file"
+    p.add_argument("--source-data", help=f"labelled preferences: {own}")
+    p.add_argument("--target-data", help=f"the target's texts, labelled or not: {own}")
+    p.add_argument("--eval-data", help="the target's labelled preferences, or texts with scores, "
+                                       f"to measure with: {own}")
+
+
+def own_domains(args):
+    """The (source, target) pair of --source-data, --target-data and --eval-data; None without."""
+    files = {name: getattr(args, name) for name in ("source_data", "target_data", "eval_data")}
+    if not any(files.values()):
+        return None
+    for name, file in files.items():
+        if not file:
+            flag = name.replace("_", "-")
+            raise InputError(f"own data take three files: --{flag} is missing")
+    tokenizer = backbones.load_tokenizer(args.model)  # conversations need its chat template
+    train, test = split_source(data.load_preferences(args.source_data, tokenizer))
+    if not test:
+        raise InputError(f"{args.source_data}: too few rows, a tenth is kept for testing")
+    oracle = any("target" in METHODS[m]["labels"] for m in check_methods(args.methods))
+    scores = None
+    if data.has_scores(args.eval_data):
+        rows, scores = data.load_scored(args.eval_data)
+    else:
+        rows = data.load_preferences(args.eval_data, tokenizer)
+    return (Domain(Path(args.source_data).name, test, train, []),
+            Domain(Path(args.target_data).name, rows,
+                   data.load_preferences(args.target_data, tokenizer) if oracle else [],
+                   data.load_unlabeled(args.target_data, tokenizer), scores))
+
+
+def split_source(rows):
+    """Nine tenths to train on and one to measure the source accuracy: of the prompts, or of the
+    rows where all share one prompt."""
+    if len({row.prompt for row in rows}) > 1:
+        train, _, test = data.split_by_prompt(rows, fractions=(0.9, 0.0, 0.1))
+    else:
+        train, test = data.split_items(rows, fractions=(0.9, 0.1))
+    return train, test
+
+
 def configure(args, seed=0):
     """The DialConfig of the parsed flags."""
     try:

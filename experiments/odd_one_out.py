@@ -10,10 +10,10 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 import time
 
-from common import command_line, configure, parser, run  # first: puts the project on the path
+from common import (add_size_flags, command_line, configure, parser,  # first: sets the path
+                    run)
 from foods import CATEGORIES, food_domain
-from report import (plot_pairs, plot_training, print_pairs, print_table, summarize,
-                    write_results)
+from report import finish
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
 LAPTOP = {
@@ -46,9 +46,7 @@ def add_list_flags(p, source, target):
                    help=f"unlabelled, one domain or several ({target})")
     p.add_argument("--split", choices=["items", "lists"], default="items",
                    help="test on unseen items, or as in the paper on new lists (%(default)s)")
-    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
-    p.add_argument("--n-train", type=int, default=1000, help="lists to train on (%(default)s)")
-    p.add_argument("--n-test", type=int, default=200, help="lists to evaluate on (%(default)s)")
+    add_size_flags(p)
 
 
 def list_domains(args, pairs=None):
@@ -56,17 +54,6 @@ def list_domains(args, pairs=None):
     pairs = pairs or [(args.source, target) for target in args.target]
     return [tuple(food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test)
                   for name in pair) for pair in pairs]
-
-
-def report_lists(args, results, log, rows, title):
-    """The table and the figure of one pair, or of several."""
-    pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
-    if len(pairs) > 1:
-        print_pairs(rows)
-        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds")
-    else:
-        print_table(rows)
-        plot_training(log, args.out / "training.png", " to ".join(next(iter(pairs))))
 
 
 def main(argv=None):
@@ -81,10 +68,8 @@ def main(argv=None):
     paper = {(method, f"{source}:en", f"{target}:en", "accuracy"): number
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
-    rows = summarize(results, paper)
-    report_lists(args, results, log, rows, "Odd one out")
-    write_results(args.out, "odd_one_out", args.model, configure(args), args.seeds, rows,
-                  time.time() - start)
+    finish(args, "odd_one_out", results, log, paper, "Odd one out", configure(args),
+           time.time() - start)
 
 
 if __name__ == "__main__":

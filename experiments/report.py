@@ -12,7 +12,8 @@ import matplotlib
 matplotlib.use("Agg")  # files only, no window
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = {"Src-Pref": "tab:orange", "DIAL": "tab:blue", "Tgt-Pref*": "tab:green",
+COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
+          "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
           "Src-Tgt-Pref*": "tab:olive"}
 
 
@@ -34,6 +35,24 @@ def summarize(results, paper):
             for (method, source, target, metric, n_test), values in groups.items()]
 
 
+def finish(args, experiment, results, log, paper, title, config, seconds):
+    """Everything that a script leaves: the table, the figure and results.json.
+
+    Args:
+        results, log: of `common.run`. paper: as for `summarize`. title: of the figure.
+    """
+    rows = summarize(results, paper)
+    pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
+    if len(pairs) > 1:
+        print_pairs(rows)
+        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds")
+    else:
+        print_table(rows)
+        plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
+    print_gain(rows)
+    write_results(args.out, experiment, args.model, config, args.seeds, rows, seconds)
+
+
 def mean_and_error(values):
     """Mean, standard error (None for a single value) and the values themselves."""
     n = len(values)
@@ -41,10 +60,22 @@ def mean_and_error(values):
     return {"mean": statistics.fmean(values), "se": se, "values": values}
 
 
-def average(rows, method, key="mean"):
-    """A method's mean over pairs, of its target accuracy or the paper's; None if it has none."""
-    values = [row[key] for row in rows if (row["method"], row["metric"]) == (method, "accuracy")]
+def average(rows, method, metric="accuracy", key="mean"):
+    """A method's mean over pairs, of a target metric or the paper's; None if it has none."""
+    values = [row[key] for row in rows if (row["method"], row["metric"]) == (method, metric)]
     return None if not values or None in values else statistics.fmean(values)
+
+
+def print_gain(rows):
+    """What DIAL adds to Src-Pref, on average over pairs, here and in the paper."""
+    for metric in ("accuracy", "pearson", "spearman"):
+        gains = []
+        for key in ("mean", "paper"):
+            ends = [average(rows, method, metric, key) for method in ("Src-Pref", "DIAL")]
+            gains.append(None if None in ends else f"{ends[1] - ends[0]:+.3f}")
+        if gains[0]:
+            print(f"gain of DIAL over Src-Pref in {metric}: {gains[0]}"
+                  + (f"; in the paper {gains[1]}" if gains[1] else ""))
 
 
 def print_table(rows):
@@ -67,16 +98,20 @@ def print_table(rows):
 
 
 def print_pairs(rows):
-    """A line for each pair of domains, as in Table 8: target accuracies, ours and the paper's."""
+    """A line for each pair of domains, as in Table 8: target accuracies, ours and the paper's;
+    the last line's standard errors are over pairs."""
     cells = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     methods = list(dict.fromkeys(method for _, _, method in cells))
     pairs = dict.fromkeys((source, target) for source, target, _ in cells)
-    columns = [[method, *(plus_minus(cells[*pair, method]) for pair in pairs),
-                number(average(rows, method))] for method in methods]
-    if any(cell["paper"] is not None for cell in cells.values()):
-        columns += [
-            [f"paper's {method}", *(number(cells[*pair, method]["paper"]) for pair in pairs),
-             number(average(rows, method, "paper"))] for method in methods]
+    columns = []
+    for method in methods:
+        found = [cells[*pair, method] for pair in pairs]
+        over_pairs = mean_and_error([row["mean"] for row in found])
+        columns.append([method, *map(plus_minus, found), plus_minus(over_pairs)])
+        if any(row["paper"] is not None for row in found):
+            published = [row["paper"] for row in found]
+            columns.append(["paper", *map(number, published),
+                            number(average(rows, method, key="paper"))])
     sources, targets = zip(*pairs)
     print_columns(list(zip(["source", *sources, "average"], ["target", *targets, ""], *columns)))
 
@@ -153,6 +188,8 @@ def plot_pairs(rows, path, title):
     """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's."""
     means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
+    if not {"Src-Pref", "DIAL"} <= {method for _, _, method in means}:
+        return
     with figure(path, title, (8, 0.3 * len(pairs) + 1.4)) as ax:
         for y, (source, target) in enumerate(reversed(pairs)):
             ends = [means[source, target, method] for method in ("Src-Pref", "DIAL")]

@@ -1,0 +1,47 @@
+"""Few-shot to full (section 3.3): ten labelled examples, and the rest of the domain unlabelled.
+
+    python experiments/few_shot.py
+    python experiments/few_shot.py --methods all --splits A B C
+    python experiments/few_shot.py --data my.jsonl             # one's own labelled preferences
+
+The default has questions with a safe and an unsafe answer (safety.py). As in the paper, a split
+says which ten are labelled; here also which questions are kept for the test, two fifths of them.
+Of one's own file, the labels of all but the ten are used for the test and by oracles only.
+"""
+import time
+
+from common import command_line, configure, parser, run  # first: puts the project on the path
+import backbones
+import data
+from odd_one_out import LAPTOP
+from report import finish
+from safety import few_shot_domains, read_answers
+
+PRESET = LAPTOP
+PAPER = {  # Table 3, Table 7: CValues; splits A, B, C
+    "Few-shot LM": (0.599, 0.643, 0.646), "Src-Pref": (0.820, 0.862, 0.852),
+    "Src-Pref-SFT": (0.744, 0.788, 0.710), "Src-Pref-Tgt-NTP": (0.759, 0.721, 0.721),
+    "DIAL": (0.852, 0.965, 0.943), "Tgt-Pref*": (0.999, 0.999, 0.999),
+}
+
+
+def main(argv=None):
+    p = parser(__doc__, "few_shot", PRESET)
+    p.add_argument("--splits", nargs="+", default=["A", "B", "C"], help="some of A to J (A B C)")
+    p.add_argument("--data", help="labelled preferences: a file, a folder, hub:owner/name/file")
+    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
+    p.set_defaults(seeds=[0])
+    args, start = p.parse_args(argv), time.time()
+    if args.data:
+        rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
+    else:
+        rows = read_answers()
+    results, log = run(args, [few_shot_domains(rows, s, args.evaluate_on) for s in args.splits])
+    paper = {(method, f"ten of {split}", f"all of {split}", "accuracy"): number
+             for method, numbers in PAPER.items() for split, number in zip("ABC", numbers)}
+    finish(args, "few_shot", results, log, {} if args.data else paper, "Few-shot to full",
+           configure(args), time.time() - start)
+
+
+if __name__ == "__main__":
+    command_line(main)
