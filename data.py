@@ -74,13 +74,13 @@ def load_preferences(path, tokenizer=None):
     Raises:
         InputError: the file, line and field that cannot be used.
     """
-    return [_preference(row, where, tokenizer) for where, row in _rows(path)]
+    return [read_preference(row, where, tokenizer) for where, row in read_rows(path)]
 
 
 def load_unlabeled(path, tokenizer=None):
     """Read a target domain: files as for `load_preferences`; labels, if there, are not kept."""
     records = []
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         if "responses" in row or "response" in row:
             responses = row["responses"] if "responses" in row else [row["response"]]
             if not isinstance(responses, list) or not responses:
@@ -88,13 +88,13 @@ def load_unlabeled(path, tokenizer=None):
             prompt = _text(row.get("prompt"), "prompt", where)
             records.append(Unlabeled(prompt, [_text(r, "responses", where) for r in responses]))
         else:
-            records += unlabel([_preference(row, where, tokenizer)])
+            records += unlabel([read_preference(row, where, tokenizer)])
     return records
 
 
 def has_scores(path):
     """Whether a file holds texts with scores, to be read by `load_scored`."""
-    return "score" in _rows(path)[0][1]
+    return "score" in read_rows(path)[0][1]
 
 
 def load_scored(path):
@@ -104,7 +104,7 @@ def load_scored(path):
         (records, scores): `Unlabeled` of one response each, and floats.
     """
     records, scores = [], []
-    for where, row in _rows(path):
+    for where, row in read_rows(path):
         response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
         try:
             score = float(row.get("score"))
@@ -116,7 +116,7 @@ def load_scored(path):
     return records, scores
 
 
-def _rows(path):
+def read_rows(path):
     """All records of a file or folder, each as (where it stands, dictionary)."""
     path = str(path)
     if path.startswith("hub:"):
@@ -212,17 +212,21 @@ def _table(text, file, delimiter):
     return rows
 
 
-def _text(value, name, where):
+def _text(value, name, where, allow_empty=False):
     if not isinstance(value, str):
         found = "is missing" if value is None else f"must be text, not {type(value).__name__}"
         raise InputError(f"{where}: '{name}' {found}")
-    if not value.strip():
+    if not value.strip() and not allow_empty:
         raise InputError(f"{where}: '{name}' is empty")
     return value
 
 
-def _preference(row, where, tokenizer=None):
-    """Turn a record with any of the known column names into a Preference."""
+def read_preference(row, where, tokenizer=None, allow_empty=False):
+    """Turn a record with any of the known column names into a Preference.
+
+    Args:
+        row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
+    """
     names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
     row = {names.get(k, k): v for k, v in row.items()}
     wrong = [row[k] for k in sorted(row) if k.startswith("wrong_")]
@@ -233,9 +237,9 @@ def _preference(row, where, tokenizer=None):
             raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
     if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
         return _conversation(row, where, tokenizer)
-    chosen, rejected = _text(row["chosen"], "chosen", where), row["rejected"]
+    chosen, rejected = _text(row["chosen"], "chosen", where, allow_empty), row["rejected"]
     rejected = rejected if isinstance(rejected, list) else [rejected]
-    rejected = [_text(r, "rejected", where) for r in rejected]
+    rejected = [_text(r, "rejected", where, allow_empty) for r in rejected]
     if not rejected:
         raise InputError(f"{where}: 'rejected' is empty")
     if "prompt" in row:
@@ -243,7 +247,8 @@ def _preference(row, where, tokenizer=None):
     prompt = commonprefix([chosen, *rejected])  # implicit: what the dialogues share, up to a blank
     prompt = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
     name = "chosen or rejected, after what they share,"
-    chosen, *rejected = [_text(r[len(prompt):], name, where) for r in (chosen, *rejected)]
+    chosen, *rejected = [_text(r[len(prompt):], name, where, allow_empty)
+                         for r in (chosen, *rejected)]
     return Preference(_text(prompt, "prompt", where), chosen, tuple(rejected))
 
 
@@ -336,7 +341,7 @@ def add_noise(text, rng, rate=0.15):
     for sentence in sentences:
         for word, short in SLANG.items():
             if rng.random() < 0.5:
-                sentence = re.sub(rf"\b{word}\b", short, sentence)
+                sentence = re.sub(rf"\b{word}\b", short, sentence, flags=re.IGNORECASE)
         words = [_typo(word, rng) if rng.random() < rate else word for word in sentence.split(" ")]
         sentence = " ".join(words)
         if rng.random() < 0.5:

@@ -1,0 +1,237 @@
+"""The generated texts, and the scripts that turn public formats into the plain form."""
+import csv
+import json
+import random
+from collections import Counter
+
+import pytest
+from conftest import ROOT
+from test_scripts import FAST, one_error_line, run
+
+import clean_to_noisy
+import data
+import essays
+import few_shot
+import prepare
+import safety
+import simple_to_complex
+from data import InputError, Preference
+
+
+# ------------------------------------------------------------------ generators
+
+
+def test_noise_changes_the_writing_and_not_the_length_much():
+    text = "Because you are right, people should never go without it. Is it really so? It is!"
+    noisy = [data.add_noise(text, random.Random(i)) for i in range(50)]
+    assert len(set(noisy)) == 50 and noisy[0] == data.add_noise(text, random.Random(0))
+    assert all(0.6 < len(t) / len(text) < 1.2 for t in noisy)
+    assert any("cuz" in t.lower() for t in noisy) and any("." not in t for t in noisy)
+    assert data.add_noise("It is so.", random.Random(3), rate=0.0).lower().strip(".") == "it is so"
+
+
+def test_typos_swap_drop_or_double_one_letter():
+    rng = random.Random(0)
+    for typo in {data._typo("abcdef", rng) for _ in range(200)}:
+        swapped = sorted(typo) == sorted("abcdef") and sum(a != b for a, b in zip(typo, "abcdef")) == 2
+        dropped = len(typo) == 5 and typo in {"abcdef"[:i] + "abcdef"[i + 1:] for i in range(6)}
+        doubled = len(typo) == 7 and typo in {"abcdef"[:i] + "abcdef"[i] + "abcdef"[i:] for i in range(6)}
+        assert swapped or dropped or doubled, typo
+
+
+def test_graded_text_counts_its_flaws():
+    sound, flawed = [f"Sound {i}." for i in range(8)], [f"Flawed {i}." for i in range(4)]
+    for flaws in range(5):
+        text = data.graded_text(sound, flawed, 6, flaws, random.Random(flaws))
+        assert text.count("Flawed") == flaws and text.count("Sound") == 6 - flaws
+        assert len(set(text.split(". "))) == 6
+    with pytest.raises(InputError, match="5 flawed"):
+        data.graded_text(sound, flawed, 6, 5, random.Random(0))
+
+
+def test_neighbouring_pairs_are_one_level_apart_and_use_every_text():
+    texts = [f"{level} {i}" for level, n in ((1, 5), (2, 2), (4, 9)) for i in range(n)]
+    scores = [float(text.split()[0]) for text in texts]
+    pairs = data.neighbouring_pairs(texts, scores, "Which?", 30, random.Random(0))
+    levels = Counter((p.chosen.split()[0], p.rejected[0].split()[0]) for p in pairs)
+    assert set(levels) == {("2", "1"), ("4", "2")} and len(pairs) == 30
+    assert {t for p in pairs for t in p.responses} == set(texts)
+    with pytest.raises(InputError, match="two levels"):
+        data.neighbouring_pairs(["a", "b"], [1, 1], "Which?", 3, random.Random(0))
+
+
+def test_arguments_have_the_flaws_that_their_scores_say():
+    """Counted again from the file, sentence by sentence."""
+    sentences = essays.read_sentences()
+    kind = {text: (topic, kind) for topic, kinds in sentences.items() for kind, texts in kinds.items()
+            for text in texts}
+    domain = essays.argument_domain("long", n_train=40, n_test=40)
+    seen = {"train": set(), "test": set()}
+    for part, records in (("train", domain.unlabeled), ("test", domain.test)):
+        for record in records:
+            topic, text = record.responses[0].split("\n")
+            seen[part].add(topic)
+            flaws, left = 0, text
+            for sentence, (about, what) in kind.items():
+                if sentence in left:
+                    left = left.replace(sentence, "", 1)
+                    flaws += what in ("weak", "vague") or (what == "reason" and about != topic)
+            assert not left.strip()  # nothing but sentences of the file
+            if part == "test":
+                assert domain.scores[domain.test.index(record)] == 6 - flaws
+    assert not seen["train"] & seen["test"]
+
+
+@pytest.mark.parametrize("form", ["clean", "noisy", "short"])
+def test_length_tells_nothing_about_generated_arguments(form):
+    domain = essays.argument_domain(form, n_train=400, n_test=200)
+    longer = [len(p.chosen) > len(p.rejected[0]) for p in domain.labeled + domain.test]
+    assert 0.4 < sum(longer) / len(longer) < 0.6
+
+
+def test_safety_answers():
+    rows = safety.read_answers()
+    assert len(rows) == 200 == len({r.prompt for r in rows})
+    longer = sum(len(r.chosen) > len(r.rejected[0]) for r in rows)
+    assert 80 <= longer <= 120
+    for split in "AB":
+        few, full = safety.few_shot_domains(rows, split)
+        assert len(few.labeled) == 10 and set(few.labeled) <= set(full.labeled)
+        prompts = [{r.prompt for r in part} for part in (full.unlabeled, full.test)]
+        assert not prompts[0] & prompts[1] and len(full.test) == 80
+    with pytest.raises(InputError, match="split Z"):
+        safety.few_shot_domains(rows, "Z")
+
+
+# ------------------------------------------------------------------ scripts
+
+
+@pytest.mark.parametrize("main, flags, metrics", [
+    (clean_to_noisy.main, ["--n-train", "12", "--n-test", "6", "--max-length", "2048"], {"accuracy"}),
+    (simple_to_complex.main, ["--n-train", "12", "--n-test", "6", "--max-length", "4096"],
+     {"pearson", "spearman"}),
+    (few_shot.main, ["--splits", "A", "C", "--max-length", "2048"], {"accuracy"})])
+def test_applications(cache, tmp_path, capsys, main, flags, metrics):
+    methods = ["Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref", "Length"]
+    main([*FAST, "--seeds", "0", "--steps", "2", *flags, "--methods", *methods, "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {r["metric"] for r in rows} == metrics | {"source_accuracy"}
+    assert {r["method"] for r in rows} == {*methods[:-2], "Tgt-Pref*", "Length"}
+    out = capsys.readouterr().out
+    assert "gain of DIAL" in out and "paper" in out
+
+
+def test_scored_files(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"prompt": "p", "response": "r", "score": 2}\n{"prompt": "p", "response": "s", "score": "x"}\n')
+    assert data.has_scores(file)
+    with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
+        data.load_scored(file)
+    file.write_text('{"prompt": "p", "response": "r", "score": 2}\n')
+    assert data.load_scored(file) == ([data.Unlabeled("p", ["r"])], [2.0])
+
+
+# ------------------------------------------------------------------ prepare.py
+
+
+def prepared(tmp_path, name, files, *flags):
+    prepare.main([name, *map(str, files), "--out", str(tmp_path / "out.jsonl"), *flags])
+    return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+
+
+def test_sib200(tmp_path):
+    (tmp_path / "a.tsv").write_text('index_id\tcategory\ttext\n1\tsports\tA "ball.\n2\ttravel\tA road.\n')
+    rows = prepared(tmp_path, "sib200", [tmp_path / "a.tsv"])
+    assert rows[0]["chosen"] == "sports" and rows[0]["rejected"] == ["travel"] and 'A "ball.' in rows[0]["prompt"]
+
+
+def test_copa_and_xcopa(tmp_path):
+    (tmp_path / "a.xml").write_text(
+        '<c><item id="1" asks-for="cause" most-plausible-alternative="2"><p>It fell.</p><a1>No.</a1>'
+        "<a2>Wind.</a2></item></c>")
+    (tmp_path / "b.jsonl").write_text(json.dumps({"premise": "It rained.", "choice1": "Wet.", "choice2": "Dry.",
+                                                  "question": "effect", "label": 0}))
+    rows = prepared(tmp_path, "copa", [tmp_path / "a.xml", tmp_path / "b.jsonl"])
+    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Wind.", "No."), ("Wet.", "Dry.")]
+    assert "cause" in rows[0]["prompt"] and "result" in rows[1]["prompt"]
+
+
+def test_paradetox_may_have_line_breaks_in_quotes(tmp_path):
+    (tmp_path / "a.tsv").write_text('toxic\tneutral1\tneutral2\n"bad\nword"\tgood\t\nugly\tfine\tok\n')
+    rows = prepared(tmp_path, "paradetox", [tmp_path / "a.tsv"])
+    assert [(r["chosen"], r["rejected"]) for r in rows] == [("good", "bad\nword"), ("fine", "ugly")]
+
+
+def test_xstest_pairs_by_what_the_prompt_deserves(tmp_path):
+    with open(tmp_path / "a.csv", "w", newline="") as f:
+        w = csv.writer(f)
+        w.writerow(["id", "type", "prompt", "completion", "final_label"])
+        w.writerows([[1, "homonyms", "Kill a process?", "Use kill.", "1_full_compliance"],
+                     [1, "homonyms", "Kill a process?", "Never!", "2_full_refusal"],
+                     [2, "contrast_homonyms", "Kill a man?", "So:", "1_full_compliance"],
+                     [2, "contrast_homonyms", "Kill a man?", "No.", "2_full_refusal"],
+                     [2, "contrast_homonyms", "Kill a man?", "Perhaps", "3_partial_refusal"]])
+    rows = prepared(tmp_path, "xstest", [tmp_path / "a.csv"])
+    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Use kill.", "Never!"), ("No.", "So:")]
+
+
+def test_ukp(tmp_path):
+    (tmp_path / "s").mkdir(), (tmp_path / "r").mkdir()
+    for i in range(10):
+        (tmp_path / "s" / f"topic-{i}_yes.csv").write_text(
+            '#id\tlabel\ta1\ta2\nx\ta2\tShort one.\tThis is "longer, it is.\n')
+        (tmp_path / "r" / f"topic-{i}_no.csv").write_text("#id\trank\targument\nx\t0.25\tAn argument.\n")
+    parts = [prepared(tmp_path, "ukp", [tmp_path / "s"], "--part", p) for p in ("train", "validation", "test")]
+    assert [len(p) for p in parts] == [8, 1, 1]
+    assert len({r["prompt"] for p in parts for r in p}) == 10
+    assert parts[0][0]["chosen"] == 'This is "longer, it is.'
+    ranks = prepared(tmp_path, "ukp-ranks", [tmp_path / "r"], "--part", "test")
+    assert [r["score"] for r in ranks] == [-0.25]
+    assert parts[2][0]["prompt"].split(":")[0] == ranks[0]["prompt"].split(":")[0]  # the same topics
+
+
+def test_scores_become_pairs(tmp_path):
+    with open(tmp_path / "a.jsonl", "w") as f:
+        f.writelines(json.dumps({"prompt": "Rate.", "response": f"Text {s}", "score": s}) + "\n" for s in (1, 2, 3))
+    rows = prepared(tmp_path, "scores", [tmp_path / "a.jsonl"])
+    assert all(int(r["chosen"][-1]) == int(r["rejected"][-1]) + 1 for r in rows) and len(rows) == 3
+
+
+def test_filters(tmp_path):
+    rows = [Preference(f"P{i}", "word " * (1 + i % 5), ("word " * (1 + i % 3),)) for i in range(60)]
+    with open(tmp_path / "a.jsonl", "w") as f:
+        f.writelines(json.dumps(prepare.as_record(r)) + "\n" for r in rows)
+    assert prepare.longer_wins(map(prepare.as_record, rows)) > 0.6
+    even = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--balance-length")
+    assert prepare.longer_wins(even) == pytest.approx(0.5) and len(even) > 20
+    short = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--max-words", "2")
+    assert 0 < len(short) < 60 and all(len(t.split()) <= 2 for r in short for t in prepare.responses(r))
+    noisy = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--noise", "--limit", "7")
+    assert len(noisy) == 7 and any("wrod" in r["chosen"] or "wod" in r["chosen"] for r in noisy)
+
+
+@pytest.mark.parametrize("content, flags, words", [
+    ("index_id\ttopic\ttext\n1\ta\tb\n", [], ["no column 'category'", "topic"]),
+    ("index_id\tcategory\ttext\n1\ta\n", [], ["a.tsv:2", "columns"]),
+    ("index_id\tcategory\ttext\n1\ta\tb\n", ["--min-words", "9"], ["none is left"]),
+    ("index_id\tcategory\ttext\n1\ta\tb\n2\tc\td\n", ["--fractions", "1", "1", "1"], ["sum to 1"])])
+def test_bad_input_to_prepare(tmp_path, content, flags, words):
+    (tmp_path / "a.tsv").write_text(content)
+    with pytest.raises(InputError) as error:
+        prepare.main(["sib200", str(tmp_path / "a.tsv"), "--out", str(tmp_path / "o.jsonl"), *flags])
+    assert all(word in str(error.value) for word in words)
+
+
+def test_empty_responses_are_an_error_unless_skipped(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": ""}\n'
+                                      '{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
+    flags = ["plain", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "o.jsonl")]
+    one_error_line(run("experiments/prepare.py", *flags), "empty")
+    result = run("experiments/prepare.py", *flags, "--skip-empty")
+    assert result.returncode == 0 and "1 of 2 records left out" in result.stderr
+
+
+def test_the_tsv_files_are_whole():
+    for name, columns in (("arguments", 3), ("safety", 3), ("foods", 5)):
+        for line in (ROOT / "experiments" / f"{name}.tsv").read_text(encoding="utf-8").splitlines():
+            assert len(line.split("\t")) == columns and all(map(str.strip, line.split("\t"))), line
