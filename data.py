@@ -94,17 +94,21 @@ def load_unlabeled(path, tokenizer=None):
 
 def has_scores(path):
     """Whether a file holds texts with scores, to be read by `load_scored`."""
-    return "score" in read_rows(path)[0][1]
+    names = set(read_rows(path)[0][1])
+    return "score" in names or {"text", "label"} <= names
 
 
 def load_scored(path):
-    """Read texts with scores, {"prompt": ..., "response": ..., "score": number}, to correlate with.
+    """Read texts with scores, {"prompt": ..., "response": ..., "score": number}, to correlate with;
+    or {"text": ..., "label": number}, as the authors name them.
 
     Returns:
         (records, scores): `Unlabeled` of one response each, and floats.
     """
     records, scores = [], []
     for where, row in read_rows(path):
+        names = {"text": "response", "label": "score"}
+        row = {"prompt": "Text:"} | {names.get(k, k): v for k, v in row.items()}
         response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
         try:
             score = float(row.get("score"))

@@ -12,7 +12,7 @@ and lost capitals (`data.add_noise`). Test questions are in no training text.
 import time
 
 from common import (add_data_flags, add_size_flags, command_line, configure,  # first: sets path
-                    own_domains, parser, run)
+                    given_domains, parser, run)
 from essays import argument_domain
 from odd_one_out import LAPTOP
 from report import finish
@@ -29,11 +29,12 @@ def main(argv=None):
     add_size_flags(p)
     add_data_flags(p)
     args, start = p.parse_args(argv), time.time()
-    source, target = own_domains(args) or (
-        argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
-        for form in ("clean", "noisy"))
-    results, log = run(args, [(source, target)])
-    paper = {(method, "clean", "noisy", "accuracy"): number for method, number in PAPER.items()}
+    given = given_domains(args, "clean_to_noisy")
+    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
+                            for form in ("clean", "noisy"))]
+    results, log = run(args, pairs)
+    paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
+             for method, number in PAPER.items()} if args.paper or not given else {}
     finish(args, "clean_to_noisy", results, log, paper, "Clean to noisy", configure(args),
            time.time() - start)
 

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -22,6 +22,7 @@ from tqdm import tqdm  # noqa: E402
 
 import backbones  # noqa: E402
 import baselines  # noqa: E402
+import paper  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import InputError  # noqa: E402
@@ -50,6 +51,19 @@ class Domain:
 
 
 class Parser(argparse.ArgumentParser):
+    """Raises InputError; with `--paper`, the paper's settings are the defaults."""
+
+    experiment = None
+
+    def parse_args(self, argv=None):
+        argv = sys.argv[1:] if argv is None else argv
+        if self.experiment and "--paper" in argv:
+            self.set_defaults(**paper.defaults(self.experiment))
+        args = super().parse_args(argv)
+        if self.experiment and args.paper:
+            paper.check(args)
+        return args
+
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")
 
@@ -58,6 +72,7 @@ def parser(description, out, preset):
     """The flags of every script: what and where to run, and DialConfig with `preset` over it."""
     p = Parser(description=description, allow_abbrev=False,
                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.experiment = out
     methods = ", ".join(METHODS)
     p.add_argument("--model", default=backbones.GEMMA,
                    help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
@@ -75,6 +90,12 @@ def parser(description, out, preset):
                    help="keep the model of each method's first run, in OUT/models")
     p.add_argument("--truncate", action="store_true", help="cut long prompts from the left")
     p.add_argument("--dry-run", action="store_true", help="print what would be run, and stop")
+    p.add_argument("--paper", action="store_true",
+                   help="the paper's model, data and settings (paper.py), on CUDA")
+    p.add_argument("--paper-data", default="",
+                   help="where they lie: a folder, or hub:owner/name (the authors', on the hub)")
+    p.add_argument("--epochs", type=float, default=0.0,
+                   help="over the labelled rows, instead of --steps (0: --steps; 2 to 10 in A.2-6)")
     for f in SETTINGS:
         kind = {"type": f.type}
         if f.type is bool:
@@ -102,9 +123,11 @@ def add_data_flags(p):
                                        f"to measure with: {own}")
 
 
-def own_domains(args):
-    """The (source, target) pair of --source-data, --target-data and --eval-data; None without."""
-    files = {name: getattr(args, name) for name in ("source_data", "target_data", "eval_data")}
+def given_domains(args, experiment):
+    """The (source, target) pairs of --paper, or of one's own files; None without either."""
+    if args.paper:
+        return paper.domains(args, experiment, Domain)
+    files = {name: getattr(args, name, "") for name in ("source_data", "target_data", "eval_data")}
     if not any(files.values()):
         return None
     for name, file in files.items():
@@ -121,10 +144,10 @@ def own_domains(args):
         rows, scores = data.load_scored(args.eval_data)
     else:
         rows = data.load_preferences(args.eval_data, tokenizer)
-    return (Domain(Path(args.source_data).name, test, train, []),
-            Domain(Path(args.target_data).name, rows,
-                   data.load_preferences(args.target_data, tokenizer) if oracle else [],
-                   data.load_unlabeled(args.target_data, tokenizer), scores))
+    return [(Domain(Path(args.source_data).name, test, train, []),
+             Domain(Path(args.target_data).name, rows,
+                    data.load_preferences(args.target_data, tokenizer) if oracle else [],
+                    data.load_unlabeled(args.target_data, tokenizer), scores))]
 
 
 def split_source(rows):
@@ -355,6 +378,8 @@ class Trainer:
         if config.lambda_da and config.center_prompts and min(len(r) for _, r in unlabeled) < 2:
             raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
                              "needs two or more, --no-center-prompts does not")
+        if self.args.epochs:
+            config = replace(config, steps=paper.steps(self.args, len(labeled)))
         language = "source" if config.lambda_sft else "target" if config.lambda_ntp else None
 
         def batches():
@@ -381,9 +406,15 @@ def measure_domain(scorer, rows, domain, options, title):
 def describe(args, config, runs):
     """Print what would be run, and exit."""
     rows = f"{config.batch_size} + {config.batch_size}"
-    print(f"{args.model}: {len(runs)} runs of {config.steps} steps of {rows} rows")
+    print(f"{args.model}: {len(runs)} runs with {rows} rows a step")
     for (method, _, _, seed), pairs in runs.items():
-        print(f"  {method}, seed {seed}: {', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")
+        labels, (source, target) = METHODS[method]["labels"], pairs[0]
+        n = sum(len(domain.labeled) for domain, name in ((source, "source"), (target, "target"))
+                if name in labels)
+        steps = f"{paper.steps(args, n)} steps" if method in dial.METHODS else "no training"
+        print(f"  {method}, seed {seed}, {steps}: "
+              f"{', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")
+    print(paper.memory_line(args))
     sys.exit(0)
 
 

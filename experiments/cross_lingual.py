@@ -12,7 +12,7 @@ tenth of the source's prompts is kept to measure the source accuracy.
 """
 import time
 
-from common import (add_data_flags, command_line, configure, own_domains, parser,  # sets the path
+from common import (add_data_flags, command_line, configure, given_domains, parser,  # sets the path
                     run)
 from odd_one_out import LAPTOP, add_list_flags, list_domains
 from report import finish
@@ -30,13 +30,13 @@ def main(argv=None):
     add_list_flags(p, "desserts:en", "desserts:ko")
     add_data_flags(p)
     args, start = p.parse_args(argv), time.time()
-    own = own_domains(args)
-    pairs = [own] if own else list_domains(args)
+    given = given_domains(args, "cross_lingual")
+    pairs = given or list_domains(args)
     if len(pairs) > 1:  # the figure of several pairs has no training curves
         args.eval_every = 0
     results, log = run(args, pairs)
     paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
-             for method, number in PAPER.items()} if not own else {}
+             for method, number in PAPER.items()} if args.paper or not given else {}
     finish(args, "cross_lingual", results, log, paper, "Cross-lingual transfer", configure(args),
            time.time() - start)
 

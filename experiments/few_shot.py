@@ -10,7 +10,8 @@ Of one's own file, the labels of all but the ten are used for the test and by or
 """
 import time
 
-from common import command_line, configure, parser, run  # first: puts the project on the path
+from common import (command_line, configure, given_domains, parser,  # first: sets the path
+                    run)
 import backbones
 import data
 from odd_one_out import LAPTOP
@@ -36,10 +37,12 @@ def main(argv=None):
         rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
     else:
         rows = read_answers()
-    results, log = run(args, [few_shot_domains(rows, s, args.evaluate_on) for s in args.splits])
-    paper = {(method, f"ten of {split}", f"all of {split}", "accuracy"): number
-             for method, numbers in PAPER.items() for split, number in zip("ABC", numbers)}
-    finish(args, "few_shot", results, log, {} if args.data else paper, "Few-shot to full",
+    pairs = given_domains(args, "few_shot") or [
+        few_shot_domains(rows, split, args.evaluate_on) for split in args.splits]
+    results, log = run(args, pairs)
+    paper = {(method, s.name, t.name, "accuracy"): numbers[i] for i, (s, t) in enumerate(pairs)
+             for method, numbers in PAPER.items() if i < 3 and not args.data}
+    finish(args, "few_shot", results, log, paper, "Few-shot to full",
            configure(args), time.time() - start)
 
 

@@ -10,8 +10,8 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 import time
 
-from common import (add_size_flags, command_line, configure, parser,  # first: sets the path
-                    run)
+from common import (add_size_flags, command_line, configure,  # first: sets the path
+                    given_domains, parser, run)
 from foods import CATEGORIES, food_domain
 from report import finish
 
@@ -64,8 +64,9 @@ def main(argv=None):
     pairs = itertools.permutations(CATEGORIES, 2) if args.all else None
     if args.all or len(args.target) > 1:  # the figure of several pairs has no training curves
         args.eval_every = 0
-    results, log = run(args, list_domains(args, pairs))
-    paper = {(method, f"{source}:en", f"{target}:en", "accuracy"): number
+    results, log = run(args, given_domains(args, "odd_one_out") or list_domains(args, pairs))
+    name = "{}_sub_out_train" if args.paper else "{}:en"
+    paper = {(method, name.format(source), name.format(target), "accuracy"): number
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
     finish(args, "odd_one_out", results, log, paper, "Odd one out", configure(args),

@@ -13,7 +13,7 @@ the evaluation data hold {"prompt": ..., "response": ..., "score": number} or pr
 import time
 
 from common import (add_data_flags, add_size_flags, command_line, configure,  # first: sets path
-                    own_domains, parser, run)
+                    given_domains, parser, run)
 from essays import argument_domain
 from odd_one_out import LAPTOP
 from report import finish
@@ -31,12 +31,14 @@ def main(argv=None):
     add_size_flags(p)
     add_data_flags(p)
     args, start = p.parse_args(argv), time.time()
-    source, target = own_domains(args) or (
-        argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
-        for form in ("short", "long"))
-    results, log = run(args, [(source, target)])
-    paper = {(method, "short", "long", metric): number for method, numbers in PAPER.items()
+    given = given_domains(args, "simple_to_complex")
+    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
+                            for form in ("short", "long"))]
+    results, log = run(args, pairs)
+    paper = {(method, s.name, t.name, metric): number for s, t in pairs
+             for method, numbers in PAPER.items()
              for metric, number in zip(("pearson", "spearman"), numbers)}
+    paper = paper if args.paper or not given else {}
     finish(args, "simple_to_complex", results, log, paper, "Simple to complex", configure(args),
            time.time() - start)
 

@@ -1,0 +1,145 @@
+"""The paper's own experiments: its data sets, file by file, and its settings (`--paper`).
+
+    python experiments/cross_lingual.py --paper --dry-run      # what would be run and loaded
+    python experiments/cross_lingual.py --paper                # Gemma-2b on CUDA
+    python experiments/cross_lingual.py --paper --paper-data my_folder --model my_small_gemma
+
+The files lie on the Hugging Face hub, in data sets of the authors; a folder that holds files of the
+same names does as well. A name that is not there ends the run with the names that are: those of
+few_shot and simple_to_complex follow the authors' description, they could not be checked.
+"""
+import math
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+
+import backbones
+import data
+import dial
+from data import InputError
+
+OWNER = "hub:david9dragon9"
+SHP = ("legaladvice", "askscience", "explainlikeimfive")
+LANGUAGES = ("kor_Hang", "tha_Thai", "zho_Hans")
+FOODS = ("desserts", "fruits", "sauces", "vegetables", "snacks")
+
+# For each script: the data set; (source, target) by the files that train and test them; settings
+# beside the defaults of DialConfig. Sections: A.2, A.3, A.4, A.5, A.6.
+EXPERIMENTS = {
+    "cross_lingual": {
+        "data": f"{OWNER}/shp_translations", "epochs": 3, "settings": {"batch_size": 4},
+        "pairs": [((f"{s}_english_train.json", f"{s}_english_test.json"),
+                   (f"{s}_{lang}_train.json", f"{s}_{lang}_test.json"))
+                  for s in SHP for lang in LANGUAGES]},
+    "clean_to_noisy": {
+        "data": f"{OWNER}/shp_translations", "epochs": 3,
+        "settings": {"batch_size": 4, "weight_decay": 0.01},  # for DIAL; it did not help Src-Pref
+        "pairs": [((f"{s}_formal_train.json", f"{s}_formal_test.json"),
+                   (f"{s}_english_train.json", f"{s}_english_test.json")) for s in SHP]},
+    "few_shot": {
+        "data": f"{OWNER}/cvalues-english", "epochs": 2,
+        "settings": {"batch_size": 8, "learning_rate": 1e-5, "max_length": 768},
+        "pairs": [((f"split_{s}_train.json", "test.json"), ("train.json", "test.json"))
+                  for s in "abc"]},
+    "simple_to_complex": {
+        "data": f"{OWNER}/short_to_long_essays", "epochs": 10, "settings": {"batch_size": 4},
+        "pairs": [(("short_pref_train.json", "short_pref_val.json"),
+                   ("long_pref_train.json", "long_val.json"))]},
+    "odd_one_out": {
+        "data": f"{OWNER}/odd_one_out", "epochs": 5, "settings": {"batch_size": 8},
+        "pairs": [((f"{s}_sub_out_train.json", f"{s}_sub_out_test.json"),
+                   (f"{t}_sub_out_train.json", f"{t}_sub_out_test.json"))
+                  for s in FOODS for t in FOODS if s != t]},
+}
+
+
+def defaults(experiment):
+    """What the flags default to with --paper."""
+    chosen = EXPERIMENTS[experiment]
+    settings = {f.name: f.default for f in dial.fields(dial.DialConfig) if f.name != "seed"}
+    return settings | chosen["settings"] | {
+        "model": "google/gemma-2b", "epochs": chosen["epochs"], "paper_data": chosen["data"],
+        "truncate": True, "seeds": [0, 1, 2]}
+
+
+def domains(args, experiment, make):
+    """The (source, target) pairs of domains.
+
+    Args:
+        make: makes a `common.Domain` of keywords.
+    """
+    pairs, loaded = EXPERIMENTS[experiment]["pairs"], {}
+    if args.dry_run and args.paper_data.startswith("hub:"):
+        describe(args, pairs)
+
+    def load(file, loader):
+        if (file, loader) not in loaded:
+            loaded[file, loader] = loader(f"{args.paper_data}/{file}")
+        return loaded[file, loader]
+
+    def domain(train, test):
+        scores = None
+        if data.has_scores(f"{args.paper_data}/{test}"):
+            rows, scores = load(test, data.load_scored)
+        else:
+            rows = load(test, data.load_preferences)
+        return make(name=train.removesuffix(".json"), test=rows, scores=scores,
+                    labeled=load(train, data.load_preferences),
+                    unlabeled=load(train, data.load_unlabeled))
+
+    made = {names: domain(*names) for pair in pairs for names in pair}
+    return [(made[source], made[target]) for source, target in pairs]
+
+
+def describe(args, pairs):
+    """Print the files and settings of --paper --dry-run without fetching anything, and exit."""
+    files = sorted({name for pair in pairs for names in pair for name in names})
+    print(f"{args.model} from the hub; {len(args.methods)} methods, {len(args.seeds)} seeds, "
+          f"{len(pairs)} pairs of domains; {args.epochs} epochs of {args.batch_size} + "
+          f"{args.batch_size} rows\n{args.paper_data}:")
+    print("".join(f"  {name}\n" for name in files) + memory_line(args))
+    sys.exit(0)
+
+
+def memory_line(args):
+    """An estimate of what a training step takes, in words."""
+    if args.model in (backbones.GEMMA, "tiny"):
+        path = backbones.locate(args.model)
+    else:
+        path = args.model
+    try:
+        config = transformers.AutoConfig.from_pretrained(path)
+    except (OSError, ValueError):
+        return f"memory: not known without the configuration of {args.model}"
+    return f"memory: about {memory(config, args) / 2**30:.1f} GiB with texts of --max-length"
+
+
+def memory(config, args):
+    """Bytes of a training step with the longest texts, roughly: weights in bf16, LoRA with its
+    gradients and AdamW's two moments in fp32, and the activations that a backward pass keeps, some
+    ten vectors of the hidden size and three of the MLP's a token and layer."""
+    with torch.device("meta"):
+        model = transformers.AutoModel.from_config(config)
+    layers = args.lora_layers or config.num_hidden_layers
+    top = range(config.num_hidden_layers - layers, config.num_hidden_layers)
+    names = args.lora_modules.split(",")
+    lora = sum(args.lora_rank * (m.in_features + m.out_features)
+               for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
+               and name.rsplit(".")[-1] in names
+               and any(f"layers.{i}." in name for i in top))
+    tokens = 2 * args.batch_size * 2 * args.max_length  # pairs of both domains
+    activations = tokens * layers * 2 * (10 * config.hidden_size + 3 * config.intermediate_size)
+    return 2 * sum(p.numel() for p in model.parameters()) + 16 * lora + activations
+
+
+def steps(args, n):
+    """How many steps --epochs are for `n` labelled rows; --steps without."""
+    return math.ceil(args.epochs * n / args.batch_size) if args.epochs else args.steps
+
+
+def check(args):
+    """Raise InputError for a folder of --paper-data that is not there."""
+    if not args.paper_data.startswith("hub:") and not Path(args.paper_data).is_dir():
+        raise InputError(f"--paper-data {args.paper_data}: no such folder")
