@@ -143,10 +143,18 @@ def write_results(out, experiment, model, config, seeds, rows, seconds):
 @contextmanager
 def figure(path, title, size, columns=1):
     """Draw into the axes, one or a row of them, and find the picture in `path` afterwards."""
-    picture, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False)
-    for ax in axes[0]:
+    with figure_grid(path, title, 1, columns, size) as axes:
+        yield axes[0] if columns > 1 else axes[0, 0]
+
+
+@contextmanager
+def figure_grid(path, title, rows, columns, size=None):
+    """As `figure`, with an array of axes."""
+    picture, axes = plt.subplots(rows, columns, figsize=size or (2.8 * columns, 2.8 * rows + 0.7),
+                                 layout="constrained", squeeze=False)
+    for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
-    yield axes[0] if columns > 1 else axes[0, 0]
+    yield axes
     picture.suptitle(title, fontsize=11)
     picture.savefig(path, dpi=120)
     plt.close(picture)

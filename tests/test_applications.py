@@ -5,15 +5,18 @@ import random
 from collections import Counter
 
 import pytest
+import torch
 from conftest import ROOT
 from test_scripts import FAST, one_error_line, run
 
 import clean_to_noisy
 import data
+import embeddings
 import essays
 import few_shot
 import prepare
 import safety
+import scaling
 import simple_to_complex
 from data import InputError, Preference
 
@@ -119,6 +122,31 @@ def test_applications(cache, tmp_path, capsys, main, flags, metrics):
     assert {r["method"] for r in rows} == {*methods[:-2], "Tgt-Pref*", "Length"}
     out = capsys.readouterr().out
     assert "gain of DIAL" in out and "paper" in out
+
+
+def test_scaling(cache, tmp_path, capsys):
+    scaling.main([*FAST, "--seeds", "0", "--steps", "2", "--n-train", "100", "--n-test", "8", "--budget", "40",
+                  "--out", str(tmp_path)])
+    table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [(int(r[2]), int(r[3])) for r in table if r[0] == "a"] == [(36, 4), (30, 10), (20, 20), (10, 30), (4, 36)]
+    assert [(r[1], r[3]) for r in table if r[0] == "b"] == [(m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("30", "100")]
+    assert (tmp_path / "scaling.png").exists()
+
+
+@pytest.mark.parametrize("flags", [["--n-test", "12"], ["--few-shot", "A", "--max-length", "2048"]])
+def test_embeddings(cache, tmp_path, capsys, flags):
+    embeddings.main([*FAST, "--seeds", "0", "--steps", "4", "--eval-every", "2", "--projection", "pca", *flags,
+                     "--out", str(tmp_path)])
+    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:7]]
+    assert table == [[m, s] for m in ("Src-Pref", "DIAL") for s in "024"]
+    assert (tmp_path / "embeddings.png").exists()
+
+
+def test_pca_keeps_the_largest_variances():
+    torch.manual_seed(0)
+    points = torch.randn(300, 5) * torch.tensor([3.0, 0.1, 2.0, 0.1, 0.1])
+    plane = embeddings.pca(points, points)
+    assert torch.allclose(plane.var(dim=0), torch.linalg.eigvalsh(points.T.cov())[[4, 3]], rtol=1e-4)
 
 
 def test_scored_files(tmp_path):
