@@ -27,7 +27,7 @@ from dial import Critic, DialConfig, ToyModel, train  # noqa: E402
 from report import figure, mean_and_error, print_columns, plus_minus, write_results  # noqa: E402
 
 SETTINGS = DialConfig(steps=500, learning_rate=1e-3, decay=0.5, lambda_da=2.0, lambda_ramp=0.3,
-                      critic_learning_rate=3e-3, critic_beta1=0.5, batch_size=32, clip=0.0)
+                      critic_learning_rate=3e-3, critic_beta1=0.5, batch_size=128, clip=0.0)
 LABELS_AT = {"outer": (0.7, 1.0), "middle": (0.35, 0.65), "inner": (0.0, 0.3)}  # times pi
 JITTER = 0.1
 
