@@ -1,17 +1,12 @@
 """What the scripts share: flags, exit codes, and runs over methods, pairs of domains and seeds.
 
 A run trains one method with one seed. Its results go to OUT/runs.jsonl and its steps to
-OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken from there. On a CPU
-several runs go on at a time, each in a process with its share of the cores (`--jobs`): half as
-fast again, for small matrices do not keep many cores busy.
+OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken from there.
 """
 import argparse
 import json
-import multiprocessing
-import os
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -32,7 +27,7 @@ METHODS = dial.METHODS | baselines.UNTRAINED
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name != "seed"]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
-               "jobs", "dry_run", "eval_every")
+               "dry_run", "eval_every")
 
 
 @dataclass
@@ -82,8 +77,6 @@ def parser(description, out, preset):
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     p.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
                    help="of the frozen body; auto: bfloat16 where it is fast")
-    p.add_argument("--jobs", type=int, default=0,
-                   help="runs at a time; 0: up to 4 for gemma-3-270m on a CPU, else 1 (%(default)s)")
     p.add_argument("--out", type=Path, default=Path("runs") / out, help="folder (%(default)s)")
     p.add_argument("--resume", action="store_true", help="keep finished runs found in --out")
     p.add_argument("--save", action="store_true",
@@ -237,79 +230,23 @@ def run(args, pairs):
     write_lines(args.out / "log.jsonl", log, "w")
     todo = {key: job for key, job in runs.items()
             if not all((key[0], s.name, t.name, key[3]) in finished for s, t in job)}
-    for found, steps in do_runs(args, config, todo):
+    trainer, kept = Trainer(args, config) if todo else None, set()
+    for (method, _, _, seed), job in tqdm(todo.items(), desc="runs", dynamic_ncols=True):
+        save = args.save and method not in kept
+        kept.add(method)
+        found, steps = trainer.run(method, job, seed, save)
         found = [r | {"settings": settings} for r in found]
         write_lines(args.out / "log.jsonl", steps, "a")
         write_lines(args.out / "runs.jsonl", found, "a")
         results, log = results + found, log + steps
-    order = {(method, s.name, t.name, seed): i
-             for i, ((method, _, _, seed), job) in enumerate(runs.items()) for s, t in job}
-
-    def place(r):  # in the table and the figure, whichever run was done first
-        return order.get((r["method"], r["source"], r["target"], r["seed"]), -1)
-
-    return sorted(results, key=place), sorted(log, key=place)
-
-
-def do_runs(args, config, todo):
-    """Yield each run's (results, steps) as soon as it is done."""
-    first, tasks = {}, []
-    for (method, _, _, seed), job in todo.items():
-        tasks.append((method, job, seed, args.save and method not in first))
-        first[method] = seed
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    on_cpu = args.model == backbones.GEMMA and backbones.pick_device(args.device) == "cpu"
-    jobs = min(args.jobs or (min(cores, 4) if on_cpu else 1), len(tasks))
-    if jobs > 1:
-        yield from do_in_parallel(args, config, tasks, jobs, max(1, cores // jobs))
-    elif tasks:
-        trainer = Trainer(args, config)
-        for task in tqdm(tasks, desc="runs", dynamic_ncols=True):
-            yield trainer.run(*task)
-
-
-def do_in_parallel(args, config, tasks, jobs, threads):
-    """As `do_runs`, in `jobs` processes of `threads` threads each."""
-    backbones.locate(args.model)  # what is done at first use is done once
-    context = multiprocessing.get_context("spawn")
-    steps_done = context.Value("i", 0)
-    total = config.steps * sum(method in dial.METHODS for method, *_ in tasks)
-    os.environ["TQDM_DISABLE"] = "1"  # in the processes; they count their steps instead
-    pool = ProcessPoolExecutor(jobs, context, start_worker, (args, config, threads, steps_done))
-    try:
-        with tqdm(total=total, desc=f"{len(tasks)} runs, {jobs} at a time", unit="step",
-                  dynamic_ncols=True) as bar:
-            pending = {pool.submit(work, task) for task in tasks}
-            while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                bar.n = steps_done.value
-                bar.refresh()
-                for future in done:
-                    yield future.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        del os.environ["TQDM_DISABLE"]
-
-
-def start_worker(*arguments):
-    """Called once in each process."""
-    work.arguments, work.trainer = arguments, None
-
-
-def work(task):
-    """One run, in a process of `do_in_parallel`."""
-    args, config, threads, steps_done = work.arguments
-    if work.trainer is None:
-        torch.set_num_threads(threads)
-        work.trainer = Trainer(args, config, steps_done)
-    return work.trainer.run(*task)
+    return results, log
 
 
 class Trainer:
     """Keeps the backbone and the encoded domains from run to run."""
 
-    def __init__(self, args, config, steps_done=None):
-        self.args, self.encoded, self.steps_done = args, {}, steps_done
+    def __init__(self, args, config):
+        self.args, self.encoded = args, {}
         self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
         if 0 < config.lora_layers < self.classifier.config.num_hidden_layers:
             remember_frozen_layers(self.classifier.base_model, config.lora_layers,
@@ -334,12 +271,6 @@ class Trainer:
         (source, target), tag = pairs[0], {"method": method, "seed": seed}
         tag |= {"source": source.name, "target": target.name}
 
-        def keep(record):
-            log.append(tag | record)
-            if self.steps_done:
-                with self.steps_done.get_lock():
-                    self.steps_done.value += 1
-
         def measure(domain, limit=None):
             if method == "Few-shot LM":
                 rows = baselines.with_examples(domain.test, source.labeled, seed)
@@ -354,7 +285,8 @@ class Trainer:
             config = dial.method_config(method, config)
             scorer, metric = model, "accuracy" if target.scores is None else "pearson"
             critic = self.train(
-                method, model, source, target, config, options, keep,
+                method, model, source, target, config, options,
+                log=lambda record: log.append(tag | record),
                 evaluate=lambda: {f"target_{metric}": measure(target, 100)[metric]})
             if save:
                 folder = self.args.out / "models" / method.rstrip("*")

@@ -64,19 +64,6 @@ def test_resume_keeps_finished_runs_and_does_the_rest(odd_one_out):
     assert "2/2" in again.stderr and "6/6" not in again.stderr
 
 
-def test_runs_in_several_processes_are_the_same_runs(odd_one_out, tmp_path):
-    out, flags, first = odd_one_out
-    again = run("experiments/odd_one_out.py", *flags, "--out", tmp_path, "--jobs", "2")
-    assert again.returncode == 0 and "2 at a time" in again.stderr
-    assert again.stdout == first.stdout
-    assert (tmp_path / "models" / "DIAL" / "adapter_model.safetensors").exists()
-
-
-def test_bad_input_in_a_process_is_one_line_too(cache, tmp_path):
-    result = run("experiments/odd_one_out.py", *FAST, "--out", tmp_path, "--jobs", "2", "--max-length", "20")
-    one_error_line(result, "row 1", "more than 20")
-
-
 def test_all_pairs_share_the_source_runs(cache, tmp_path):
     result = run("experiments/odd_one_out.py", *FAST, "--all", "--dry-run", "--out", tmp_path / "x")
     assert result.returncode == 0, result.stderr
