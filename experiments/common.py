@@ -211,6 +211,12 @@ def reads_target(method):
     return METHODS[method].get("term") in ("lambda_da", "lambda_ntp")
 
 
+def models_language(method):
+    """Whether a method needs probabilities of tokens."""
+    return (METHODS[method].get("term") in ("lambda_sft", "lambda_ntp")
+            or method in ("Base LM", "Few-shot LM"))
+
+
 def run(args, pairs):
     """Train every method on every (source, target) pair of domains with every seed.
 
@@ -267,6 +273,9 @@ class Trainer:
             model = dial.RewardModel(self.classifier, config)
         except ValueError as error:
             raise InputError(str(error)) from None
+        if models_language(method) and not self.classifier.config.tie_word_embeddings:
+            raise InputError(f"{method} predicts tokens, which here takes a backbone with tied "
+                             f"embeddings; {self.args.model} has a separate output layer")
         options = {"pad_id": self.tokenizer.pad_token_id, "share": model.shares_prompts}
         (source, target), tag = pairs[0], {"method": method, "seed": seed}
         tag |= {"source": source.name, "target": target.name}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import ROOT, random_classifier
 
+import backbones
 import cross_lingual
 from data import InputError, pack
 from dial import DialConfig, RewardModel
@@ -125,6 +126,14 @@ def test_bad_flags(cache, tmp_path, flags, words):
     with pytest.raises(InputError) as error:  # in this process: the import of torch takes seconds
         cross_lingual.main([*FAST, "--out", str(tmp_path), *flags])
     assert all(word in str(error.value) for word in words) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["Base LM", "Src-Pref-SFT", "Src-Pref-Tgt-NTP"])
+def test_a_backbone_without_tied_embeddings(tiny, tmp_path, monkeypatch, method):
+    tiny[0].config.tie_word_embeddings = False
+    monkeypatch.setattr(backbones, "load", lambda *_: tiny)
+    with pytest.raises(InputError, match="tied embeddings"):
+        cross_lingual.main([*FAST, "--out", str(tmp_path), "--methods", method])
 
 
 def test_bad_flags_end_in_one_line_and_exit_code_2(cache, tmp_path):
