@@ -95,7 +95,7 @@ def load_unlabeled(path, tokenizer=None):
 def has_scores(path):
     """Whether a file holds texts with scores, to be read by `load_scored`."""
     names = set(read_rows(path)[0][1])
-    return "score" in names or {"text", "label"} <= names
+    return "chosen" not in names and ({"response", "score"} <= names or {"text", "label"} <= names)
 
 
 def load_scored(path):
@@ -434,7 +434,12 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         tokens = tokenizer(texts, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[0] == bos else [bos, *ids] for ids in tokens]
-        shared = min(len(commonprefix(tokens)), min(map(len, tokens)) - 1)
+        alone = []  # a single response shares nothing but its prompt
+        if len(texts) == 1:
+            alone = [tokenizer(row.prompt + joint, add_special_tokens=False)["input_ids"]]
+            if bos is not None and not template:
+                alone = [[bos, *alone[0]]]
+        shared = min(len(commonprefix(tokens + alone)), min(map(len, tokens)) - 1)
         prefix, suffixes = tokens[0][:shared], [ids[shared:] for ids in tokens]
         excess = max(map(len, tokens)) - max_length
         if excess > 0:

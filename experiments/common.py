@@ -7,7 +7,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,7 +24,7 @@ from data import InputError  # noqa: E402
 from frozen import remember_frozen_layers  # noqa: E402
 
 METHODS = dial.METHODS | baselines.UNTRAINED
-SETTINGS = [f for f in fields(dial.DialConfig) if f.name != "seed"]
+SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
                "dry_run", "eval_every")
@@ -53,6 +53,10 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, argv=None):
         argv = sys.argv[1:] if argv is None else argv
         if self.experiment and "--paper" in argv:
+            if self.experiment not in paper.EXPERIMENTS:
+                raise InputError(f"--paper: not for {self.experiment}, which draws generated data")
+            if "--steps" in argv:
+                self.error("--paper goes by --epochs, not by --steps")
             self.set_defaults(**paper.defaults(self.experiment))
         args = super().parse_args(argv)
         if self.experiment and args.paper:
@@ -137,8 +141,10 @@ def given_domains(args, experiment):
         rows, scores = data.load_scored(args.eval_data)
     else:
         rows = data.load_preferences(args.eval_data, tokenizer)
-    return [(Domain(Path(args.source_data).name, test, train, []),
-             Domain(Path(args.target_data).name, rows,
+    source, target = Path(args.source_data), Path(args.target_data)
+    same = source.name == target.name
+    return [(Domain(str(source) if same else source.name, test, train, []),
+             Domain(str(target) if same else target.name, rows,
                     data.load_preferences(args.target_data, tokenizer) if oracle else [],
                     data.load_unlabeled(args.target_data, tokenizer), scores))]
 
@@ -236,10 +242,11 @@ def run(args, pairs):
     write_lines(args.out / "log.jsonl", log, "w")
     todo = {key: job for key, job in runs.items()
             if not all((key[0], s.name, t.name, key[3]) in finished for s, t in job)}
-    trainer, kept = Trainer(args, config) if todo else None, set()
+    trainer, kept = Trainer(args, config) if todo else None, {r["method"] for r in results}
     for (method, _, _, seed), job in tqdm(todo.items(), desc="runs", dynamic_ncols=True):
         save = args.save and method not in kept
         kept.add(method)
+        job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
         found, steps = trainer.run(method, job, seed, save)
         found = [r | {"settings": settings} for r in found]
         write_lines(args.out / "log.jsonl", steps, "a")
@@ -259,11 +266,13 @@ class Trainer:
                                    self.tokenizer.pad_token_id)
 
     def encode(self, domain, part):
-        name = f"{domain.name}, {part}"
-        if name not in self.encoded:
-            self.encoded[name] = data.encode(getattr(domain, part), self.tokenizer,
-                                             self.args.max_length, self.args.truncate, name)
-        return self.encoded[name]
+        key = id(domain), part
+        if key not in self.encoded:
+            name = f"{domain.name}, {part}"
+            rows = data.encode(getattr(domain, part), self.tokenizer, self.args.max_length,
+                               self.args.truncate, name)
+            self.encoded[key] = rows, domain  # held, so that no other domain gets its id
+        return self.encoded[key][0]
 
     def run(self, method, pairs, seed, save=False):
         """Train `method` once, evaluate it on all pairs; return (results, steps)."""
@@ -301,10 +310,10 @@ class Trainer:
                 folder = self.args.out / "models" / method.rstrip("*")
                 dial.save(model, self.tokenizer, critic, config, folder)
         seconds = time.time() - start
-        on_source = measure(source)["accuracy"]
+        on_source = {s.name: measure(s)["accuracy"] for s in {s.name: s for s, _ in pairs}.values()}
         results = [tag | {"source": s.name, "target": t.name, "n_test": len(t.test),
                           "seconds": round(seconds, 1),
-                          "metrics": measure(t) | {"source_accuracy": on_source}}
+                          "metrics": measure(t) | {"source_accuracy": on_source[s.name]}}
                    for s, t in pairs]
         self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
         return results, log
@@ -320,7 +329,7 @@ class Trainer:
             raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
                              "needs two or more, --no-center-prompts does not")
         if self.args.epochs:
-            config = replace(config, steps=paper.steps(self.args, len(labeled)))
+            config.steps = paper.steps(self.args, len(labeled))  # in what `save` writes, too
         language = "source" if config.lambda_sft else "target" if config.lambda_ntp else None
 
         def batches():
@@ -328,7 +337,7 @@ class Trainer:
                                          config.seed, language, config.lm_tokens, **options)
 
         if config.scale_embeddings:
-            model.set_scale(next(batches()))
+            model.set_scale(dial.to_device(next(batches()), model))
         dial.train(model, critic, batches(), config, evaluate, log,
                    title=f"{method}, seed {config.seed}")
         return critic

@@ -103,8 +103,12 @@ def main(argv=None):
     p.add_argument("--n-test", type=int, default=150, help="records of each domain (%(default)s)")
     p.set_defaults(seeds=[0])
     args, start = p.parse_args(argv), time.time()
-    if args.paper:
-        raise data.InputError("--paper: not here; embeddings are drawn of generated data")
+    methods = check_methods(args.methods)
+    if unknown := [m for m in methods if m not in dial.METHODS]:
+        raise data.InputError(f"--methods {unknown[0]}: it is not trained")
+    if args.dry_run:
+        print(f"{args.model}: {', '.join(methods)}, {args.steps} steps each")
+        return
     if args.few_shot:
         source, target = few_shot_domains(read_answers(), args.few_shot)
     else:
@@ -114,7 +118,7 @@ def main(argv=None):
         tsne(None, torch.randn(8, 3))  # what is missing is said before training
     backbones.locate(args.model)
     trainer = Trainer(args, configure(args))
-    looks = {m: look(args, trainer, m, source, target) for m in check_methods(args.methods)}
+    looks = {m: look(args, trainer, m, source, target) for m in methods}
     args.out.mkdir(parents=True, exist_ok=True)
     columns = len(next(iter(looks.values())))
     title = f"{source.name} to {target.name}: embeddings over training"

@@ -40,8 +40,10 @@ def main(argv=None):
     pairs = given_domains(args, "few_shot") or [
         few_shot_domains(rows, split, args.evaluate_on) for split in args.splits]
     results, log = run(args, pairs)
-    paper = {(method, s.name, t.name, "accuracy"): numbers[i] for i, (s, t) in enumerate(pairs)
-             for method, numbers in PAPER.items() if i < 3 and not args.data}
+    splits = "ABC" if args.paper else "" if args.data else args.splits
+    paper = {(method, s.name, t.name, "accuracy"): numbers["ABC".index(split)]
+             for split, (s, t) in zip(splits, pairs) if split in "ABC"
+             for method, numbers in PAPER.items()}
     finish(args, "few_shot", results, log, paper, "Few-shot to full",
            configure(args), time.time() - start)
 

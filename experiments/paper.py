@@ -58,7 +58,8 @@ EXPERIMENTS = {
 def defaults(experiment):
     """What the flags default to with --paper."""
     chosen = EXPERIMENTS[experiment]
-    settings = {f.name: f.default for f in dial.fields(dial.DialConfig) if f.name != "seed"}
+    settings = {f.name: f.default for f in dial.fields(dial.DialConfig)
+                if f.name not in ("seed", "gradient_reversal")}
     return settings | chosen["settings"] | {
         "model": "google/gemma-2b", "epochs": chosen["epochs"], "paper_data": chosen["data"],
         "truncate": True, "seeds": [0, 1, 2]}

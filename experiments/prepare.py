@@ -135,7 +135,7 @@ def ukp_ranks(folders):
 
 
 def scores(files):
-    """Neighbouring levels, as many pairs as texts."""
+    """Neighbouring levels, as many pairs as texts; a prompt of one level makes none."""
     for file in files:
         rows, values = data.load_scored(file)
         by_prompt = {}
@@ -143,6 +143,9 @@ def scores(files):
             by_prompt.setdefault(row.prompt, []).append((row.responses[0], score))
         for prompt, found in by_prompt.items():
             texts, levels = zip(*found)
+            if len(set(levels)) < 2:
+                print(f"{file}: all texts of one score, no pairs: {prompt[:60]!r}", file=sys.stderr)
+                continue
             for pair in data.neighbouring_pairs(texts, levels, prompt, len(texts),
                                                 random.Random(0)):
                 yield prompt, as_record(pair)
@@ -249,6 +252,8 @@ def main(argv=None):
     records = [record for _, record in full
                if all(args.min_words <= len(text.split()) <= args.max_words
                       for text in responses(record))]
+    if args.balance_length and records and "score" in records[0]:
+        raise InputError("--balance-length takes pairs, not texts with scores")
     if args.balance_length:
         records = balance_length(records, rng)
     if args.limit is not None:

@@ -50,7 +50,8 @@ def finish(args, experiment, results, log, paper, title, config, seconds):
         print_table(rows)
         plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
     print_gain(rows)
-    write_results(args.out, experiment, args.model, config, args.seeds, rows, seconds)
+    write_results(args.out, experiment, args.model, config, args.seeds, rows, seconds,
+                  epochs=args.epochs)
 
 
 def mean_and_error(values):
@@ -105,11 +106,12 @@ def print_pairs(rows):
     pairs = dict.fromkeys((source, target) for source, target, _ in cells)
     columns = []
     for method in methods:
-        found = [cells[*pair, method] for pair in pairs]
-        over_pairs = mean_and_error([row["mean"] for row in found])
-        columns.append([method, *map(plus_minus, found), plus_minus(over_pairs)])
-        if any(row["paper"] is not None for row in found):
-            published = [row["paper"] for row in found]
+        found = [cells.get((*pair, method)) for pair in pairs]  # None: kept from another command
+        over_pairs = mean_and_error([row["mean"] for row in found if row])
+        columns.append([method, *(plus_minus(row) if row else "" for row in found),
+                        plus_minus(over_pairs)])
+        published = [row and row["paper"] for row in found]
+        if any(value is not None for value in published):
             columns.append(["paper", *map(number, published),
                             number(average(rows, method, key="paper"))])
     sources, targets = zip(*pairs)
@@ -130,11 +132,11 @@ def plus_minus(row):
     return f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
 
 
-def write_results(out, experiment, model, config, seeds, rows, seconds):
-    """OUT/results.json: settings, versions, and the rows of `summarize`."""
+def write_results(out, experiment, model, config, seeds, rows, seconds, **more):
+    """OUT/results.json: settings, versions, and the rows of `summarize`; `more` settings."""
     versions = {name: version(name) for name in ("torch", "transformers", "peft")}
     record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
-              "config": asdict(config) | {"seeds": seeds}, "seconds": round(seconds, 1),
+              "config": asdict(config) | {"seeds": seeds} | more, "seconds": round(seconds, 1),
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
@@ -200,7 +202,9 @@ def plot_pairs(rows, path, title):
         return
     with figure(path, title, (8, 0.3 * len(pairs) + 1.4)) as ax:
         for y, (source, target) in enumerate(reversed(pairs)):
-            ends = [means[source, target, method] for method in ("Src-Pref", "DIAL")]
+            ends = [means.get((source, target, m)) for m in ("Src-Pref", "DIAL")]
+            if None in ends:
+                continue
             for key, shift, alpha in (("mean", 0.12, 1.0), ("paper", -0.18, 0.3)):
                 if all(end[key] is not None for end in ends):
                     x = [end[key] for end in ends]

@@ -82,20 +82,24 @@ def pieces(text, name):
     return text.split("\n") if name == "translate" else [text]
 
 
-def rewrite_all(texts, make, batch_size, kept):
+def rewrite_all(texts, make, batch_size, kept, settings):
     """Rewrite every text once; return a dictionary from each to its new form.
 
     Args:
         texts: a list. make: called once, if there is anything to do, for a function from a list of
-            texts to as many. kept: the file that finished batches are appended to.
+            texts to as many. kept: the file that finished batches are appended to; `settings`, a
+            dictionary of what they depend on, are its first line.
+    Raises:
+        InputError: the file is of other settings.
     """
-    known = {}
+    known, first = {}, json.dumps(settings)
     if kept.exists():  # the last line may be half of one
-        for line in kept.read_text(encoding="utf-8").split("\n")[:-1]:
-            record = json.loads(line)
-            known[record["text"]] = record["new"]
-        kept.write_text("".join(json.dumps({"text": t, "new": n}) + "\n" for t, n in known.items()),
-                        encoding="utf-8")
+        lines = kept.read_text(encoding="utf-8").split("\n")[:-1]
+        if lines and lines[0] != first:
+            raise InputError(f"{kept} was made with {lines[0]}: give another --out, or remove it")
+        known = {r["text"]: r["new"] for r in map(json.loads, lines[1:])}
+    lines = [json.dumps({"text": text, "new": new}) for text, new in known.items()]
+    kept.write_text("\n".join([first, *lines, ""]), encoding="utf-8")
     todo = sorted({t for t in texts if t.strip()} - set(known), key=lambda t: (len(t), t))
     rewrite = make() if todo else None
     with open(kept, "a", encoding="utf-8") as f:
@@ -132,9 +136,12 @@ def main(argv=None):
     texts = [part for row in rows for text in (row.prompt, *row.responses)
              for part in pieces(text, args.name)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    names = ("name", "model", "max_new_tokens") + (
+        ("source_language", "to") if args.name == "translate" else ())
+    settings = {name: getattr(args, name) for name in names}
     make = {"translate": translator, "formal": formalizer}[args.name]
     new = rewrite_all(texts, lambda: make(args, device), args.batch_size,
-                      args.out.with_suffix(".done"))
+                      args.out.with_suffix(".done"), settings)
 
     def rewritten(text):
         return "\n".join(new.get(part, part) for part in pieces(text, args.name))

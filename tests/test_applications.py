@@ -167,6 +167,25 @@ def prepared(tmp_path, name, files, *flags):
     return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
 
 
+def test_the_papers_numbers_go_with_their_splits(cache, tmp_path):
+    few_shot.main([*FAST, "--seeds", "0", "--steps", "1", "--splits", "C", "E", "--max-length", "2048",
+                   "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    paper = {r["target"]: r["paper"] for r in rows if r["method"] == "DIAL" and r["metric"] == "accuracy"}
+    assert paper == {"all of C": 0.943, "all of E": None}
+
+
+def test_few_shot_on_a_file_of_one_prompt(cache, tmp_path):
+    rows = [Preference("Which is civil?", f"thanks {i}", (f"no {i}",)) for i in range(40)]
+    with open(tmp_path / "a.jsonl", "w") as f:
+        f.writelines(json.dumps(prepare.as_record(r)) + "\n" for r in rows)
+    flags = [*FAST, "--seeds", "0", "--steps", "1", "--splits", "A", "--data", str(tmp_path / "a.jsonl")]
+    few_shot.main([*flags, "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "results.json").exists()
+    with pytest.raises(InputError, match="too few"):
+        safety.few_shot_domains(rows[:12], "A")
+
+
 def test_sib200(tmp_path):
     (tmp_path / "a.tsv").write_text('index_id\tcategory\ttext\n1\tsports\tA "ball.\n2\ttravel\tA road.\n')
     rows = prepared(tmp_path, "sib200", [tmp_path / "a.tsv"])

@@ -195,6 +195,16 @@ def test_untrained_rewards():
     assert lengths.tolist() == [len(s) for _, suffixes in encoded for s in suffixes]
 
 
+def test_a_single_response_shares_its_prompt_only(tiny):
+    """Its likelihood and length are those of all its tokens, not of what follows a common start."""
+    rows = [data.Unlabeled("Say:", ("hello",)), data.Unlabeled("Say:", ("good bye",))]
+    encoded = data.encode(rows, tiny[1], 100)
+    assert [tiny[1].decode(suffixes[0]) for _, suffixes in encoded] == ["hello", "good bye"]
+    model = dial.RewardModel(tiny[0], dial.DialConfig(lora_rank=4))
+    lengths = dial.predict(baselines.Likelihood(model, length=True), data.evaluation_batches(encoded))
+    assert torch.cat(lengths).tolist() == [5, 8]
+
+
 def test_examples_stand_before_every_prompt():
     rows = baselines.with_examples(ROWS[:2], ROWS, seed=0)
     shots = rows[0].prompt.removesuffix(ROWS[0].prompt)

@@ -48,7 +48,7 @@ def test_paper_runs_to_the_end(cache, folder, tmp_path, capsys, monkeypatch, exp
     assert any(r["paper"] for r in rows)
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     batch = config["batch_size"]
-    assert max(r["step"] for r in log) == -(-6 // batch)  # one epoch of six rows
+    assert max(r["step"] for r in log) == -(-6 // batch) and config["epochs"] == 1  # of six rows
     with pytest.raises(SystemExit) as end:
         main([*flags, "--dry-run"])
     assert end.value.code == 0
@@ -62,6 +62,14 @@ def test_dry_run_names_the_files_without_fetching(capsys):
     assert end.value.code == 0
     out = capsys.readouterr().out
     assert "google/gemma-2b" in out and "legaladvice_kor_Hang_train.json" in out and "4 + 4" in out
+
+
+@pytest.mark.parametrize("script, flags, words", [
+    ("scaling", ["--paper"], "not for scaling"), ("embeddings", ["--methods", "Base LM"], "Base LM"),
+    ("cross_lingual", ["--paper", "--steps", "5"], "--epochs")])
+def test_flags_that_do_not_go_together(script, flags, words):
+    with pytest.raises(data.InputError, match=words):
+        importlib.import_module(script).main(flags)
 
 
 def test_a_folder_that_is_not_there():

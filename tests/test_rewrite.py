@@ -41,7 +41,7 @@ def translate(file, model, out, *flags):
 
 def test_lines_are_translated_one_by_one(file, seq2seq, tmp_path):
     rows = translate(file, seq2seq, tmp_path / "out.jsonl")
-    done = [json.loads(line) for line in (tmp_path / "out.done").read_text().splitlines()]
+    done = [json.loads(line) for line in (tmp_path / "out.done").read_text().splitlines()[1:]]
     new = {r["text"]: r["new"] for r in done}
     assert len(done) == len(new) == 5 + 1 + 5 + 1  # each different line once: first, last, yes, no
     for row, old in zip(rows, ROWS, strict=True):
@@ -67,13 +67,16 @@ def test_a_translation_is_greedy_and_begins_with_its_language(file, seq2seq, tmp
 def test_it_goes_on_where_it_stopped(file, seq2seq, tmp_path, monkeypatch):
     whole = translate(file, seq2seq, tmp_path / "whole.jsonl")
     lines = (tmp_path / "whole.done").read_text().splitlines()
-    (tmp_path / "out.done").write_text("\n".join(lines[:7]) + '\n{"text": "ye')  # stopped in a line
+    (tmp_path / "out.done").write_text("\n".join(lines[:8]) + '\n{"text": "ye')  # stopped in a line
     done, generate = [], rewrite.generate
     monkeypatch.setattr(rewrite, "generate", lambda *a, **k: done.append(1) or generate(*a, **k))
     assert translate(file, seq2seq, tmp_path / "out.jsonl") == whole
     assert len(done) == 2  # five lines, three at a time
-    translate(file, "no-model-is-needed", tmp_path / "out.jsonl")
+    (seq2seq / "model.safetensors").unlink()  # nothing left to do, so no model is needed
+    translate(file, seq2seq, tmp_path / "out.jsonl")
     assert len(done) == 2
+    with pytest.raises(InputError, match="out.done was made with"):
+        translate(file, seq2seq, tmp_path / "out.jsonl", "--to", "eng_Latn")
 
 
 def test_formal_asks_with_the_papers_prompt(cache, file, tmp_path, monkeypatch):
@@ -92,7 +95,7 @@ def test_formal_asks_with_the_papers_prompt(cache, file, tmp_path, monkeypatch):
                   "--max-new-tokens", "4", "--device", "cpu"])
     assert all(text.startswith("<user>Rewrite this post using highly formal language") for text in asked)
     assert sum("First line" in text and "last line" in text for text in asked) == 5  # texts, not lines
-    new = {json.loads(line)["new"] for line in (tmp_path / "out.done").read_text().splitlines()}
+    new = {json.loads(line)["new"] for line in (tmp_path / "out.done").read_text().splitlines()[1:]}
     assert all(len(text) <= 4 * 4 and "Rewrite" not in text for text in new)
 
 

@@ -65,6 +65,28 @@ def test_resume_keeps_finished_runs_and_does_the_rest(odd_one_out):
     assert "2/2" in again.stderr and "6/6" not in again.stderr
 
 
+def test_resume_with_more_pairs_adds_only_what_is_missing(cache, tmp_path, capsys):
+    flags = [*FAST, "--n-train", "20", "--n-test", "10", "--out", str(tmp_path)]
+    cross_lingual.main([*flags, "--target", "desserts:ko"])
+    cross_lingual.main([*flags, "--target", "desserts:ko", "desserts:th", "--resume"])
+    cross_lingual.main([*flags, "--target", "desserts:zh", "--methods", "DIAL", "--resume"])
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert all(len(r["values"]) == 2 for r in rows)
+    assert {(r["method"], r["target"]) for r in rows} == {
+        ("Src-Pref", "desserts:ko"), ("Src-Pref", "desserts:th"), ("DIAL", "desserts:ko"),
+        ("DIAL", "desserts:th"), ("DIAL", "desserts:zh")}
+
+
+def test_files_of_one_name_are_two_domains(cache, files):
+    folder, flags = files
+    (folder / "other").mkdir()
+    (folder / "target.jsonl").rename(folder / "other" / "source.jsonl")
+    cross_lingual.main([*FAST, flags[0], f"--target-data={folder / 'other' / 'source.jsonl'}", flags[2],
+                        "--out", str(folder / "out")])
+    rows = json.loads((folder / "out" / "results.json").read_text())["rows"]
+    assert all(r["source"] != r["target"] for r in rows)
+
+
 def test_all_pairs_share_the_source_runs(cache, tmp_path):
     result = run("experiments/odd_one_out.py", *FAST, "--all", "--dry-run", "--out", tmp_path / "x")
     assert result.returncode == 0, result.stderr
