@@ -70,7 +70,7 @@ def main(argv=None):
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
     finish(args, "odd_one_out", results, log, paper, "Odd one out", configure(args),
-           time.time() - start)
+           time.time() - start, chance=0.2)
 
 
 if __name__ == "__main__":

@@ -35,17 +35,18 @@ def summarize(results, paper):
             for (method, source, target, metric, n_test), values in groups.items()]
 
 
-def finish(args, experiment, results, log, paper, title, config, seconds):
+def finish(args, experiment, results, log, paper, title, config, seconds, chance=0.5):
     """Everything that a script leaves: the table, the figure and results.json.
 
     Args:
         results, log: of `common.run`. paper: as for `summarize`. title: of the figure.
+        chance: the accuracy of guessing.
     """
     rows = summarize(results, paper)
     pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
     if len(pairs) > 1:
         print_pairs(rows)
-        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds")
+        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         print_table(rows)
         plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
@@ -194,8 +195,8 @@ def plot_seeds(ax, curves, method):
     ax.plot(x, mean, color=color, lw=2, marker="o" if len(x) < 20 else None, label=method)
 
 
-def plot_pairs(rows, path, title):
-    """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's."""
+def plot_pairs(rows, path, title, chance):
+    """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's; dotted: chance."""
     means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
     if not {"Src-Pref", "DIAL"} <= {method for _, _, method in means}:
@@ -218,5 +219,5 @@ def plot_pairs(rows, path, title):
         names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
         ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy",
                ylim=(-0.6, len(pairs) - 0.4))
-        ax.axvline(0.2, color="gray", ls=":", lw=1)
+        ax.axvline(chance, color="gray", ls=":", lw=1)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
