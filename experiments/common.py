@@ -5,6 +5,7 @@ OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken fr
 """
 import argparse
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass, fields
@@ -13,11 +14,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
+from torch import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import backbones  # noqa: E402
 import baselines  # noqa: E402
 import paper  # noqa: E402
+import snapshots  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import InputError  # noqa: E402
@@ -37,9 +40,10 @@ class Domain:
 
     name: str
     test: list
-    labeled: list
-    unlabeled: list
     scores: list = None  # of `test`, which then holds single responses and is correlated with
+    labeled: list = ()
+    unlabeled: list = ()
+    validation: "Domain" = None  # whose `test` an oracle may choose a snapshot by
 
 
 # ------------------------------------------------------------------ flags and exit codes
@@ -85,6 +89,9 @@ def parser(description, out, preset):
     p.add_argument("--resume", action="store_true", help="keep finished runs found in --out")
     p.add_argument("--save", action="store_true",
                    help="keep the model of each method's first run, in OUT/models")
+    p.add_argument("--choose", nargs="+", default=["last"], metavar="RULE",
+                   help="which snapshot of training to keep, at the evaluations of --eval-every: "
+                        f"some of {', '.join(snapshots.RULES)}; a row each (last)")
     p.add_argument("--truncate", action="store_true", help="cut long prompts from the left")
     p.add_argument("--dry-run", action="store_true", help="print what would be run, and stop")
     p.add_argument("--paper", action="store_true",
@@ -118,6 +125,7 @@ def add_data_flags(p):
     p.add_argument("--target-data", help=f"the target's texts, labelled or not: {own}")
     p.add_argument("--eval-data", help="the target's labelled preferences, or texts with scores, "
                                        f"to measure with: {own}")
+    p.add_argument("--validation-data", help="the same, for an oracle to choose with (--choose)")
 
 
 def given_domains(args, experiment):
@@ -136,17 +144,21 @@ def given_domains(args, experiment):
     if not test:
         raise InputError(f"{args.source_data}: too few rows, a tenth is kept for testing")
     oracle = any("target" in METHODS[m]["labels"] for m in check_methods(args.methods))
-    scores = None
-    if data.has_scores(args.eval_data):
-        rows, scores = data.load_scored(args.eval_data)
-    else:
-        rows = data.load_preferences(args.eval_data, tokenizer)
     source, target = Path(args.source_data), Path(args.target_data)
     same = source.name == target.name
-    return [(Domain(str(source) if same else source.name, test, train, []),
-             Domain(str(target) if same else target.name, rows,
-                    data.load_preferences(args.target_data, tokenizer) if oracle else [],
-                    data.load_unlabeled(args.target_data, tokenizer), scores))]
+    target = Domain(str(target) if same else target.name, *measured(args.eval_data, tokenizer))
+    target.labeled = data.load_preferences(args.target_data, tokenizer) if oracle else []
+    target.unlabeled = data.load_unlabeled(args.target_data, tokenizer)
+    if args.validation_data:
+        target.validation = Domain("validation", *measured(args.validation_data, tokenizer))
+    return [(Domain(str(source) if same else source.name, test, labeled=train), target)]
+
+
+def measured(path, tokenizer):
+    """The (rows, scores) of a file to measure with; None for the scores of preferences."""
+    if data.has_scores(path):
+        return data.load_scored(path)
+    return data.load_preferences(path, tokenizer), None
 
 
 def split_source(rows):
@@ -230,6 +242,7 @@ def run(args, pairs):
         (results, log): a dictionary for each run and pair, and one for each training step.
     """
     config, runs = configure(args), plan(check_methods(args.methods), args.seeds, pairs)
+    check_choice(args, config, runs)
     if args.dry_run:
         return describe(args, config, runs)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
@@ -253,6 +266,21 @@ def run(args, pairs):
         write_lines(args.out / "runs.jsonl", found, "a")
         results, log = results + found, log + steps
     return results, log
+
+
+def check_choice(args, config, runs):
+    """Raise InputError where --choose asks for what cannot be done."""
+    snapshots.check_rules(args.choose)
+    if args.choose == ["last"]:
+        return
+    for (method, *_), pairs in runs.items():
+        if method in dial.METHODS and len(pairs) > 1:
+            raise InputError(f"--choose: one target at a time, {method} has {len(pairs)}")
+        if method in dial.METHODS and not config.eval_every:
+            raise InputError("--choose needs evaluations to choose among: --eval-every")
+        if "oracle*" in args.choose and any(t.validation is None for _, t in pairs):
+            raise InputError("--choose oracle*: the target has no labelled validation rows "
+                             "(--validation-data)")
 
 
 class Trainer:
@@ -297,26 +325,69 @@ class Trainer:
                 rows = self.encode(domain, "test")[:limit]
             return measure_domain(scorer, rows, domain, options, f"{method} on {domain.name}")
 
+        def result(**more):
+            on_source = {s.name: measure(s)["accuracy"]
+                         for s in {s.name: s for s, _ in pairs}.values()}
+            return [tag | {"source": s.name, "target": t.name,
+                           "n_test": len(t.test), "seconds": round(time.time() - start, 1),
+                           "metrics": measure(t) | {"source_accuracy": on_source[s.name]}} | more
+                    for s, t in pairs]
+
         if method in baselines.UNTRAINED:
             scorer = baselines.Likelihood(model, length=method == "Length")
+            results = result()
         else:
             config = dial.method_config(method, config)
-            scorer, metric = model, "accuracy" if target.scores is None else "pearson"
-            critic = self.train(
-                method, model, source, target, config, options,
-                log=lambda record: log.append(tag | record),
-                evaluate=lambda: {f"target_{metric}": measure(target, 100)[metric]})
-            if save:
-                folder = self.args.out / "models" / method.rstrip("*")
-                dial.save(model, self.tokenizer, critic, config, folder)
-        seconds = time.time() - start
-        on_source = {s.name: measure(s)["accuracy"] for s in {s.name: s for s, _ in pairs}.values()}
-        results = [tag | {"source": s.name, "target": t.name, "n_test": len(t.test),
-                          "seconds": round(seconds, 1),
-                          "metrics": measure(t) | {"source_accuracy": on_source[s.name]}}
-                   for s, t in pairs]
+            scorer, metric, results = model, "accuracy" if target.scores is None else "pearson", []
+            rules = [r for r in self.args.choose
+                     if config.lambda_da or r not in snapshots.OF_CRITIC] or ["last"]
+            kept = snapshots.Snapshots(model, rules)
+
+            def evaluate():
+                record = {f"target_{metric}": measure(target, 100)[metric]}
+                if rules != ["last"]:
+                    record |= self.look(model, source, target, options, rules)
+                    distances = [r["normalized_distance"] for r in log[-10:] if config.lambda_da]
+                    kept.keep(record | {"step": min(len(log) + 1, config.steps),
+                                        "normalized_distance": sum(distances) / max(1, len(distances))})
+                return record
+
+            critic = self.train(method, model, source, target, config, options, evaluate=evaluate,
+                                log=lambda record: log.append(tag | record))
+            if rules != ["last"] and config.steps % config.eval_every:
+                evaluate()  # the last step too
+            found = {}  # by the snapshot's step, for rules may agree
+            for rule in rules:
+                step = kept.restore(rule) if rules != ["last"] else config.steps
+                found[step] = found.get(step) or result(snapshot=step)
+                name = method if rule == rules[0] else f"{method}, {rule}"
+                results += [r | {"method": name} for r in found[step]]
+                if save and rule == rules[0]:
+                    folder = self.args.out / "models" / method.rstrip("*")
+                    dial.save(model, self.tokenizer, critic, config, folder)
         self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
         return results, log
+
+    def look(self, model, source, target, options, rules):
+        """What the rules for snapshots read: no target label, unless an oracle chooses."""
+        def rewards(domain, part):
+            rows = data.evaluation_batches(self.encode(domain, part)[:100], **options)
+            return dial.predict(model, rows, f"{domain.name}, {part}")
+
+        found = rewards(source, "test")
+        table = nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=math.nan)
+        chosen, rejected = table[:, :1].expand_as(table[:, 1:]), table[:, 1:]  # (B, K), (B, K)
+        there = ~rejected.isnan()
+        record = {"source_accuracy": dial.best_of_accuracy(table[:, 0], rejected),
+                  "source_error": dial.preference_error(chosen[there], rejected[there]).item(),
+                  "head_norm": model.reward_head.weight.norm().item()}
+        if "entropy" in rules:
+            record["target_entropy"] = snapshots.entropy(rewards(target, "unlabeled"))
+        if "oracle*" in rules:
+            rows = self.encode(target.validation, "test")[:100]
+            record["target_validation"] = next(iter(measure_domain(
+                model, rows, target.validation, options, "validation").values()))
+        return record
 
     def train(self, method, model, source, target, config, options, log, evaluate):
         """Train a model on the domains that `method` uses; return its critic."""

@@ -79,17 +79,23 @@ def argument_domain(form, test="test", n_train=1000, n_test=200):
         test: the part that is evaluated on, "validation" or "test". n_train, n_test: texts (long)
             or pairs to train and to evaluate on.
     """
-    train, new = Writer("train", f"{form} train"), Writer(test, f"{form} {test}")
+    train, long = Writer("train", f"{form} train"), form == "long"
+
+    def measured(part):
+        new = Writer(part, f"{form} {part}")
+        if form in ("clean", "noisy"):
+            return new.answers(n_test, form == "noisy"), None
+        texts, scores = new.graded(n_test, long)
+        if long:
+            return [data.Unlabeled(JUDGE, (text,)) for text in texts], [float(s) for s in scores]
+        return data.neighbouring_pairs(texts, scores, JUDGE, n_test, new.rng), None
+
     if form in ("clean", "noisy"):
         labeled = train.answers(n_train, form == "noisy")
-        return Domain(form, new.answers(n_test, form == "noisy"), labeled, data.unlabel(labeled))
-    long = form == "long"
-    texts, scores = train.graded(n_train, long)
-    labeled = data.neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
-    unlabeled = [data.Unlabeled(JUDGE, (text,)) for text in texts]
-    texts, scores = new.graded(n_test, long)
-    if long:
-        rows = [data.Unlabeled(JUDGE, (text,)) for text in texts]
-        return Domain(form, rows, labeled, unlabeled, [float(score) for score in scores])
-    rows = data.neighbouring_pairs(texts, scores, JUDGE, n_test, new.rng)
-    return Domain(form, rows, labeled, unlabeled)
+        unlabeled = data.unlabel(labeled)
+    else:
+        texts, scores = train.graded(n_train, long)
+        labeled = data.neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
+        unlabeled = [data.Unlabeled(JUDGE, (text,)) for text in texts]
+    return Domain(form, *measured(test), labeled=labeled, unlabeled=unlabeled,
+                  validation=Domain("validation", *measured("validation")))

@@ -56,6 +56,6 @@ def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
             made += data.odd_one_out(names[c], others, share, seed)
         return made
 
-    train = lists("train", n_train)
+    train, validation = lists("train", n_train), Domain("validation", lists("validation", n_test))
     return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
-                  test=lists(test, n_test))
+                  test=lists(test, n_test), validation=validation)

@@ -80,15 +80,18 @@ def domains(args, experiment, make):
             loaded[file, loader] = loader(f"{args.paper_data}/{file}")
         return loaded[file, loader]
 
-    def domain(train, test):
-        scores = None
+    def measured(test):
         if data.has_scores(f"{args.paper_data}/{test}"):
-            rows, scores = load(test, data.load_scored)
-        else:
-            rows = load(test, data.load_preferences)
-        return make(name=train.removesuffix(".json"), test=rows, scores=scores,
-                    labeled=load(train, data.load_preferences),
-                    unlabeled=load(train, data.load_unlabeled))
+            return load(test, data.load_scored)
+        return load(test, data.load_preferences), None
+
+    def domain(train, test):
+        made = make(train.removesuffix(".json"), *measured(test))
+        made.labeled = load(train, data.load_preferences)
+        made.unlabeled = load(train, data.load_unlabeled)
+        if "oracle*" in args.choose:
+            made.validation = make("validation", *measured(train.replace("train", "val")))
+        return made
 
     made = {names: domain(*names) for pair in pairs for names in pair}
     return [(made[source], made[target]) for source, target in pairs]

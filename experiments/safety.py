@@ -32,9 +32,12 @@ def few_shot_domains(rows, split, test="test"):
     seed = SPLITS.index(split)
     divide = data.split_by_prompt if len({row.prompt for row in rows}) > 1 else data.split_items
     train, *others = divide(rows, seed, fractions=(0.5, 0.1, 0.4))
-    new = dict(zip(("validation", "test"), others))[test]
+    parts = dict(zip(("validation", "test"), others))
+    new = parts[test]
     if len(train) <= LABELED or not new:
         raise data.InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and a test")
     few = data.split_items(train, seed, fractions=(LABELED / len(train), 1 - LABELED / len(train)))
-    return (Domain(f"ten of {split}", new, few[0], []),
-            Domain(f"all of {split}", new, train, data.unlabel(train)))
+    validation = Domain("validation", parts["validation"])
+    return (Domain(f"ten of {split}", new, labeled=few[0]),
+            Domain(f"all of {split}", new, labeled=train, unlabeled=data.unlabel(train),
+                   validation=validation))

@@ -1,0 +1,72 @@
+"""Rules for which snapshot of training to keep."""
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import cross_lingual
+import snapshots
+from data import InputError
+
+ALL = list(snapshots.RULES)
+
+
+def test_the_best_state_of_each_rule_comes_back():
+    model = nn.Linear(2, 1)
+    kept, states = snapshots.Snapshots(model, ["last", "source", "distance"]), []
+    for step, (accuracy, distance) in enumerate([(0.5, 0.2), (0.9, 0.4), (0.9, 0.1), (0.6, 0.3)]):
+        nn.init.normal_(model.weight)
+        states.append(model.weight.detach().clone())
+        kept.keep({"step": step, "source_accuracy": accuracy, "normalized_distance": distance})
+    for rule, step in (("last", 3), ("source", 2), ("distance", 2)):  # of equals the later
+        assert kept.restore(rule) == step
+        torch.testing.assert_close(model.weight.detach(), states[step], rtol=0, atol=0)
+
+
+def test_bound_is_the_sum_of_theorem_2_1():
+    record = {"source_error": 0.1, "head_norm": 2.0, "normalized_distance": 0.3}
+    assert snapshots.RULES["bound"](record) == pytest.approx(-(0.1 + 2 * 2.0 * 0.25 * 0.3))
+
+
+def test_entropy_by_hand():
+    even, sure = torch.zeros(4), torch.tensor([100.0, 0.0])
+    assert snapshots.entropy([even, sure]) == pytest.approx(math.log(4) / 2)
+    single = [torch.tensor([r]) for r in (1.0, 1.0, 50.0, -50.0, 7.0)]  # two by two, one is left
+    assert snapshots.entropy(single) == pytest.approx(math.log(2) / 2)
+
+
+def run(out, *flags):
+    cross_lingual.main(["--model", "tiny", "--steps", "6", "--n-train", "40", "--n-test", "20",
+                        "--seeds", "0", "--out", str(out), *flags])
+    return {r["method"]: r for r in json.loads((out / "results.json").read_text())["rows"]
+            if r["metric"] == "accuracy"}
+
+
+def test_a_row_for_each_rule_and_looking_changes_nothing(tmp_path):
+    rows = run(tmp_path / "a", "--eval-every", "2", "--choose", *ALL)
+    of_critic = {f"DIAL, {rule}" for rule in ALL[1:]}
+    assert set(rows) == {"Src-Pref", "Src-Pref, source", "Src-Pref, entropy", "Src-Pref, oracle*",
+                         "DIAL"} | of_critic
+    plain = run(tmp_path / "b", "--eval-every", "0")
+    assert {m: rows[m]["values"] for m in plain} == {m: plain[m]["values"] for m in plain}
+
+
+def test_the_last_step_is_one_of_the_snapshots(tmp_path):
+    run(tmp_path, "--eval-every", "4", "--choose", "last", "source")
+    runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert {r["snapshot"] for r in runs if r["method"] in ("DIAL", "Src-Pref")} == {6}
+    assert {r["snapshot"] for r in runs} <= {4, 6}
+
+
+@pytest.mark.parametrize("flags, says", [
+    (["--choose", "best"], "there are last, source"),
+    (["--choose", "source", "source"], "once each"),
+    (["--choose", "source", "--eval-every", "0"], "--eval-every"),
+    (["--choose", "source", "--target", "fruits:ko", "snacks:ko"],
+     "one target at a time"),
+])
+def test_bad_choices(tmp_path, flags, says):
+    with pytest.raises(InputError, match=says):
+        run(tmp_path, *flags)
