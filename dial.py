@@ -64,6 +64,7 @@ class DialConfig:
     clip: float = option(1.0, "largest norm of the model's gradient, 0 for any (not stated)")
     lambda_da: float = option(0.01, "weight of the Wasserstein distance in the model's loss")
     lambda_ramp: float = option(0.0, "first fraction of the steps, lambda_da rising (not stated)")
+    source_steps: int = option(0, "steps before that with lambda_da at 0 (an epoch in DEAL, 5.4)")
     lambda_sft: float = option(0.01, "Src-Pref-SFT: weight of chosen responses' loss (not stated)")
     lambda_ntp: float = option(0.01, "Src-Pref-Tgt-NTP: weight of target texts' loss (not stated)")
     lm_tokens: int = option(0, "these two losses on so many random tokens a step, 0 for all")
@@ -514,6 +515,12 @@ def learning_rate_factor(step, config):
     return min(1.0, rise, fall)
 
 
+def ramp_factor(step, config):
+    """What multiplies lambda_da at step 1, 2, ...: 0 for `source_steps`, then rising to 1."""
+    rise = (step - config.source_steps) / max(1.0, config.lambda_ramp * config.steps)
+    return min(1.0, max(0.0, rise))
+
+
 def train(model, critic, batches, config, evaluate=None, log=None, title="train"):
     """Run Algorithm 1 over `batches`, and leave the trained model and critic in place.
 
@@ -545,7 +552,7 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         if batch is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {step - 1}")
         batch, record = to_device(batch, model), {"step": step}
-        ramp, language_loss = min(1.0, step / max(1.0, config.lambda_ramp * config.steps)), None
+        ramp, language_loss = ramp_factor(step, config), None
         if "predict" in batch:
             hidden = model.hidden_states(batch)
             emb = model.embed(batch, hidden)

@@ -401,6 +401,7 @@ class Trainer:
                              "needs two or more, --no-center-prompts does not")
         if self.args.epochs:
             config.steps = paper.steps(self.args, len(labeled))  # in what `save` writes, too
+            config.source_steps = paper.source_steps(self.args, len(labeled), method)
         language = "source" if config.lambda_sft else "target" if config.lambda_ntp else None
 
         def batches():

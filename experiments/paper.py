@@ -45,6 +45,7 @@ EXPERIMENTS = {
                   for s in "abc"]},
     "simple_to_complex": {
         "data": f"{OWNER}/short_to_long_essays", "epochs": 10, "settings": {"batch_size": 4},
+        "deal_source_epochs": 1,  # DEAL starts from Src-Pref after an epoch
         "pairs": [(("short_pref_train.json", "short_pref_val.json"),
                    ("long_pref_train.json", "long_val.json"))]},
     "odd_one_out": {
@@ -62,7 +63,8 @@ def defaults(experiment):
                 if f.name not in ("seed", "gradient_reversal")}
     return settings | chosen["settings"] | {
         "model": "google/gemma-2b", "epochs": chosen["epochs"], "paper_data": chosen["data"],
-        "truncate": True, "seeds": [0, 1, 2]}
+        "truncate": True, "seeds": [0, 1, 2],
+        "deal_source_epochs": chosen.get("deal_source_epochs", 0)}
 
 
 def domains(args, experiment, make):
@@ -141,6 +143,12 @@ def memory(config, args):
 def steps(args, n):
     """How many steps --epochs are for `n` labelled rows; --steps without."""
     return math.ceil(args.epochs * n / args.batch_size) if args.epochs else args.steps
+
+
+def source_steps(args, n, method):
+    """How many of the first steps are on the source alone, for `n` labelled rows."""
+    epochs = args.deal_source_epochs if args.paper and method == "DEAL" else 0
+    return math.ceil(epochs * n / args.batch_size) or args.source_steps
 
 
 def check(args):

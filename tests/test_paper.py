@@ -1,6 +1,7 @@
 """--paper: the authors' files from a local folder, and what --dry-run says."""
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,3 +88,11 @@ def test_memory_counts_weights_and_lora(config):
     activations = 4 * 3 * 2 * (10 * 32 + 3 * 48)
     assert paper.memory(model_config, args) == bodies + 16 * lora + activations
     assert torch.get_default_device().type == "cpu"
+
+
+def test_deal_starts_from_an_epoch_of_src_pref():
+    p = common.parser("", "simple_to_complex", {})
+    args = p.parse_args(["--paper", "--paper-data", str(Path(__file__).parent)])
+    found = [paper.source_steps(args, 1000, method) for method in ("DEAL", "DIAL")]
+    assert found == [250, 0]  # 4 rows a step
+    assert paper.source_steps(p.parse_args(["--source-steps", "7"]), 1000, "DEAL") == 7

@@ -1,6 +1,7 @@
 """The two steps and the loop: who moves, who does not, and that runs repeat."""
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from conftest import ROWS
 import backbones
 import data
 import dial
-from dial import Critic, RewardModel, critic_step, evaluate, model_step, predict, train
+from dial import (Critic, DialConfig, RewardModel, critic_step, evaluate, model_step, predict,
+                  ramp_factor, train)
 
 
 def build(config, seed=0):
@@ -217,3 +219,26 @@ def test_save_notices_a_wrong_head(config, tiny, tmp_path):
     model.reward_head.weight.data = good + 1
     with pytest.raises(RuntimeError, match="saved model gives"):
         dial.check_same_rewards(model, loaded, tiny[1])
+
+
+def test_ramp_by_hand():
+    config = DialConfig(steps=10, source_steps=2, lambda_ramp=0.4)
+    found = [ramp_factor(step, config) for step in range(1, 11)]
+    assert found == [0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert {ramp_factor(step, DialConfig(steps=10)) for step in range(1, 11)} == {1.0}
+
+
+def test_source_steps_are_src_pref(config, tiny):
+    """Until they are over, DIAL's model is Src-Pref's, bit for bit."""
+    weights = []
+    for changes in ({"lambda_da": 1.0, "source_steps": 3}, {"lambda_da": 0.0}):
+        chosen = replace(config, steps=3, **changes)
+        torch.manual_seed(0)
+        model = RewardModel(tiny[0], chosen)
+        rows = data.encode(ROWS, tiny[1], 512)
+        batches = data.training_batches(rows, rows, 2, 3)
+        train(model, Critic(model.reward_head.in_features), batches, chosen)
+        weights.append([p.detach().clone() for p in model.parameters() if p.requires_grad])
+        model.backbone.unload()
+    for a, b in zip(*weights):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
