@@ -43,7 +43,7 @@ class Domain:
     scores: list = None  # of `test`, which then holds single responses and is correlated with
     labeled: list = ()
     unlabeled: list = ()
-    validation: "Domain" = None  # whose `test` an oracle may choose a snapshot by
+    validation: "Domain" = None  # whose `test` a snapshot is chosen by; a target's, by an oracle
 
 
 # ------------------------------------------------------------------ flags and exit codes
@@ -374,7 +374,7 @@ class Trainer:
             rows = data.evaluation_batches(self.encode(domain, part)[:100], **options)
             return dial.predict(model, rows, f"{domain.name}, {part}")
 
-        found = rewards(source, "test")
+        found = rewards(source.validation or source, "test")
         table = nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=math.nan)
         chosen, rejected = table[:, :1].expand_as(table[:, 1:]), table[:, 1:]  # (B, K), (B, K)
         there = ~rejected.isnan()
