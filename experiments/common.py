@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -349,7 +350,7 @@ class Trainer:
                     record |= self.look(model, source, target, options, rules)
                     distances = [r["normalized_distance"] for r in log[-10:] if config.lambda_da]
                     kept.keep(record | {"step": min(len(log) + 1, config.steps),
-                                        "normalized_distance": sum(distances) / max(1, len(distances))})
+                                        "normalized_distance": fmean(distances or [math.nan])})
                 return record
 
             critic = self.train(method, model, source, target, config, options, evaluate=evaluate,

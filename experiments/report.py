@@ -92,7 +92,8 @@ def print_table(rows):
     table[0].append("n")
     for method, source, target in dict.fromkeys(key[:3] for key in cells):
         found = [cells[method, source, target, metric] for metric in metrics]
-        line = [method, source, target, plus_minus(cells[method, source, target, "source_accuracy"])]
+        on_source = cells[method, source, target, "source_accuracy"]
+        line = [method, source, target, plus_minus(on_source)]
         for row in found:
             line += [plus_minus(row)] + [number(row["paper"])] * (row["metric"] in published)
         table.append([*line, f"{len(found[0]['values'])} x {found[0]['n_test']}"])
@@ -196,7 +197,8 @@ def plot_seeds(ax, curves, method):
 
 
 def plot_pairs(rows, path, title, chance):
-    """Each pair of domains on a line, from Src-Pref to DIAL, ours and the paper's; dotted: chance."""
+    """A line for each pair of domains, from Src-Pref to DIAL, ours and the paper's; dotted:
+    chance."""
     means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
     pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
     if not {"Src-Pref", "DIAL"} <= {method for _, _, method in means}:
