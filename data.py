@@ -424,7 +424,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     Returns:
         a list of (prefix, suffixes): lists of token ids, no suffix empty.
     Raises:
-        InputError: a text is longer than `max_length`, and cutting is not asked for or no help.
+        InputError: a text is longer than `max_length`, and cutting is not asked for or no help;
+            or it ends in the padding token.
     """
     encoded, bos = [], tokenizer.bos_token_id
     for i, row in enumerate(rows, 1):
@@ -434,6 +435,9 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         tokens = tokenizer(texts, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[0] == bos else [bos, *ids] for ids in tokens]
+        if tokenizer.pad_token_id in [ids[-1] for ids in tokens]:
+            raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the padding "
+                             "token: where it ends would not be known")
         alone = []  # a single response shares nothing but its prompt
         if len(texts) == 1:
             alone = [tokenizer(row.prompt + joint, add_special_tokens=False)["input_ids"]]

@@ -529,7 +529,8 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         critic: (N, D) -> (N,); not touched where `lambda_da` is 0.
         batches: yields at least `config.steps` batches; where one holds `predict`, the loss of
             `model.language_losses` is added, weighted by `lambda_sft` or `lambda_ntp`.
-        evaluate: called with no argument every `config.eval_every` steps; returns floats by name.
+        evaluate: called with the step's record every `config.eval_every` steps; returns floats by
+            name.
         log: called with each step's record.
         title: of the progress bar.
     Returns:
@@ -571,7 +572,7 @@ def train(model, critic, batches, config, evaluate=None, log=None, title="train"
         if not math.isfinite(record["source_loss"] + record.get("domain_loss", 0.0)):
             raise FloatingPointError(f"step {step}: the loss is not finite; lower learning_rate?")
         if evaluate and config.eval_every and step % config.eval_every == 0:
-            record |= evaluate()
+            record |= evaluate(record)
         if log:
             log(record)
         records.append(record)

@@ -54,8 +54,10 @@ def load_tokenizer(name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name))
     except (OSError, ValueError, KeyError) as error:
         raise unusable(name, error) from None
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:  # rather not eos, in which conversations end
+        spare = [token for token in tokenizer.get_vocab()
+                 if token.startswith("<|") and ("pad" in token or "reserved" in token)]
+        tokenizer.pad_token = min(spare, default=tokenizer.unk_token or tokenizer.eos_token)
     return tokenizer
 
 

@@ -31,7 +31,7 @@ METHODS = dial.METHODS | baselines.UNTRAINED
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
-               "dry_run", "eval_every")
+               "merge", "dry_run")
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
         if self.experiment and "--paper" in argv:
             if self.experiment not in paper.EXPERIMENTS:
                 raise InputError(f"--paper: not for {self.experiment}, which draws generated data")
-            if "--steps" in argv:
+            if any(flag.split("=")[0] == "--steps" for flag in argv):
                 self.error("--paper goes by --epochs, not by --steps")
             self.set_defaults(**paper.defaults(self.experiment))
         args = super().parse_args(argv)
@@ -90,6 +90,8 @@ def parser(description, out, preset):
     p.add_argument("--resume", action="store_true", help="keep finished runs found in --out")
     p.add_argument("--save", action="store_true",
                    help="keep the model of each method's first run, in OUT/models")
+    p.add_argument("--merge", action="store_true",
+                   help="with --save: also the whole model, which needs no backbone beside it")
     p.add_argument("--choose", nargs="+", default=["last"], metavar="RULE",
                    help="which snapshot of training to keep, at the evaluations of --eval-every: "
                         f"some of {', '.join(snapshots.RULES)}; a row each (last)")
@@ -106,7 +108,8 @@ def parser(description, out, preset):
         if f.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         default = preset.get(f.name, f.default)
-        shown = f"{default}" if default == f.default else f"{default}; the paper's is {f.default}"
+        whose = "DialConfig's" if "(not stated)" in f.metadata["help"] else "the paper's"
+        shown = f"{default}" if default == f.default else f"{default}; {whose} is {f.default}"
         p.add_argument(f"--{f.name.replace('_', '-')}", default=default, **kind,
                        help=f"{f.metadata['help']} ({shown})")
     return p
@@ -115,8 +118,15 @@ def parser(description, out, preset):
 def add_size_flags(p, n_train=1000, n_test=200):
     """The flags of generated domains."""
     p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
-    p.add_argument("--n-train", type=int, default=n_train, help="rows to train on (%(default)s)")
-    p.add_argument("--n-test", type=int, default=n_test, help="rows to evaluate on (%(default)s)")
+    p.add_argument("--n-train", type=count, default=n_train, help="rows to train on (%(default)s)")
+    p.add_argument("--n-test", type=count, default=n_test, help="rows to evaluate on (%(default)s)")
+
+
+def count(text):
+    """A number of rows: argparse's type."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
+    return int(text)
 
 
 def add_data_flags(p):
@@ -164,12 +174,9 @@ def measured(path, tokenizer):
 
 def split_source(rows):
     """Nine tenths to train on and one to measure the source accuracy: of the prompts, or of the
-    rows where all share one prompt."""
-    if len({row.prompt for row in rows}) > 1:
-        train, _, test = data.split_by_prompt(rows, fractions=(0.9, 0.0, 0.1))
-    else:
-        train, test = data.split_items(rows, fractions=(0.9, 0.1))
-    return train, test
+    rows where prompts are too few."""
+    train, _, test = data.split_by_prompt(rows, fractions=(0.9, 0.0, 0.1))
+    return (train, test) if test else data.split_items(rows, fractions=(0.9, 0.1))
 
 
 def configure(args, seed=0):
@@ -247,26 +254,52 @@ def run(args, pairs):
     if args.dry_run:
         return describe(args, config, runs)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
-    results, log = read_lines(args.out / "runs.jsonl"), read_lines(args.out / "log.jsonl")
-    results = [r for r in results if args.resume and r["settings"] == settings]
-    finished = {(r["method"], r["source"], r["target"], r["seed"]) for r in results}
-    log = [r for r in log if (r["method"], r["source"], r["target"], r["seed"]) in finished]
+    if args.choose == ["last"]:
+        del settings["eval_every"]  # it changes no result
+    results, log = earlier(args.out, settings) if args.resume else ([], [])
     args.out.mkdir(parents=True, exist_ok=True)
-    write_lines(args.out / "runs.jsonl", results, "w")
-    write_lines(args.out / "log.jsonl", log, "w")
+    for name, kept in (("runs.jsonl", results), ("log.jsonl", log)):
+        if not args.resume and (args.out / name).exists():
+            (args.out / name).replace(args.out / f"previous_{name}")
+        write_lines(args.out / name, kept, "w")
+    finished = {(r["method"].split(",")[0], r["source"], r["target"], r["seed"]) for r in results}
     todo = {key: job for key, job in runs.items()
             if not all((key[0], s.name, t.name, key[3]) in finished for s, t in job)}
-    trainer, kept = Trainer(args, config) if todo else None, {r["method"] for r in results}
+    trainer = Trainer(args, config) if todo else None
+    if trainer:
+        trainer.check(todo)
+    kept = {method for method, *_ in runs if (args.out / "models" / method.rstrip("*")).exists()
+            } if args.resume else set()
     for (method, _, _, seed), job in tqdm(todo.items(), desc="runs", dynamic_ncols=True):
         save = args.save and method not in kept
         kept.add(method)
         job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
-        found, steps = trainer.run(method, job, seed, save)
+        try:
+            found, steps = trainer.run(method, job, seed, save)
+        except FloatingPointError as error:
+            raise InputError(f"{method}, seed {seed}: {error} (finished runs are kept: --resume)"
+                             ) from None
         found = [r | {"settings": settings} for r in found]
         write_lines(args.out / "log.jsonl", steps, "a")
         write_lines(args.out / "runs.jsonl", found, "a")
         results, log = results + found, log + steps
     return results, log
+
+
+def earlier(folder, settings):
+    """The (results, log) of finished runs in a folder, all of these settings.
+
+    A setting that is new since is taken to have had its default. Raises InputError for others.
+    """
+    results, log = read_lines(folder / "runs.jsonl"), read_lines(folder / "log.jsonl")
+    defaults = {f.name: f.default for f in SETTINGS} | {"choose": ["last"]}
+    for r in results:
+        for name, value in json.loads(json.dumps(settings)).items():
+            if (found := r["settings"].get(name, defaults.get(name))) != value:
+                raise InputError(f"--resume: {folder} has runs with {name} {found}, not {value}: "
+                                 "choose another --out, or the same settings")
+    runs = {(r["method"].split(",")[0], r["seed"]) for r in results}
+    return results, [r for r in log if (r["method"], r["seed"]) in runs]
 
 
 def check_choice(args, config, runs):
@@ -276,7 +309,8 @@ def check_choice(args, config, runs):
         return
     for (method, *_), pairs in runs.items():
         if method in dial.METHODS and len(pairs) > 1:
-            raise InputError(f"--choose: one target at a time, {method} has {len(pairs)}")
+            raise InputError(f"--choose: {method} is trained once for {len(pairs)} pairs of "
+                             "domains; give it one pair at a time")
         if method in dial.METHODS and not config.eval_every:
             raise InputError("--choose needs evaluations to choose among: --eval-every")
         if "oracle*" in args.choose and any(t.validation is None for _, t in pairs):
@@ -293,6 +327,26 @@ class Trainer:
         if 0 < config.lora_layers < self.classifier.config.num_hidden_layers:
             remember_frozen_layers(self.classifier.base_model, config.lora_layers,
                                    self.tokenizer.pad_token_id)
+
+    def check(self, runs):
+        """Encode what the runs will need: what cannot be used is said before the first of them."""
+        for (method, *_), pairs in runs.items():
+            if models_language(method) and not self.classifier.config.tie_word_embeddings:
+                raise InputError(f"{method} predicts tokens, which here takes a backbone with tied "
+                                 f"embeddings; {self.args.model} has a separate output layer")
+            labels, aligns = METHODS[method]["labels"], METHODS[method].get("term") == "lambda_da"
+            for source, target in pairs:
+                wanted = [(source, "test"), (target, "test")]
+                wanted += [(d, "labeled") for d, name in ((source, "source"), (target, "target"))
+                           if name in labels]
+                wanted += [(target, "unlabeled")] if reads_target(method) else []
+                for domain, part in wanted:
+                    rows = self.encode(domain, part)
+                    if (part == "unlabeled" and aligns and self.args.center_prompts
+                            and self.args.lambda_da and min(len(r) for _, r in rows) < 2):
+                        raise InputError(f"{domain.name}: a prompt with a single response; "
+                                         "--center-prompts needs two or more, "
+                                         "--no-center-prompts does not")
 
     def encode(self, domain, part):
         key = id(domain), part
@@ -311,9 +365,6 @@ class Trainer:
             model = dial.RewardModel(self.classifier, config)
         except ValueError as error:
             raise InputError(str(error)) from None
-        if models_language(method) and not self.classifier.config.tie_word_embeddings:
-            raise InputError(f"{method} predicts tokens, which here takes a backbone with tied "
-                             f"embeddings; {self.args.model} has a separate output layer")
         options = {"pad_id": self.tokenizer.pad_token_id, "share": model.shares_prompts}
         (source, target), tag = pairs[0], {"method": method, "seed": seed}
         tag |= {"source": source.name, "target": target.name}
@@ -344,28 +395,28 @@ class Trainer:
                      if config.lambda_da or r not in snapshots.OF_CRITIC] or ["last"]
             kept = snapshots.Snapshots(model, rules)
 
-            def evaluate():
-                record = {f"target_{metric}": measure(target, 100)[metric]}
+            def evaluate(record):
+                found = {f"target_{metric}": measure(target, 100)[metric]}
                 if rules != ["last"]:
-                    record |= self.look(model, source, target, options, rules)
-                    distances = [r["normalized_distance"] for r in log[-10:] if config.lambda_da]
-                    kept.keep(record | {"step": min(len(log) + 1, config.steps),
-                                        "normalized_distance": fmean(distances or [math.nan])})
-                return record
+                    found |= self.look(model, source, target, options, rules)
+                    distances = [r["normalized_distance"] for r in [*log[-9:], record]
+                                 if config.lambda_da]
+                    kept.keep(record | found | {"normalized_distance": fmean(distances or [0.0])})
+                return found
 
             critic = self.train(method, model, source, target, config, options, evaluate=evaluate,
                                 log=lambda record: log.append(tag | record))
             if rules != ["last"] and config.steps % config.eval_every:
-                evaluate()  # the last step too
+                evaluate(log[-1])  # the last step too
             found = {}  # by the snapshot's step, for rules may agree
             for rule in rules:
                 step = kept.restore(rule) if rules != ["last"] else config.steps
                 found[step] = found.get(step) or result(snapshot=step)
-                name = method if rule == rules[0] else f"{method}, {rule}"
+                name = method if rule == "last" else f"{method}, {rule}"
                 results += [r | {"method": name} for r in found[step]]
                 if save and rule == rules[0]:
                     folder = self.args.out / "models" / method.rstrip("*")
-                    dial.save(model, self.tokenizer, critic, config, folder)
+                    dial.save(model, self.tokenizer, critic, config, folder, self.args.merge)
         self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
         return results, log
 
@@ -397,9 +448,6 @@ class Trainer:
         labeled = [row for domain, name in ((source, "source"), (target, "target"))
                    if name in labels for row in self.encode(domain, "labeled")]
         unlabeled = self.encode(target, "unlabeled") if reads_target(method) else None
-        if config.lambda_da and config.center_prompts and min(len(r) for _, r in unlabeled) < 2:
-            raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
-                             "needs two or more, --no-center-prompts does not")
         if self.args.epochs:
             config.steps = paper.steps(self.args, len(labeled))  # in what `save` writes, too
             config.source_steps = paper.source_steps(self.args, len(labeled), method)
@@ -442,7 +490,15 @@ def describe(args, config, runs):
 
 
 def read_lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The records of a file, none where it is not there; a last line cut short is left out."""
+    lines, records = path.read_text().splitlines() if path.exists() else [], []
+    for i, line in enumerate(lines, 1):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            if i < len(lines):
+                raise InputError(f"{path}:{i}: not a record of this program") from None
+    return records
 
 
 def write_lines(path, records, mode):

@@ -33,7 +33,7 @@ def main(argv=None):
     args, start = p.parse_args(argv), time.time()
     given = given_domains(args, "cross_lingual")
     pairs = given or list_domains(args)
-    if len(pairs) > 1:  # the figure of several pairs has no training curves
+    if len(pairs) > 1 and args.choose == ["last"]:  # no training curves for several
         args.eval_every = 0
     results, log = run(args, pairs)
     paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs

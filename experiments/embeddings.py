@@ -68,7 +68,7 @@ def look(args, trainer, method, source, target):
              trainer.encode(target, "test")[:args.n_test]]
     looks = []
 
-    def evaluate():
+    def evaluate(record=None):
         accuracy = measure_domain(model, texts[1], target, options, method)["accuracy"]
         looks.append((len(looks) * config.eval_every, *(embed(model, t, options) for t in texts),
                       accuracy))

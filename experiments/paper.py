@@ -6,7 +6,8 @@
 
 The files lie on the Hugging Face hub, in data sets of the authors; a folder that holds files of the
 same names does as well. A name that is not there ends the run with the names that are: those of
-few_shot and simple_to_complex follow the authors' description, they could not be checked.
+few_shot and simple_to_complex follow the authors' description and could not be checked; for English
+as it was posted, their commands also show askscience_train_train.json.
 """
 import math
 import sys
@@ -39,10 +40,10 @@ EXPERIMENTS = {
         "pairs": [((f"{s}_formal_train.json", f"{s}_formal_test.json"),
                    (f"{s}_english_train.json", f"{s}_english_test.json")) for s in SHP]},
     "few_shot": {
-        "data": f"{OWNER}/cvalues-english", "epochs": 2,
+        "data": f"{OWNER}/cvalues-english", "epochs": 2,  # over the ten, repeated 1000 times
         "settings": {"batch_size": 8, "learning_rate": 1e-5, "max_length": 768},
-        "pairs": [((f"split_{s}_train.json", "test.json"), ("train.json", "test.json"))
-                  for s in "abc"]},
+        "pairs": [((f"{OWNER}/cvalues_samples/split_{s}_sampler.json", "test.json"),
+                   ("train.json", "test.json")) for s in "abc"]},
     "simple_to_complex": {
         "data": f"{OWNER}/short_to_long_essays", "epochs": 10, "settings": {"batch_size": 4},
         "deal_source_epochs": 1,  # DEAL starts from Src-Pref after an epoch
@@ -77,26 +78,41 @@ def domains(args, experiment, make):
     if args.dry_run and args.paper_data.startswith("hub:"):
         describe(args, pairs)
 
+    def find(file):
+        """Where a file lies; one of another data set has that in its name."""
+        if not file.startswith("hub:"):
+            return f"{args.paper_data}/{file}"
+        return file if args.paper_data.startswith("hub:") else f"{args.paper_data}/{base(file)}"
+
     def load(file, loader):
         if (file, loader) not in loaded:
-            loaded[file, loader] = loader(f"{args.paper_data}/{file}")
+            loaded[file, loader] = loader(find(file))
         return loaded[file, loader]
 
     def measured(test):
-        if data.has_scores(f"{args.paper_data}/{test}"):
+        if data.has_scores(find(test)):
             return load(test, data.load_scored)
         return load(test, data.load_preferences), None
 
     def domain(train, test):
-        made = make(train.removesuffix(".json"), *measured(test))
+        made = make(base(train).removesuffix(".json"), *measured(test))
         made.labeled = load(train, data.load_preferences)
         made.unlabeled = load(train, data.load_unlabeled)
-        if "oracle*" in args.choose:
-            made.validation = make("validation", *measured(train.replace("train", "val")))
         return made
 
     made = {names: domain(*names) for pair in pairs for names in pair}
+    for source, target in pairs:  # what a snapshot is chosen by
+        if source[1] == target[1]:  # no source rows but those to train on
+            made[source].validation = make("labelled", made[source].labeled[:100])
+        if "oracle*" in args.choose:
+            file = target[0].replace("train", "val")
+            made[target].validation = make("validation", *measured(file))
     return [(made[source], made[target]) for source, target in pairs]
+
+
+def base(file):
+    """The name of a file without its data set."""
+    return file.rpartition("/")[2]
 
 
 def describe(args, pairs):

@@ -52,7 +52,7 @@ def finish(args, experiment, results, log, paper, title, config, seconds, chance
         plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
     print_gain(rows)
     write_results(args.out, experiment, args.model, config, args.seeds, rows, seconds,
-                  epochs=args.epochs)
+                  epochs=args.epochs, choose=args.choose)
 
 
 def mean_and_error(values):

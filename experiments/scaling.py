@@ -41,6 +41,8 @@ def main(argv=None):
     p.add_argument("--budget", type=int, default=200, help="lists in (a) (%(default)s)")
     add_size_flags(p)
     args, start = p.parse_args(argv), time.time()
+    if args.choose != ["last"]:
+        raise InputError("--choose: not for scaling.py")
     if args.budget < 10 or args.budget > args.n_train:
         raise InputError(f"--budget {args.budget}: must be from 10 to --n-train {args.n_train}")
     source, target = (food_domain(name, "items", args.evaluate_on, args.n_train, args.n_test)

@@ -1,7 +1,8 @@
 """Which moment of training to keep: rules that see no target label, and the paper's, which does.
 
 `--choose bound` keeps the snapshot that a rule likes best; of several rules, each makes a row of
-the table. A rule reads a training record with what `Trainer.look` adds to it at an evaluation.
+the table, "DIAL, bound" for example. A rule reads a training record with what `Trainer.look` adds
+to it at an evaluation. Methods without a critic have no row for `distance` and `bound`.
 """
 import torch
 
@@ -10,7 +11,7 @@ from data import InputError
 
 RULES = {  # a record's value to a rule: the larger, the better
     "last": lambda r: r["step"],
-    "source": lambda r: r["source_accuracy"],  # on source rows that are not trained on
+    "source": lambda r: r["source_accuracy"],  # held-out source rows (few_shot.py has none)
     "distance": lambda r: -r["normalized_distance"],
     "bound": lambda r: -dial.stated_error_bound(  # what Theorem 2.1 says, true or not
         r["source_error"], r["head_norm"], r["normalized_distance"]),
@@ -54,7 +55,7 @@ class Snapshots:
         state = None
         for rule, best in self.best.items():
             value = RULES[rule](record)
-            if best is None or value >= best[0]:
+            if best is None or not value < best[0]:
                 state = state or {k: p.detach().clone() for k, p in self.trained().items()}
                 self.best[rule] = value, record["step"], state
 

@@ -1,4 +1,5 @@
 """Files in every form, bad input, generated lists, tokens."""
+import copy
 import gzip
 import json
 
@@ -195,3 +196,11 @@ def test_batches_of_a_token_budget_hold_every_row_once(tiny):
     batches = data.evaluation_batches(encoded, tokens=300)
     assert sorted(i for batch in batches for i in batch["index"]) == list(range(9)) and len(batches) > 2
     assert all(b["input_ids"].numel() <= 300 or len(b["index"]) == 1 for b in batches)
+
+
+def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):
+    tokenizer = copy.deepcopy(tiny[1])
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(tokenizer("yes")["input_ids"][-1])
+    with pytest.raises(data.InputError, match="row 2 ends in"):
+        data.encode([data.Unlabeled("Q", ("no", "na")), data.Unlabeled("Q", ("no", "yes"))],
+                    tokenizer, 512)

@@ -29,7 +29,7 @@ def folder(tmp_path):
             else:
                 rows = [{"prompt": f"Question {i}", "response_chosen": f"yes {i}",
                          "response_rejected": "no"} for i in range(6)]
-            (tmp_path / experiment / name).write_text(json.dumps(rows))
+            (tmp_path / experiment / paper.base(name)).write_text(json.dumps(rows))
     return tmp_path
 
 

@@ -77,6 +77,34 @@ def test_resume_with_more_pairs_adds_only_what_is_missing(cache, tmp_path, capsy
         ("DIAL", "desserts:th"), ("DIAL", "desserts:zh")}
 
 
+def test_finished_runs_are_never_lost(cache, tmp_path):
+    flags = [*FAST, "--n-train", "20", "--n-test", "10", "--methods", "Src-Pref", "--out", str(tmp_path)]
+    cross_lingual.main(flags)
+    runs = (tmp_path / "runs.jsonl").read_text()
+    with pytest.raises(InputError, match="lambda_gp 1.0, not 10.0"):
+        cross_lingual.main([*flags, "--resume", "--lambda-gp", "10"])
+    assert (tmp_path / "runs.jsonl").read_text() == runs
+    first, second = (json.loads(line) for line in runs.splitlines())
+    del first["settings"]["choose"]  # as if written before there was such a flag
+    with open(tmp_path / "runs.jsonl", "w") as f:
+        f.write(json.dumps(first) + "\n" + json.dumps(second)[:50])  # as if killed while writing
+    cross_lingual.main([*flags, "--resume"])
+    again = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [r["seed"] for r in again] == [0, 1] and again[1]["metrics"] == second["metrics"]
+    cross_lingual.main([*flags, "--seeds", "2"])  # without --resume, they make way
+    assert len((tmp_path / "previous_runs.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_cannot_be_used_is_said_before_the_first_run(cache, tmp_path, files):
+    folder, flags = files
+    target = folder / "single.jsonl"
+    target.write_text(json.dumps({"prompt": "Q", "responses": ["one"]}) + "\n")
+    with pytest.raises(InputError, match="single response"):
+        cross_lingual.main([*FAST, flags[0], f"--target-data={target}", flags[2], "--center-prompts",
+                            "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out" / "runs.jsonl").read_text()  # Src-Pref was not trained in vain
+
+
 def test_files_of_one_name_are_two_domains(cache, files):
     folder, flags = files
     (folder / "other").mkdir()

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import cross_lingual
+import safety
 import snapshots
 from data import InputError
 
@@ -65,8 +66,33 @@ def test_the_last_step_is_one_of_the_snapshots(tmp_path):
     (["--choose", "source", "source"], "once each"),
     (["--choose", "source", "--eval-every", "0"], "--eval-every"),
     (["--choose", "source", "--target", "fruits:ko", "snacks:ko"],
-     "one target at a time"),
+     "trained once for 2 pairs"),
 ])
 def test_bad_choices(tmp_path, flags, says):
     with pytest.raises(InputError, match=says):
         run(tmp_path, *flags)
+
+
+def test_a_distance_that_is_not_known_yet_is_not_kept_for_good():
+    model = nn.Linear(2, 1)
+    kept = snapshots.Snapshots(model, ["distance"])
+    for step, distance in enumerate((math.nan, 0.3, 0.5)):
+        kept.keep({"step": step, "normalized_distance": distance})
+    assert kept.restore("distance") == 1
+
+
+def test_rows_are_named_by_their_rule(tmp_path):
+    """Without the last snapshot among the rules, no row goes by the bare name of a method that
+    others could be compared with by mistake."""
+    rows = run(tmp_path, "--eval-every", "3", "--choose", "bound", "oracle*")
+    assert set(rows) == {"Src-Pref, oracle*", "DIAL, bound", "DIAL, oracle*"}
+    assert json.loads((tmp_path / "results.json").read_text())["config"]["choose"] == ["bound",
+                                                                                    "oracle*"]
+
+
+def test_few_shot_never_chooses_by_what_it_is_tested_on(tmp_path):
+    """The source's rows to choose by are the ten; source.test is the target's, with its labels."""
+    source, target = safety.few_shot_domains(safety.read_answers(), "A")
+    assert source.validation.test == source.labeled and len(source.labeled) == 10
+    tested = {row.prompt for row in target.test}
+    assert not tested & {row.prompt for row in source.validation.test + target.validation.test}
