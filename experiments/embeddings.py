@@ -7,7 +7,8 @@
 Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
 response of the test, of source and target, projected to a plane. t-SNE by default, as the paper's
 Figure 3 (it needs scikit-learn: pip install scikit-learn); `--projection pca` needs nothing; with
---few-shot it is a PCA fitted on the ten labelled pairs, as DEAL's Figure 4.
+--few-shot it is a PCA fitted on the ten labelled pairs, as DEAL's Figure 4. Points are what DIAL's
+critic sees: embeddings less the mean over their prompt's responses, unless --no-center-prompts.
 """
 import time
 
@@ -22,7 +23,7 @@ from odd_one_out import LAPTOP
 from report import figure_grid, print_columns
 from safety import few_shot_domains, read_answers
 
-PRESET = LAPTOP | {"eval_every": 40}
+PRESET = LAPTOP | {"center_prompts": True, "eval_every": 40}
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
           "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 
@@ -46,13 +47,14 @@ def pca(fit, points):
 
 
 @torch.no_grad()
-def embed(model, encoded, options):
-    """Embeddings (B, 2, D) of the first two responses of each record, the chosen one first."""
+def embed(model, encoded, options, center):
+    """Embeddings (B, 2, D) of the first two responses of each record, the chosen one first; with
+    `center`, less the mean over all responses of the record."""
     training, found = model.training, {}
     model.eval()
     for batch in data.evaluation_batches(encoded, **options):
         emb = model.embed(dial.to_device(batch, model)).cpu().split(batch["counts"])
-        found |= zip(batch["index"], (e[:2] for e in emb))
+        found |= zip(batch["index"], (e[:2] - (e.mean(dim=0) if center else 0) for e in emb))
     model.train(training)
     return torch.stack([found[i] for i in range(len(found))])
 
@@ -70,8 +72,8 @@ def look(args, trainer, method, source, target):
 
     def evaluate(record=None):
         accuracy = measure_domain(model, texts[1], target, options, method)["accuracy"]
-        looks.append((len(looks) * config.eval_every, *(embed(model, t, options) for t in texts),
-                      accuracy))
+        seen = [embed(model, t, options, args.center_prompts) for t in texts]
+        looks.append((len(looks) * config.eval_every, *seen, accuracy))
         return {}
 
     torch.manual_seed(config.seed)
@@ -122,14 +124,14 @@ def main(argv=None):
     args.out.mkdir(parents=True, exist_ok=True)
     columns = len(next(iter(looks.values())))
     title = f"{source.name} to {target.name}: embeddings over training"
-    table = [("method", "step", "target accuracy", "distance of the means, by the mean norm")]
+    table = [("method", "step", "target accuracy", "distance of the groups' means, by the mean norm")]
     with figure_grid(args.out / "embeddings.png", title, len(looks), columns) as axes:
         for row, (method, found) in zip(axes, looks.items()):
             for ax, (step, s, t, accuracy) in zip(row, found):
                 draw(ax, s, t, project)
                 ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
-                s, t = s.flatten(0, 1), t.flatten(0, 1)
-                gap = (s.mean(dim=0) - t.mean(dim=0)).norm() / torch.cat([s, t]).norm(dim=1).mean()
+                gap = (s.mean(dim=0) - t.mean(dim=0)).norm(dim=1).mean()
+                gap = gap / torch.cat([s, t]).norm(dim=2).mean()
                 table.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
         axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
                                  ncols=4, frameon=False)
