@@ -26,6 +26,8 @@ Where this differs from the paper:
     lambda_da and lambda_gp mean the same for every backbone. Off by default, as published.
   - `center_prompts` shows the critic each embedding less the mean over its prompt's responses.
     Off by default, as published.
+  - `gradient_ratio` cuts lambda_da where the domain would outweigh the preferences
+    (`domain_weight`). Off by default, as published.
   - Eq. (5) lacks its minus sign in the paper; Algorithm 1 has it.
 
 A batch is a dictionary. All that is needed of it here: `n_source`, how many of the embeddings are
@@ -79,6 +81,8 @@ class DialConfig:
     lora_layers: int = option(0, "LoRA in so many of the topmost layers only, 0 for all")
     scale_embeddings: bool = option(False, "divide embeddings by their mean norm at the start")
     gradient_reversal: bool = option(False, "one step for model and critic, as in DEAL")
+    gradient_ratio: float = option(0.0, "cut lambda_da to keep the domain's gradient within so many "
+                                        "times the source's, 0 for no limit (own idea)")
     center_prompts: bool = option(False, "align embeddings less their prompt's mean (own idea)")
     max_length: int = option(1024, "longest prompt with response, in tokens (A.5)")
     eval_every: int = option(0, "steps between evaluations in training, 0 for none (1000 in A.2)")
@@ -448,11 +452,13 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0, language_
         model: has `reward_head`; `optimizer` has its parameters.
         emb: (N, D) = model.embed(batch), with its graph, the source's first.
         batch: `n_source`, `chosen`, `rejected` are used, and what `critic_view` uses.
-        config: `lambda_da`, `clip`, `center_prompts` are used. ramp: what multiplies lambda_da.
+        config: `lambda_da`, `gradient_ratio`, `clip`, `center_prompts` are used.
+        ramp: what multiplies lambda_da.
         language_loss: of the baselines, weighted by `lambda_sft` or `lambda_ntp`.
     Returns:
         floats: `source_loss`; `source_margin`, the mean difference of rewards; with `lambda_da`
-        also `domain_loss`, W before it is weighted; `language_loss` where there is one.
+        also `domain_loss`, W before it is weighted, and `domain_weight`; `language_loss` where
+        there is one.
     """
     loss, record = source_terms(model, emb, batch)
     if config.lambda_da:
@@ -460,12 +466,35 @@ def model_step(model, critic, optimizer, emb, batch, config, ramp=1.0, language_
         domain_loss = record["domain_loss"] = wasserstein_distance(
             critic, *critic_view(emb, batch, config))
         critic.requires_grad_(True)
-        loss = loss + ramp * config.lambda_da * domain_loss
+        weight = ramp * domain_weight(record["source_loss"], domain_loss, emb, config)
+        record["domain_weight"] = torch.as_tensor(weight)
+        loss = loss + weight * domain_loss
     if language_loss is not None:
         record["language_loss"] = language_loss
         loss = loss + (config.lambda_sft or config.lambda_ntp) * language_loss
     descend(loss, [optimizer], config)
     return {name: value.item() for name, value in record.items()}
+
+
+def domain_weight(source_loss, domain_loss, emb, config):
+    """lambda_da, or less where the domain's gradient would outweigh the preferences'.
+
+        min( lambda_da, gradient_ratio * ||d source_loss / d emb|| / ||d domain_loss / d emb|| )
+
+    A lambda_da that suits one task stops another from learning its source at all; this holds the
+    balance the same. Once the preferences are learned, their gradient fades, and the alignment
+    with it.
+
+    Args:
+        source_loss, domain_loss: scalars, functions of emb: (N, D).
+    Returns:
+        float; `lambda_da` as it is where `gradient_ratio` is 0.
+    """
+    if not config.gradient_ratio:
+        return config.lambda_da
+    ours, theirs = (torch.autograd.grad(loss, emb, retain_graph=True)[0].norm()
+                    for loss in (source_loss, domain_loss))
+    return min(config.lambda_da, (config.gradient_ratio * ours / theirs.clamp(min=1e-12)).item())
 
 
 def reversal_step(model, critic, optimizer, critic_optimizer, emb, batch, config, ramp=1.0):

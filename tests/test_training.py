@@ -242,3 +242,20 @@ def test_source_steps_are_src_pref(config, tiny):
         model.backbone.unload()
     for a, b in zip(*weights):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("ratio, expected", [(0.0, 5.0), (2.0, None), (1e6, 5.0)])
+def test_domain_weight_by_hand(ratio, expected):
+    """Linear critic and head: both gradients at the embeddings have a closed form."""
+    torch.manual_seed(0)
+    emb, head, direction = torch.randn(10, 3, requires_grad=True), torch.randn(3), torch.randn(3)
+    chosen, rejected = emb[:3], emb[3:6]  # six of the source, four of the target
+    source_loss = dial.bradley_terry_loss(chosen @ head, rejected @ head)
+    domain_loss = dial.wasserstein_distance(lambda x: x @ direction, emb[:6], emb[6:])
+    found = dial.domain_weight(source_loss, domain_loss, emb,
+                               DialConfig(lambda_da=5.0, gradient_ratio=ratio))
+    slopes = torch.sigmoid((rejected - chosen) @ head).detach() / 3  # of the loss in each margin
+    ours = head.norm() * (2 * slopes.square().sum()).sqrt()
+    theirs = direction.norm() * (6 * (1 / 6) ** 2 + 4 * (1 / 4) ** 2) ** 0.5
+    assert found == pytest.approx(expected or (ratio * ours / theirs).item(), rel=1e-5)
+    assert expected or found < 5.0
