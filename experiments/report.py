@@ -45,7 +45,8 @@ def finish(args, experiment, results, log, paper, title, config, seconds, chance
     rows = summarize(results, paper)
     pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
     if len(pairs) > 1:
-        print_pairs(rows)
+        print_pairs([row for row in rows if "," not in row["method"]])
+        print_rules(rows)
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         print_table(rows)
@@ -118,6 +119,19 @@ def print_pairs(rows):
                             number(average(rows, method, key="paper"))])
     sources, targets = zip(*pairs)
     print_columns(list(zip(["source", *sources, "average"], ["target", *targets, ""], *columns)))
+
+
+def print_rules(rows):
+    """The mean over pairs of each method's target accuracy, by the rule that chose the snapshot."""
+    names = dict.fromkeys(row["method"] for row in rows if row["metric"] == "accuracy")
+    chosen = [name.split(", ") for name in names if ", " in name]
+    if not chosen:
+        return
+    rules = list(dict.fromkeys(rule for _, rule in chosen))
+    print_columns([["average, snapshot by", "last", *rules]] + [
+        [method, number(average(rows, method)),
+         *(number(average(rows, f"{method}, {rule}")) for rule in rules)]
+        for method in dict.fromkeys(method for method, _ in chosen)])
 
 
 def print_columns(table):
