@@ -258,21 +258,21 @@ def run(args, pairs):
         del settings["eval_every"]  # it changes no result
     results, log = earlier(args.out, settings) if args.resume else ([], [])
     args.out.mkdir(parents=True, exist_ok=True)
-    for name, kept in (("runs.jsonl", results), ("log.jsonl", log)):
+    for name, records in (("runs.jsonl", results), ("log.jsonl", log)):
         if not args.resume and (args.out / name).exists():
             (args.out / name).replace(args.out / f"previous_{name}")
-        write_lines(args.out / name, kept, "w")
-    finished = {(r["method"].split(",")[0], r["source"], r["target"], r["seed"]) for r in results}
+        write_lines(args.out / name, records, "w")
+    finished = {run_of(r) for r in results}
     todo = {key: job for key, job in runs.items()
             if not all((key[0], s.name, t.name, key[3]) in finished for s, t in job)}
     trainer = Trainer(args, config) if todo else None
     if trainer:
         trainer.check(todo)
-    kept = {method for method, *_ in runs if (args.out / "models" / method.rstrip("*")).exists()
-            } if args.resume else set()
+    saved = {method for method, *_ in runs
+             if args.resume and (args.out / "models" / method.rstrip("*")).exists()}
     for (method, _, _, seed), job in tqdm(todo.items(), desc="runs", dynamic_ncols=True):
-        save = args.save and method not in kept
-        kept.add(method)
+        save = args.save and method not in saved
+        saved.add(method)
         job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
         try:
             found, steps = trainer.run(method, job, seed, save)
@@ -298,8 +298,13 @@ def earlier(folder, settings):
             if (found := r["settings"].get(name, defaults.get(name))) != value:
                 raise InputError(f"--resume: {folder} has runs with {name} {found}, not {value}: "
                                  "choose another --out, or the same settings")
-    runs = {(r["method"].split(",")[0], r["seed"]) for r in results}
-    return results, [r for r in log if (r["method"], r["seed"]) in runs]
+    done = {run_of(r) for r in results}
+    return results, [r for r in log if run_of(r) in done]
+
+
+def run_of(record):
+    """Which run a result or a step is of; several rules for a snapshot share one."""
+    return (record["method"].split(",")[0], record["source"], record["target"], record["seed"])
 
 
 def check_choice(args, config, runs):
