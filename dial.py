@@ -679,7 +679,8 @@ def evaluate(model, batches, title="evaluate"):
     """Accuracy on labelled records, the chosen response first in each; batches as for `predict`.
 
     Returns:
-        `accuracy`: of the best of each record; `pairwise`: of single pairs; `n`: records.
+        `accuracy`: of the best of each record; `pairwise`: of single pairs; `error`: their
+        `preference_error`; `n`: records.
     Raises:
         ValueError: there are no records, or a reward is not finite.
     """
@@ -690,7 +691,8 @@ def evaluate(model, batches, title="evaluate"):
     chosen, rejected = table[:, :1].expand_as(table[:, 1:]), table[:, 1:]  # (B, K), (B, K)
     there = ~rejected.isnan()
     return {"accuracy": best_of_accuracy(table[:, 0], rejected), "n": len(rows),
-            "pairwise": pairwise_accuracy(chosen[there], rejected[there])}
+            "pairwise": pairwise_accuracy(chosen[there], rejected[there]),
+            "error": preference_error(chosen[there], rejected[there]).item()}
 
 
 # ------------------------------------------------------------------ the bound of Theorem 2.1

@@ -5,7 +5,6 @@ OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken fr
 """
 import argparse
 import json
-import math
 import sys
 import time
 from dataclasses import dataclass, fields
@@ -15,7 +14,6 @@ from statistics import fmean
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch  # noqa: E402
-from torch import nn  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 import backbones  # noqa: E402
@@ -427,19 +425,15 @@ class Trainer:
 
     def look(self, model, source, target, options, rules):
         """What the rules for snapshots read: no target label, unless an oracle chooses."""
-        def rewards(domain, part):
-            rows = data.evaluation_batches(self.encode(domain, part)[:100], **options)
-            return dial.predict(model, rows, f"{domain.name}, {part}")
+        def batches(domain, part):
+            return data.evaluation_batches(self.encode(domain, part)[:100], **options)
 
-        found = rewards(source.validation or source, "test")
-        table = nn.utils.rnn.pad_sequence(found, batch_first=True, padding_value=math.nan)
-        chosen, rejected = table[:, :1].expand_as(table[:, 1:]), table[:, 1:]  # (B, K), (B, K)
-        there = ~rejected.isnan()
-        record = {"source_accuracy": dial.best_of_accuracy(table[:, 0], rejected),
-                  "source_error": dial.preference_error(chosen[there], rejected[there]).item(),
+        found = dial.evaluate(model, batches(source.validation or source, "test"), "source")
+        record = {"source_accuracy": found["accuracy"], "source_error": found["error"],
                   "head_norm": model.reward_head.weight.norm().item()}
         if "entropy" in rules:
-            record["target_entropy"] = snapshots.entropy(rewards(target, "unlabeled"))
+            record["target_entropy"] = snapshots.entropy(
+                dial.predict(model, batches(target, "unlabeled"), "target"))
         if "oracle*" in rules:
             rows = self.encode(target.validation, "test")[:100]
             record["target_validation"] = next(iter(measure_domain(

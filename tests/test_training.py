@@ -259,3 +259,17 @@ def test_domain_weight_by_hand(ratio, expected):
     theirs = direction.norm() * (6 * (1 / 6) ** 2 + 4 * (1 / 4) ** 2) ** 0.5
     assert found == pytest.approx(expected or (ratio * ours / theirs).item(), rel=1e-5)
     assert expected or found < 5.0
+
+
+def test_evaluate_gives_the_error_of_eq_8():
+    """Margins of -log 3 and log 3: wrong with chance 3/4 and 1/4."""
+    model = torch.nn.Module()
+    model.embed, model.reward_head = lambda batch: batch["x"], torch.nn.Linear(1, 1, bias=False)
+    model.reward_head.weight.data.fill_(1.0)
+    three = torch.log(torch.tensor(3.0))
+    batch = {"x": torch.stack([0 * three, three, three, 0 * three])[:, None], "counts": [2, 2],
+             "index": [0, 1]}
+    found = evaluate(model, [batch])
+    assert found["error"] == pytest.approx(0.5) and found["accuracy"] == 0.5
+    batch["x"] = torch.stack([0 * three, three, 0 * three, three])[:, None]
+    assert evaluate(model, [batch])["error"] == pytest.approx(0.75)
