@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 import data
-from common import Domain
+from trainer import Domain
 
 PARTS = ("train", "validation", "test")
 JUDGE = "How sound is this argument?"

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import data
-from common import Domain
+from trainer import Domain
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
 LANGUAGES = ("en", "ko", "th", "zh")

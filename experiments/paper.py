@@ -9,7 +9,6 @@ same names does as well. A name that is not there ends the run with the names th
 few_shot and simple_to_complex follow the authors' description and could not be checked; for English
 as it was posted, their commands also show askscience_train_train.json.
 """
-import math
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import backbones
 import data
 import dial
 from data import InputError
+from trainer import Domain
 
 OWNER = "hub:david9dragon9"
 SHP = ("legaladvice", "askscience", "explainlikeimfive")
@@ -68,12 +68,8 @@ def defaults(experiment):
         "deal_source_epochs": chosen.get("deal_source_epochs", 0)}
 
 
-def domains(args, experiment, make):
-    """The (source, target) pairs of domains.
-
-    Args:
-        make: makes a `common.Domain` of keywords.
-    """
+def domains(args, experiment):
+    """The (source, target) pairs of domains."""
     pairs, loaded = EXPERIMENTS[experiment]["pairs"], {}
     if args.dry_run and args.paper_data.startswith("hub:"):
         describe(args, pairs)
@@ -95,7 +91,7 @@ def domains(args, experiment, make):
         return load(test, data.load_preferences), None
 
     def domain(train, test):
-        made = make(base(train).removesuffix(".json"), *measured(test))
+        made = Domain(base(train).removesuffix(".json"), *measured(test))
         made.labeled = load(train, data.load_preferences)
         made.unlabeled = load(train, data.load_unlabeled)
         return made
@@ -103,10 +99,10 @@ def domains(args, experiment, make):
     made = {names: domain(*names) for pair in pairs for names in pair}
     for source, target in pairs:  # what a snapshot is chosen by
         if source[1] == target[1]:  # no source rows but those to train on
-            made[source].validation = make("labelled", made[source].labeled[:100])
+            made[source].validation = Domain("labelled", made[source].labeled[:100])
         if "oracle*" in args.choose:
             file = target[0].replace("train", "val")
-            made[target].validation = make("validation", *measured(file))
+            made[target].validation = Domain("validation", *measured(file))
     return [(made[source], made[target]) for source, target in pairs]
 
 
@@ -154,17 +150,6 @@ def memory(config, args):
     tokens = 2 * args.batch_size * 2 * args.max_length  # pairs of both domains
     activations = tokens * layers * 2 * (10 * config.hidden_size + 3 * config.intermediate_size)
     return 2 * sum(p.numel() for p in model.parameters()) + 16 * lora + activations
-
-
-def steps(args, n):
-    """How many steps --epochs are for `n` labelled rows; --steps without."""
-    return math.ceil(args.epochs * n / args.batch_size) if args.epochs else args.steps
-
-
-def source_steps(args, n, method):
-    """How many of the first steps are on the source alone, for `n` labelled rows."""
-    epochs = args.deal_source_epochs if args.paper and method == "DEAL" else 0
-    return math.ceil(epochs * n / args.batch_size) or args.source_steps
 
 
 def check(args):

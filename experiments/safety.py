@@ -8,7 +8,7 @@ import csv
 from pathlib import Path
 
 import data
-from common import Domain
+from trainer import Domain
 
 SPLITS = "ABCDEFGHIJ"
 LABELED = 10

@@ -11,6 +11,7 @@ from conftest import random_classifier
 import common
 import data
 import paper
+import trainer
 
 METHODS = ["Src-Pref", "DIAL", "Tgt-Pref"]
 
@@ -93,6 +94,6 @@ def test_memory_counts_weights_and_lora(config):
 def test_deal_starts_from_an_epoch_of_src_pref():
     p = common.parser("", "simple_to_complex", {})
     args = p.parse_args(["--paper", "--paper-data", str(Path(__file__).parent)])
-    found = [paper.source_steps(args, 1000, method) for method in ("DEAL", "DIAL")]
+    found = [trainer.source_steps(args, 1000, method) for method in ("DEAL", "DIAL")]
     assert found == [250, 0]  # 4 rows a step
-    assert paper.source_steps(p.parse_args(["--source-steps", "7"]), 1000, "DEAL") == 7
+    assert trainer.source_steps(p.parse_args(["--source-steps", "7"]), 1000, "DEAL") == 7
