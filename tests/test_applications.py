@@ -1,5 +1,5 @@
-"""The generated texts, and the scripts that turn public formats into the plain form."""
-import csv
+"""The generated texts, and the applications that learn from them."""
+import dataclasses
 import json
 import random
 from collections import Counter
@@ -7,14 +7,13 @@ from collections import Counter
 import pytest
 import torch
 from conftest import ROOT
-from test_scripts import FAST, one_error_line, run
+from test_scripts import FAST
 
 import clean_to_noisy
 import data
 import embeddings
 import essays
 import few_shot
-import prepare
 import safety
 import scaling
 import simple_to_complex
@@ -36,9 +35,10 @@ def test_noise_changes_the_writing_and_not_the_length_much():
 def test_typos_swap_drop_or_double_one_letter():
     rng = random.Random(0)
     for typo in {data._typo("abcdef", rng) for _ in range(200)}:
-        swapped = sorted(typo) == sorted("abcdef") and sum(a != b for a, b in zip(typo, "abcdef")) == 2
-        dropped = len(typo) == 5 and typo in {"abcdef"[:i] + "abcdef"[i + 1:] for i in range(6)}
-        doubled = len(typo) == 7 and typo in {"abcdef"[:i] + "abcdef"[i] + "abcdef"[i:] for i in range(6)}
+        moved = sum(a != b for a, b in zip(typo, "abcdef"))
+        swapped = sorted(typo) == sorted("abcdef") and moved == 2
+        dropped = typo in {"abcdef"[:i] + "abcdef"[i + 1:] for i in range(6)}
+        doubled = typo in {"abcdef"[:i + 1] + "abcdef"[i:] for i in range(6)}
         assert swapped or dropped or doubled, typo
 
 
@@ -66,8 +66,8 @@ def test_neighbouring_pairs_are_one_level_apart_and_use_every_text():
 def test_arguments_have_the_flaws_that_their_scores_say():
     """Counted again from the file, sentence by sentence."""
     sentences = essays.read_sentences()
-    kind = {text: (topic, kind) for topic, kinds in sentences.items() for kind, texts in kinds.items()
-            for text in texts}
+    kind = {text: (topic, kind) for topic, kinds in sentences.items()
+            for kind, texts in kinds.items() for text in texts}
     domain = essays.argument_domain("long", n_train=40, n_test=40)
     seen = {"train": set(), "test": set()}
     for part, records in (("train", domain.unlabeled), ("test", domain.test)):
@@ -110,13 +110,15 @@ def test_safety_answers():
 
 
 @pytest.mark.parametrize("main, flags, metrics", [
-    (clean_to_noisy.main, ["--n-train", "12", "--n-test", "6", "--max-length", "2048"], {"accuracy"}),
+    (clean_to_noisy.main, ["--n-train", "12", "--n-test", "6", "--max-length", "2048"],
+     {"accuracy"}),
     (simple_to_complex.main, ["--n-train", "12", "--n-test", "6", "--max-length", "4096"],
      {"pearson", "spearman"}),
     (few_shot.main, ["--splits", "A", "C", "--max-length", "2048"], {"accuracy"})])
 def test_applications(cache, tmp_path, capsys, main, flags, metrics):
     methods = ["Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref", "Length"]
-    main([*FAST, "--seeds", "0", "--steps", "2", *flags, "--methods", *methods, "--out", str(tmp_path)])
+    main([*FAST, "--seeds", "0", "--steps", "2", *flags, "--methods", *methods,
+          "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {r["metric"] for r in rows} == metrics | {"source_accuracy"}
     assert {r["method"] for r in rows} == {*methods[:-2], "Tgt-Pref*", "Length"}
@@ -125,18 +127,20 @@ def test_applications(cache, tmp_path, capsys, main, flags, metrics):
 
 
 def test_scaling(cache, tmp_path, capsys):
-    scaling.main([*FAST, "--seeds", "0", "--steps", "2", "--n-train", "100", "--n-test", "8", "--budget", "40",
-                  "--out", str(tmp_path)])
+    scaling.main([*FAST, "--seeds", "0", "--steps", "2", "--n-train", "100", "--n-test", "8",
+                  "--budget", "40", "--out", str(tmp_path)])
     table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert [(int(r[2]), int(r[3])) for r in table if r[0] == "a"] == [(36, 4), (30, 10), (20, 20), (10, 30), (4, 36)]
-    assert [(r[1], r[3]) for r in table if r[0] == "b"] == [(m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("30", "100")]
+    assert [(int(r[2]), int(r[3])) for r in table if r[0] == "a"] == [
+        (36, 4), (30, 10), (20, 20), (10, 30), (4, 36)]
+    assert [(r[1], r[3]) for r in table if r[0] == "b"] == [
+        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("30", "100")]
     assert (tmp_path / "scaling.png").exists()
 
 
 @pytest.mark.parametrize("flags", [["--n-test", "12"], ["--few-shot", "A", "--max-length", "2048"]])
 def test_embeddings(cache, tmp_path, capsys, flags):
-    embeddings.main([*FAST, "--seeds", "0", "--steps", "4", "--eval-every", "2", "--projection", "pca", *flags,
-                     "--out", str(tmp_path)])
+    embeddings.main([*FAST, "--seeds", "0", "--steps", "4", "--eval-every", "2",
+                     "--projection", "pca", *flags, "--out", str(tmp_path)])
     table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:7]]
     assert table == [[m, s] for m in ("Src-Pref", "DIAL") for s in "024"]
     assert (tmp_path / "embeddings.png").exists()
@@ -146,139 +150,43 @@ def test_pca_keeps_the_largest_variances():
     torch.manual_seed(0)
     points = torch.randn(300, 5) * torch.tensor([3.0, 0.1, 2.0, 0.1, 0.1])
     plane = embeddings.pca(points, points)
-    assert torch.allclose(plane.var(dim=0), torch.linalg.eigvalsh(points.T.cov())[[4, 3]], rtol=1e-4)
+    variances = torch.linalg.eigvalsh(points.T.cov())[[4, 3]]
+    assert torch.allclose(plane.var(dim=0), variances, rtol=1e-4)
 
 
 def test_scored_files(tmp_path):
     file = tmp_path / "a.jsonl"
-    file.write_text('{"prompt": "p", "response": "r", "score": 2}\n{"prompt": "p", "response": "s", "score": "x"}\n')
+    good = '{"prompt": "p", "response": "r", "score": 2}\n'
+    file.write_text(good + '{"prompt": "p", "response": "s", "score": "x"}\n')
     assert data.has_scores(file)
     with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
         data.load_scored(file)
-    file.write_text('{"prompt": "p", "response": "r", "score": 2}\n')
+    file.write_text(good)
     assert data.load_scored(file) == ([data.Unlabeled("p", ["r"])], [2.0])
 
 
-# ------------------------------------------------------------------ prepare.py
-
-
-def prepared(tmp_path, name, files, *flags):
-    prepare.main([name, *map(str, files), "--out", str(tmp_path / "out.jsonl"), *flags])
-    return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-
-
 def test_the_papers_numbers_go_with_their_splits(cache, tmp_path):
-    few_shot.main([*FAST, "--seeds", "0", "--steps", "1", "--splits", "C", "E", "--max-length", "2048",
-                   "--out", str(tmp_path)])
+    few_shot.main([*FAST, "--seeds", "0", "--steps", "1", "--splits", "C", "E",
+                   "--max-length", "2048", "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    paper = {r["target"]: r["paper"] for r in rows if r["method"] == "DIAL" and r["metric"] == "accuracy"}
+    paper = {r["target"]: r["paper"] for r in rows
+             if r["method"] == "DIAL" and r["metric"] == "accuracy"}
     assert paper == {"all of C": 0.943, "all of E": None}
 
 
 def test_few_shot_on_a_file_of_one_prompt(cache, tmp_path):
     rows = [Preference("Which is civil?", f"thanks {i}", (f"no {i}",)) for i in range(40)]
     with open(tmp_path / "a.jsonl", "w") as f:
-        f.writelines(json.dumps(prepare.as_record(r)) + "\n" for r in rows)
-    flags = [*FAST, "--seeds", "0", "--steps", "1", "--splits", "A", "--data", str(tmp_path / "a.jsonl")]
-    few_shot.main([*flags, "--out", str(tmp_path / "out")])
+        f.writelines(json.dumps(dataclasses.asdict(r)) + "\n" for r in rows)
+    few_shot.main([*FAST, "--seeds", "0", "--steps", "1", "--splits", "A",
+                   "--data", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
     with pytest.raises(InputError, match="too few"):
         safety.few_shot_domains(rows[:12], "A")
 
 
-def test_sib200(tmp_path):
-    (tmp_path / "a.tsv").write_text('index_id\tcategory\ttext\n1\tsports\tA "ball.\n2\ttravel\tA road.\n')
-    rows = prepared(tmp_path, "sib200", [tmp_path / "a.tsv"])
-    assert rows[0]["chosen"] == "sports" and rows[0]["rejected"] == ["travel"] and 'A "ball.' in rows[0]["prompt"]
-
-
-def test_copa_and_xcopa(tmp_path):
-    (tmp_path / "a.xml").write_text(
-        '<c><item id="1" asks-for="cause" most-plausible-alternative="2"><p>It fell.</p><a1>No.</a1>'
-        "<a2>Wind.</a2></item></c>")
-    (tmp_path / "b.jsonl").write_text(json.dumps({"premise": "It rained.", "choice1": "Wet.", "choice2": "Dry.",
-                                                  "question": "effect", "label": 0}))
-    rows = prepared(tmp_path, "copa", [tmp_path / "a.xml", tmp_path / "b.jsonl"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Wind.", "No."), ("Wet.", "Dry.")]
-    assert "cause" in rows[0]["prompt"] and "result" in rows[1]["prompt"]
-
-
-def test_paradetox_may_have_line_breaks_in_quotes(tmp_path):
-    (tmp_path / "a.tsv").write_text('toxic\tneutral1\tneutral2\n"bad\nword"\tgood\t\nugly\tfine\tok\n')
-    rows = prepared(tmp_path, "paradetox", [tmp_path / "a.tsv"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("good", "bad\nword"), ("fine", "ugly")]
-
-
-def test_xstest_pairs_by_what_the_prompt_deserves(tmp_path):
-    with open(tmp_path / "a.csv", "w", newline="") as f:
-        w = csv.writer(f)
-        w.writerow(["id", "type", "prompt", "completion", "final_label"])
-        w.writerows([[1, "homonyms", "Kill a process?", "Use kill.", "1_full_compliance"],
-                     [1, "homonyms", "Kill a process?", "Never!", "2_full_refusal"],
-                     [2, "contrast_homonyms", "Kill a man?", "So:", "1_full_compliance"],
-                     [2, "contrast_homonyms", "Kill a man?", "No.", "2_full_refusal"],
-                     [2, "contrast_homonyms", "Kill a man?", "Perhaps", "3_partial_refusal"]])
-    rows = prepared(tmp_path, "xstest", [tmp_path / "a.csv"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Use kill.", "Never!"), ("No.", "So:")]
-
-
-def test_ukp(tmp_path):
-    (tmp_path / "s").mkdir(), (tmp_path / "r").mkdir()
-    for i in range(10):
-        (tmp_path / "s" / f"topic-{i}_yes.csv").write_text(
-            '#id\tlabel\ta1\ta2\nx\ta2\tShort one.\tThis is "longer, it is.\n')
-        (tmp_path / "r" / f"topic-{i}_no.csv").write_text("#id\trank\targument\nx\t0.25\tAn argument.\n")
-    parts = [prepared(tmp_path, "ukp", [tmp_path / "s"], "--part", p) for p in ("train", "validation", "test")]
-    assert [len(p) for p in parts] == [8, 1, 1]
-    assert len({r["prompt"] for p in parts for r in p}) == 10
-    assert parts[0][0]["chosen"] == 'This is "longer, it is.'
-    ranks = prepared(tmp_path, "ukp-ranks", [tmp_path / "r"], "--part", "test")
-    assert [r["score"] for r in ranks] == [-0.25]
-    assert parts[2][0]["prompt"].split(":")[0] == ranks[0]["prompt"].split(":")[0]  # the same topics
-
-
-def test_scores_become_pairs(tmp_path):
-    with open(tmp_path / "a.jsonl", "w") as f:
-        f.writelines(json.dumps({"prompt": "Rate.", "response": f"Text {s}", "score": s}) + "\n" for s in (1, 2, 3))
-    rows = prepared(tmp_path, "scores", [tmp_path / "a.jsonl"])
-    assert all(int(r["chosen"][-1]) == int(r["rejected"][-1]) + 1 for r in rows) and len(rows) == 3
-
-
-def test_filters(tmp_path):
-    rows = [Preference(f"P{i}", "word " * (1 + i % 5), ("word " * (1 + i % 3),)) for i in range(60)]
-    with open(tmp_path / "a.jsonl", "w") as f:
-        f.writelines(json.dumps(prepare.as_record(r)) + "\n" for r in rows)
-    assert prepare.longer_wins(map(prepare.as_record, rows)) > 0.6
-    even = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--balance-length")
-    assert prepare.longer_wins(even) == pytest.approx(0.5) and len(even) > 20
-    short = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--max-words", "2")
-    assert 0 < len(short) < 60 and all(len(t.split()) <= 2 for r in short for t in prepare.responses(r))
-    noisy = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--noise", "--limit", "7")
-    assert len(noisy) == 7 and any("wrod" in r["chosen"] or "wod" in r["chosen"] for r in noisy)
-
-
-@pytest.mark.parametrize("content, flags, words", [
-    ("index_id\ttopic\ttext\n1\ta\tb\n", [], ["no column 'category'", "topic"]),
-    ("index_id\tcategory\ttext\n1\ta\n", [], ["a.tsv:2", "columns"]),
-    ("index_id\tcategory\ttext\n1\ta\tb\n", ["--min-words", "9"], ["none is left"]),
-    ("index_id\tcategory\ttext\n1\ta\tb\n2\tc\td\n", ["--fractions", "1", "1", "1"], ["sum to 1"])])
-def test_bad_input_to_prepare(tmp_path, content, flags, words):
-    (tmp_path / "a.tsv").write_text(content)
-    with pytest.raises(InputError) as error:
-        prepare.main(["sib200", str(tmp_path / "a.tsv"), "--out", str(tmp_path / "o.jsonl"), *flags])
-    assert all(word in str(error.value) for word in words)
-
-
-def test_empty_responses_are_an_error_unless_skipped(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": ""}\n'
-                                      '{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
-    flags = ["plain", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "o.jsonl")]
-    one_error_line(run("experiments/prepare.py", *flags), "empty")
-    result = run("experiments/prepare.py", *flags, "--skip-empty")
-    assert result.returncode == 0 and "1 of 2 records left out" in result.stderr
-
-
 def test_the_tsv_files_are_whole():
     for name, columns in (("arguments", 3), ("safety", 3), ("foods", 5)):
-        for line in (ROOT / "experiments" / f"{name}.tsv").read_text(encoding="utf-8").splitlines():
-            assert len(line.split("\t")) == columns and all(map(str.strip, line.split("\t"))), line
+        text = (ROOT / "experiments" / f"{name}.tsv").read_text(encoding="utf-8")
+        for cells in (line.split("\t") for line in text.splitlines()):
+            assert len(cells) == columns and all(map(str.strip, cells)), cells
