@@ -436,8 +436,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[0] == bos else [bos, *ids] for ids in tokens]
         if tokenizer.pad_token_id in [ids[-1] for ids in tokens]:
-            raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the padding "
-                             "token: where it ends would not be known")
+            raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
+                             "padding token: where it ends would not be known")
         alone = []  # a single response shares nothing but its prompt
         if len(texts) == 1:
             alone = [tokenizer(row.prompt + joint, add_special_tokens=False)["input_ids"]]

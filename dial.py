@@ -81,8 +81,8 @@ class DialConfig:
     lora_layers: int = option(0, "LoRA in so many of the topmost layers only, 0 for all")
     scale_embeddings: bool = option(False, "divide embeddings by their mean norm at the start")
     gradient_reversal: bool = option(False, "one step for model and critic, as in DEAL")
-    gradient_ratio: float = option(0.0, "cut lambda_da to keep the domain's gradient within so many "
-                                        "times the source's, 0 for no limit (own idea)")
+    gradient_ratio: float = option(0.0, "cut lambda_da to keep the domain's gradient within so "
+                                        "many times the source's, 0 for no limit (own idea)")
     center_prompts: bool = option(False, "align embeddings less their prompt's mean (own idea)")
     max_length: int = option(1024, "longest prompt with response, in tokens (A.5)")
     eval_every: int = option(0, "steps between evaluations in training, 0 for none (1000 in A.2)")

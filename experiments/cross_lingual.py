@@ -33,8 +33,8 @@ def main(argv=None):
     args, start = p.parse_args(argv), time.time()
     given = given_domains(args, "cross_lingual")
     pairs = given or list_domains(args)
-    if len(pairs) > 1 and args.choose == ["last"]:  # no training curves for several
-        args.eval_every = 0
+    if len(pairs) > 1 and args.choose == ["last"]:
+        args.eval_every = 0  # no training curves for several pairs
     results, log = run(args, pairs)
     paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
              for method, number in PAPER.items()} if args.paper or not given else {}

@@ -2,7 +2,7 @@
 
     python experiments/embeddings.py                           # English -> Korean lists of desserts
     python experiments/embeddings.py --target fruits --source desserts
-    python experiments/embeddings.py --few-shot A              # ten labelled answers, fitted on them
+    python experiments/embeddings.py --few-shot A              # ten labelled answers
 
 Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
 response of the test, of source and target, projected to a plane. t-SNE by default, as the paper's
@@ -124,7 +124,8 @@ def main(argv=None):
     args.out.mkdir(parents=True, exist_ok=True)
     columns = len(next(iter(looks.values())))
     title = f"{source.name} to {target.name}: embeddings over training"
-    table = [("method", "step", "target accuracy", "distance of the groups' means, by the mean norm")]
+    table = [("method", "step", "target accuracy",
+              "distance of the groups' means, by the mean norm")]
     with figure_grid(args.out / "embeddings.png", title, len(looks), columns) as axes:
         for row, (method, found) in zip(axes, looks.items()):
             for ax, (step, s, t, accuracy) in zip(row, found):
@@ -133,8 +134,8 @@ def main(argv=None):
                 gap = (s.mean(dim=0) - t.mean(dim=0)).norm(dim=1).mean()
                 gap = gap / torch.cat([s, t]).norm(dim=2).mean()
                 table.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
-        axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center",
-                                 ncols=4, frameon=False)
+        axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=4,
+                                 loc="outside lower center", frameon=False)
     print_columns(table)
     print(f"{args.out / 'embeddings.png'}, {time.time() - start:.0f} s")
 

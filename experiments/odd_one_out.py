@@ -62,8 +62,8 @@ def main(argv=None):
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     args, start = p.parse_args(argv), time.time()
     pairs = itertools.permutations(CATEGORIES, 2) if args.all else None
-    if (args.all or len(args.target) > 1) and args.choose == ["last"]:  # no training curves for several
-        args.eval_every = 0
+    if (args.all or len(args.target) > 1) and args.choose == ["last"]:
+        args.eval_every = 0  # no training curves for several pairs
     results, log = run(args, given_domains(args, "odd_one_out") or list_domains(args, pairs))
     name = "{}_sub_out_train" if args.paper else "{}:en"
     paper = {(method, name.format(source), name.format(target), "accuracy"): number

@@ -1,7 +1,8 @@
 """Turn public data sets, and one's own scores, into the plain form that the scripts read.
 
     python experiments/prepare.py sib200 sib200/eng_Latn/train.tsv --out english.jsonl
-    python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --part train --out short.jsonl
+    python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --part train \\
+        --out short.jsonl
     python experiments/prepare.py ukp-ranks UKPConvArg1-Ranking-CSV --min-words 60 --part test \\
         --out long_scored.jsonl
     python experiments/prepare.py plain my.jsonl --noise --out noisy.jsonl

@@ -34,7 +34,8 @@ def load(name, kind, device):
         model = kind.from_pretrained(name, dtype=backbones.pick_dtype(device),
                                      use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--model {name}: cannot be loaded: {str(error).splitlines()[0]}") from None
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--model {name}: cannot be loaded: {reason}") from None
     return model.to(device).eval(), tokenizer
 
 
@@ -152,7 +153,8 @@ def main(argv=None):
                       "rejected": [rewritten(text) for text in row.rejected]}
             f.write(json.dumps(record, ensure_ascii=False) + "\n")
     empty = sum(not v for v in new.values())
-    print(f"{args.out}: {len(rows)} records, {len(new)} texts rewritten, {empty} of them to nothing")
+    print(f"{args.out}: {len(rows)} records, {len(new)} texts rewritten, "
+          f"{empty} of them to nothing")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def few_shot_domains(rows, split, test="test"):
     parts = dict(zip(("validation", "test"), others))
     new = parts[test]
     if len(train) <= LABELED or not new:
-        raise data.InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and a test")
+        raise data.InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and "
+                              "a test")
     few = data.split_items(train, seed, fractions=(LABELED / len(train), 1 - LABELED / len(train)))
     validation = Domain("validation", parts["validation"])
     return (Domain(f"ten of {split}", new, labeled=few[0],  # no other labels to choose by
