@@ -214,7 +214,8 @@ def longer_wins(records):
     return statistics.fmean(wins)
 
 
-def main(argv=None):
+def parse(argv):
+    """The flags, checked."""
     p = Parser(description=__doc__, allow_abbrev=False,
                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("name", choices=FORMATS, metavar="NAME", help=", ".join(FORMATS))
@@ -238,7 +239,11 @@ def main(argv=None):
         raise InputError(f"--out {args.out}: the name must end in .jsonl")
     if abs(sum(args.fractions) - 1) > 1e-6 or min(args.fractions) < 0:
         raise InputError(f"--fractions {args.fractions}: must be at least 0 and sum to 1")
-    found, rng = list(FORMATS[args.name](args.files)), random.Random(args.seed)
+    return args
+
+
+def without_empty(found, args):
+    """Those of the (group, record) whose texts all say something."""
     full = [(group, record) for group, record in found if all(map(str.strip, texts(record)))]
     if len(full) < len(found):
         count = f"{len(found) - len(full)} of {len(found)} records"
@@ -246,11 +251,16 @@ def main(argv=None):
             raise InputError(f"{args.name}: {count} have an empty text; --skip-empty leaves such "
                              "records out")
         print(f"{count} left out: an empty text", file=sys.stderr)
+    return full
+
+
+def select(found, args, rng):
+    """The records that the flags ask for, of all (group, record)."""
     if args.part != "all":
-        groups = sorted({group for group, _ in full})
+        groups = sorted({group for group, _ in found})
         part = set(data.split_items(groups, args.seed, args.fractions)[PARTS[args.part]])
-        full = [(group, record) for group, record in full if group in part]
-    records = [record for _, record in full
+        found = [(group, record) for group, record in found if group in part]
+    records = [record for _, record in found
                if all(args.min_words <= len(text.split()) <= args.max_words
                       for text in responses(record))]
     if args.balance_length and records and "score" in records[0]:
@@ -259,10 +269,15 @@ def main(argv=None):
         records = balance_length(records, rng)
     if args.limit is not None:
         records = rng.sample(records, min(args.limit, len(records)))
+    return [in_a_hurry(record, rng) for record in records] if args.noise else records
+
+
+def main(argv=None):
+    args = parse(argv)
+    found = list(FORMATS[args.name](args.files))
+    records = select(without_empty(found, args), args, random.Random(args.seed))
     if not records:
         raise InputError(f"{args.name}: of {len(found)} records none is left")
-    if args.noise:
-        records = [in_a_hurry(record, rng) for record in records]
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with open(args.out, "w", encoding="utf-8") as f:
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
