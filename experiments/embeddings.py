@@ -21,7 +21,7 @@ from foods import food_domain
 from odd_one_out import LAPTOP
 from report import figure_grid, print_columns
 from safety import few_shot_domains, read_answers
-from trainer import Trainer, measure_domain
+from trainer import Run, Trainer
 
 PRESET = LAPTOP | {"center_prompts": True, "eval_every": 40}
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
@@ -61,25 +61,21 @@ def embed(model, encoded, options, center):
 
 def look(args, trainer, method, source, target):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
-    config = dial.method_config(method, configure(args, args.seeds[0]))
-    torch.manual_seed(config.seed)
-    model = dial.RewardModel(trainer.classifier, config)
-    options = {"pad_id": trainer.tokenizer.pad_token_id, "share": model.shares_prompts}
+    run = Run(trainer, method, [(source, target)], args.seeds[0])
     part = "labeled" if args.few_shot else "test"  # of the source: what is labelled, or new lists
     texts = [trainer.encode(source, part)[:args.n_test],
              trainer.encode(target, "test")[:args.n_test]]
     looks = []
 
     def evaluate(record=None):
-        accuracy = measure_domain(model, texts[1], target, options, method)["accuracy"]
-        seen = [embed(model, t, options, args.center_prompts) for t in texts]
-        looks.append((len(looks) * config.eval_every, *seen, accuracy))
+        accuracy = run.measure(run.model, target, args.n_test)["accuracy"]
+        seen = [embed(run.model, t, run.options, args.center_prompts) for t in texts]
+        looks.append((len(looks) * run.config.eval_every, *seen, accuracy))
         return {}
 
-    torch.manual_seed(config.seed)
     evaluate()
-    trainer.train(method, model, source, target, config, options, log=None, evaluate=evaluate)
-    trainer.classifier = model.backbone.unload()
+    run.train(log=None, evaluate=evaluate)
+    trainer.classifier = run.model.backbone.unload()
     return looks
 
 

@@ -1,7 +1,7 @@
 """Which moment of training to keep: rules that see no target label, and the paper's, which does.
 
 `--choose bound` keeps the snapshot that a rule likes best; of several rules, each makes a row of
-the table, "DIAL, bound" for example. A rule reads a training record with what `Trainer.look` adds
+the table, "DIAL, bound" for example. A rule reads a training record with what `Run.look` adds
 to it at an evaluation. Methods without a critic have no row for `distance` and `bound`.
 """
 import torch

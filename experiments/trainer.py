@@ -53,7 +53,7 @@ def source_steps(args, n, method):
 
 
 class Trainer:
-    """Keeps the backbone and the encoded domains from run to run."""
+    """What stays from run to run: the backbone and the encoded domains."""
 
     def __init__(self, args, config):
         self.args, self.config, self.encoded = args, config, {}
@@ -92,106 +92,134 @@ class Trainer:
         return self.encoded[key][0]
 
     def run(self, method, pairs, seed, save=False):
-        """Train `method` once, evaluate it on all pairs; return (results, steps)."""
-        config, start, log = replace(self.config, seed=seed), time.time(), []
+        """Train `method` once, measure it on all pairs of domains.
+
+        Returns:
+            (results, log): a dictionary for each pair and snapshot, and one for each step.
+        """
+        start, run = time.time(), Run(self, method, pairs, seed)
+        if method in baselines.UNTRAINED:
+            results, log = run.measured(baselines.Likelihood(run.model, method == "Length")), []
+        else:
+            results, log = run.learn(save)
+        self.classifier = run.model.backbone.unload()  # bare again, for the next run
+        source, target = pairs[0]
+        tag, seconds = {"method": method, "seed": seed}, {"seconds": round(time.time() - start, 1)}
+        names = {"source": source.name, "target": target.name}
+        return [tag | seconds | r for r in results], [tag | names | r for r in log]
+
+
+class Run:
+    """A reward model as yet untrained, with what it takes to train and to measure it."""
+
+    def __init__(self, trainer, method, pairs, seed):
+        """`trainer` lends its backbone; the model is trained on the first of the pairs."""
+        self.trainer, self.args, self.method, self.pairs = trainer, trainer.args, method, pairs
+        self.source, self.target = pairs[0]
+        self.config = replace(trainer.config, seed=seed)
+        if method in dial.METHODS:
+            self.config = dial.method_config(method, self.config)
         torch.manual_seed(seed)
         try:
-            model = dial.RewardModel(self.classifier, config)
+            self.model = dial.RewardModel(trainer.classifier, self.config)
         except ValueError as error:
             raise InputError(str(error)) from None
-        options = {"pad_id": self.tokenizer.pad_token_id, "share": model.shares_prompts}
-        (source, target), tag = pairs[0], {"method": method, "seed": seed}
-        tag |= {"source": source.name, "target": target.name}
+        self.options = {"pad_id": trainer.tokenizer.pad_token_id,
+                        "share": self.model.shares_prompts}
 
-        def measure(domain, limit=None):
-            if method == "Few-shot LM":
-                rows = baselines.with_examples(domain.test, source.labeled, seed)
-                rows = data.encode(rows, self.tokenizer, self.args.max_length, True, domain.name)
-            else:
-                rows = self.encode(domain, "test")[:limit]
-            return measure_domain(scorer, rows, domain, options, f"{method} on {domain.name}")
-
-        def result(**more):
-            on_source = {s.name: measure(s)["accuracy"]
-                         for s in {s.name: s for s, _ in pairs}.values()}
-            return [tag | {"source": s.name, "target": t.name,
-                           "n_test": len(t.test), "seconds": round(time.time() - start, 1),
-                           "metrics": measure(t) | {"source_accuracy": on_source[s.name]}} | more
-                    for s, t in pairs]
-
-        if method in baselines.UNTRAINED:
-            scorer = baselines.Likelihood(model, length=method == "Length")
-            results = result()
-        else:
-            config = dial.method_config(method, config)
-            scorer, metric, results = model, "accuracy" if target.scores is None else "pearson", []
-            rules = [r for r in self.args.choose
-                     if config.lambda_da or r not in snapshots.OF_CRITIC] or ["last"]
-            kept = snapshots.Snapshots(model, rules)
-
-            def evaluate(record):
-                found = {f"target_{metric}": measure(target, 100)[metric]}
-                if rules != ["last"]:
-                    found |= self.look(model, source, target, options, rules)
-                    distances = [r["normalized_distance"] for r in [*log[-9:], record]
-                                 if config.lambda_da]
-                    kept.keep(record | found | {"normalized_distance": fmean(distances or [0.0])})
-                return found
-
-            critic = self.train(method, model, source, target, config, options, evaluate=evaluate,
-                                log=lambda record: log.append(tag | record))
-            if rules != ["last"] and config.steps % config.eval_every:
-                evaluate(log[-1])  # the last step too
-            found = {}  # by the snapshot's step, for rules may agree
-            for rule in rules:
-                step = kept.restore(rule) if rules != ["last"] else config.steps
-                found[step] = found.get(step) or result(snapshot=step)
-                name = method if rule == "last" else f"{method}, {rule}"
-                results += [r | {"method": name} for r in found[step]]
-                if save and rule == rules[0]:
-                    folder = self.args.out / "models" / method.rstrip("*")
-                    dial.save(model, self.tokenizer, critic, config, folder, self.args.merge)
-        self.classifier = model.backbone.unload()  # the bare backbone again, for the next run
-        return results, log
-
-    def look(self, model, source, target, options, rules):
-        """What the rules for snapshots read: no target label, unless an oracle chooses."""
-        def batches(domain, part):
-            return data.evaluation_batches(self.encode(domain, part)[:100], **options)
-
-        found = dial.evaluate(model, batches(source.validation or source, "test"), "source")
-        record = {"source_accuracy": found["accuracy"], "source_error": found["error"],
-                  "head_norm": model.reward_head.weight.norm().item()}
-        if "entropy" in rules:
-            record["target_entropy"] = snapshots.entropy(
-                dial.predict(model, batches(target, "unlabeled"), "target"))
-        if "oracle*" in rules:
-            rows = self.encode(target.validation, "test")[:100]
-            record["target_validation"] = next(iter(measure_domain(
-                model, rows, target.validation, options, "validation").values()))
-        return record
-
-    def train(self, method, model, source, target, config, options, log, evaluate):
-        """Train a model on the domains that `method` uses; return its critic."""
-        labels = METHODS[method]["labels"]
+    def train(self, log, evaluate):
+        """Train on the domains that the method uses; return the critic."""
+        labels, config, model = METHODS[self.method]["labels"], self.config, self.model
         critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
-        labeled = [row for domain, name in ((source, "source"), (target, "target"))
-                   if name in labels for row in self.encode(domain, "labeled")]
-        unlabeled = self.encode(target, "unlabeled") if reads_target(method) else None
+        labeled = [row for domain, name in ((self.source, "source"), (self.target, "target"))
+                   if name in labels for row in self.trainer.encode(domain, "labeled")]
+        unlabeled = None
+        if reads_target(self.method):
+            unlabeled = self.trainer.encode(self.target, "unlabeled")
         if self.args.epochs:
             config.steps = steps(self.args, len(labeled))  # in what `save` writes, too
-            config.source_steps = source_steps(self.args, len(labeled), method)
+            config.source_steps = source_steps(self.args, len(labeled), self.method)
         language = "source" if config.lambda_sft else "target" if config.lambda_ntp else None
 
         def batches():
             return data.training_batches(labeled, unlabeled, config.batch_size, config.steps,
-                                         config.seed, language, config.lm_tokens, **options)
+                                         config.seed, language, config.lm_tokens, **self.options)
 
         if config.scale_embeddings:
             model.set_scale(dial.to_device(next(batches()), model))
         dial.train(model, critic, batches(), config, evaluate, log,
-                   title=f"{method}, seed {config.seed}")
+                   title=f"{self.method}, seed {config.seed}")
         return critic
+
+    def learn(self, save):
+        """Train, and measure the snapshot that each rule of --choose picks; return (results, log).
+        With `save`, the first rule's model is kept."""
+        log, metric = [], "accuracy" if self.target.scores is None else "pearson"
+        rules = [rule for rule in self.args.choose
+                 if self.config.lambda_da or rule not in snapshots.OF_CRITIC] or ["last"]
+        kept = snapshots.Snapshots(self.model, rules)
+
+        def evaluate(record):
+            found = {f"target_{metric}": self.measure(self.model, self.target, 100)[metric]}
+            if rules != ["last"]:
+                found |= self.look(rules)
+                recent = [r["normalized_distance"] for r in [*log[-9:], record]
+                          if self.config.lambda_da]
+                kept.keep(record | found | {"normalized_distance": fmean(recent or [0.0])})
+            return found
+
+        critic = self.train(log.append, evaluate)
+        if rules != ["last"] and self.config.steps % self.config.eval_every:
+            evaluate(log[-1])  # the last step too
+        results, found = [], {}  # found: by the snapshot's step, for rules may agree
+        for rule in rules:
+            step = kept.restore(rule) if rules != ["last"] else self.config.steps
+            found[step] = found.get(step) or self.measured(self.model)
+            name = self.method if rule == "last" else f"{self.method}, {rule}"
+            results += [r | {"method": name, "snapshot": step} for r in found[step]]
+            if save and rule == rules[0]:
+                folder = self.args.out / "models" / self.method.rstrip("*")
+                dial.save(self.model, self.trainer.tokenizer, critic, self.config, folder,
+                          self.args.merge)
+        return results, log
+
+    def measured(self, scorer):
+        """A result for each pair of domains: of the model, or of what else gives rewards."""
+        sources = {source.name: source for source, _ in self.pairs}
+        on_source = {name: self.measure(scorer, source)["accuracy"]
+                     for name, source in sources.items()}
+        return [{"source": s.name, "target": t.name, "n_test": len(t.test),
+                 "metrics": self.measure(scorer, t) | {"source_accuracy": on_source[s.name]}}
+                for s, t in self.pairs]
+
+    def measure(self, scorer, domain, limit=None):
+        """`measure_domain` on a domain's test rows, or the first of them."""
+        if self.method == "Few-shot LM":
+            rows = baselines.with_examples(domain.test, self.source.labeled, self.config.seed)
+            rows = data.encode(rows, self.trainer.tokenizer, self.args.max_length, True,
+                               domain.name)
+        else:
+            rows = self.trainer.encode(domain, "test")[:limit]
+        return measure_domain(scorer, rows, domain, self.options, f"{self.method} on {domain.name}")
+
+    def look(self, rules):
+        """What the rules for snapshots read: no target label, unless an oracle chooses."""
+        def batches(domain, part):
+            return data.evaluation_batches(self.trainer.encode(domain, part)[:100], **self.options)
+
+        found = dial.evaluate(self.model, batches(self.source.validation or self.source, "test"),
+                              "source")
+        record = {"source_accuracy": found["accuracy"], "source_error": found["error"],
+                  "head_norm": self.model.reward_head.weight.norm().item()}
+        if "entropy" in rules:
+            record["target_entropy"] = snapshots.entropy(
+                dial.predict(self.model, batches(self.target, "unlabeled"), "target"))
+        if "oracle*" in rules:
+            domain = self.target.validation
+            rows = self.trainer.encode(domain, "test")[:100]
+            record["target_validation"] = next(iter(measure_domain(
+                self.model, rows, domain, self.options, "validation").values()))
+        return record
 
 
 def measure_domain(scorer, rows, domain, options, title):
