@@ -18,7 +18,8 @@ import dial  # noqa: E402
 
 
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="also run the checks on the real Gemma-3-270M")
+    parser.addoption("--slow", action="store_true",
+                     help="also run the checks on the real Gemma-3-270M")
 
 
 def pytest_configure(config):
@@ -48,41 +49,43 @@ def tiny(cache):
 
 @pytest.fixture
 def config():
-    return dial.DialConfig(steps=3, batch_size=2, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
-                           scale_embeddings=True)
+    return dial.DialConfig(steps=3, batch_size=2, learning_rate=1e-2, lambda_da=1.0, lora_rank=4,
+                           lora_alpha=4, scale_embeddings=True)
 
 
-ROWS = [data.Preference(f"Which one is number {i}?", f"It is {i}, I am sure.", (f"{i + 1}", "No idea."))
-        for i in range(8)]
+ROWS = [data.Preference(f"Which one is number {i}?", f"It is {i}, I am sure.",
+                        (f"{i + 1}", "No idea.")) for i in range(8)]
 
 
 @pytest.fixture
 def batches(tiny, config):
-    """A function that makes training batches of ROWS as source and their unlabelled texts as target."""
+    """A function that makes batches of ROWS as source and their unlabelled texts as target."""
     encoded = data.encode(ROWS, tiny[1], 512)
     target = data.encode(data.unlabel(ROWS[::-1]), tiny[1], 512)
-    return lambda **kw: data.training_batches(encoded, target, **({"batch_size": 2, "steps": 3, "seed": 0} | kw))
+    defaults = {"batch_size": 2, "steps": 3, "seed": 0}
+    return lambda **kw: data.training_batches(encoded, target, **(defaults | kw))
 
 
 def random_classifier(kind, **changes):
-    """A random classifier of a few thousand parameters, its attention windows shorter than the texts of the tests."""
-    common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2,
-                  num_key_value_heads=1, head_dim=16, pad_token_id=0)
-    window = dict(sliding_window=7, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-                  query_pre_attn_scalar=16)
+    """A small random classifier, its attention windows shorter than the texts of the tests."""
+    common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
+                  num_attention_heads=2, num_key_value_heads=1, head_dim=16, pad_token_id=0)
+    window = dict(sliding_window=7, query_pre_attn_scalar=16,
+                  layer_types=["sliding_attention", "full_attention", "sliding_attention"])
     configs = {
         "gemma": lambda: transformers.GemmaConfig(**common),
         "gemma2": lambda: transformers.Gemma2Config(**common | window),
         "gemma3": lambda: transformers.Gemma3TextConfig(**common | window),
         "llama": lambda: transformers.LlamaConfig(**common),
         "mistral": lambda: transformers.MistralConfig(**common | {"sliding_window": 7}),
-        "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2, n_head=2, pad_token_id=0),
+        "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2,
+                                                  n_head=2, pad_token_id=0),
     }
     torch.manual_seed(0)
     model_config = configs[kind]()
     model_config.num_labels = 1
     classifier = transformers.AutoModelForSequenceClassification.from_config(model_config)
-    for p in classifier.parameters():  # the usual initial weights hardly mix positions: make mistakes visible
+    for p in classifier.parameters():  # the usual weights hardly mix positions and hide mistakes
         if p.ndim == 2:
             torch.nn.init.normal_(p, std=0.2)
     return classifier

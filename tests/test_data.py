@@ -21,13 +21,17 @@ def write(path, text):
 @pytest.mark.parametrize("name, text, expected", [
     ("a.jsonl", '{"prompt": "Q?", "chosen": "good", "rejected": "bad"}\n\n', PAIR),
     ("a.json", '[{"prompt": "Q?", "chosen": "good", "rejected": "bad"}]', PAIR),
-    ("a.json", '{"prompt": "Q?", "chosen": "good", "rejected": "bad"}\n', PAIR),  # SHP: lines in a .json
+    ("a.json", '{"prompt": "Q?", "chosen": "good", "rejected": "bad"}\n', PAIR),  # SHP: JSON lines
     ("a.jsonl", '{"prompt": "Q?", "response_chosen": "good", "response_rejected": "bad"}', PAIR),
-    ("a.jsonl", '{"prompt": "Q?", "chosen": "good", "rejected": ["bad", "worse"]}', Preference("Q?", "good", ("bad", "worse"))),
-    ("a.jsonl", '{"prompt": "Q?", "correct": "a", "wrong_b": "c", "wrong_a": "b"}', Preference("Q?", "a", ("b", "c"))),
-    ("a.csv", 'prompt,chosen,rejected,id\n"Q, or?","good\nindeed",bad,7\n', Preference("Q, or?", "good\nindeed", ("bad",))),
+    ("a.jsonl", '{"prompt": "Q?", "chosen": "good", "rejected": ["bad", "worse"]}',
+     Preference("Q?", "good", ("bad", "worse"))),
+    ("a.jsonl", '{"prompt": "Q?", "correct": "a", "wrong_b": "c", "wrong_a": "b"}',
+     Preference("Q?", "a", ("b", "c"))),
+    ("a.csv", 'prompt,chosen,rejected,id\n"Q, or?","good\nindeed",bad,7\n',
+     Preference("Q, or?", "good\nindeed", ("bad",))),
     ("a.tsv", "\ufeffprompt\tchosen\trejected\nQ?\tgood\tbad\n", PAIR),
-    ("a.jsonl", '{"chosen": "\\n\\nHuman: Hi\\n\\nAssistant: Hello you", "rejected": "\\n\\nHuman: Hi\\n\\nAssistant: Help"}',
+    ("a.jsonl", '{"chosen": "\\n\\nHuman: Hi\\n\\nAssistant: Hello you", '
+                '"rejected": "\\n\\nHuman: Hi\\n\\nAssistant: Help"}',
      Preference("\n\nHuman: Hi\n\nAssistant: ", "Hello you", ("Help",))),
 ])
 def test_forms_of_preferences(tmp_path, name, text, expected):
@@ -46,25 +50,32 @@ def test_unlabeled_forms(tmp_path):
     lines = ['{"prompt": "Q?", "responses": ["b", "a"]}', '{"prompt": "Q?", "response": "a"}',
              '{"prompt": "Q?", "chosen": "b", "rejected": ["a", "c"]}']
     rows = load_unlabeled(write(tmp_path / "a.jsonl", "\n".join(lines)))
-    assert rows == [Unlabeled("Q?", ("a", "b")), Unlabeled("Q?", ("a",)), Unlabeled("Q?", ("a", "b", "c"))]
+    assert rows == [Unlabeled("Q?", ("a", "b")), Unlabeled("Q?", ("a",)),
+                    Unlabeled("Q?", ("a", "b", "c"))]
 
 
 @pytest.mark.parametrize("name, text, message", [
-    ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": "b"}\n{oops', "a.jsonl:2: not valid JSON"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": "b"}\n{oops',
+     "a.jsonl:2: not valid JSON"),
     ("a.json", '[{"prompt": "Q",]', "a.json:1: not valid JSON"),
     ("a.jsonl", '"Q"\n', "a.jsonl:1: expected an object"),
-    ("a.jsonl", '{"prompt": "Q", "chosen": "a"}', "a.jsonl:1: no column 'rejected'; there are: prompt, chosen"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a"}',
+     "a.jsonl:1: no column 'rejected'; there are: prompt, chosen"),
     ("a.jsonl", '{"prompt": "Q", "chosen": " ", "rejected": "b"}', "a.jsonl:1: 'chosen' is empty"),
-    ("a.jsonl", '{"prompt": "Q", "chosen": 3, "rejected": "b"}', "a.jsonl:1: 'chosen' must be text, not int"),
-    ("a.jsonl", '{"prompt": null, "chosen": "a", "rejected": "b"}', "a.jsonl:1: 'prompt' is missing"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": 3, "rejected": "b"}',
+     "a.jsonl:1: 'chosen' must be text, not int"),
+    ("a.jsonl", '{"prompt": null, "chosen": "a", "rejected": "b"}',
+     "a.jsonl:1: 'prompt' is missing"),
     ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": []}', "a.jsonl:1: 'rejected' is empty"),
-    ("a.jsonl", '{"prompt": "Q", "chosen": NaN, "rejected": "b"}', "a.jsonl:1: 'chosen' must be text, not float"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": NaN, "rejected": "b"}',
+     "a.jsonl:1: 'chosen' must be text, not float"),
     ("a.jsonl", '{"chosen": "no", "rejected": "common start"}', "a.jsonl:1: 'prompt' is empty"),
     ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),
     ("a.csv", "prompt,chosen,rejected\nQ,a,b,c\n", "a.csv:2: not 3 columns"),
     ("a.jsonl", "", "holds no records"),
     ("a.txt", "hello", "must end in .json"),
-    ("a.jsonl", '{"chosen": [{"role": "user", "content": "x"}], "rejected": [{"role": "user", "content": "y"}]}',
+    ("a.jsonl", '{"chosen": [{"role": "user", "content": "x"}], '
+                '"rejected": [{"role": "user", "content": "y"}]}',
      "a.jsonl:1: a conversation needs a tokenizer with a chat template"),
 ])
 def test_bad_files_name_place_and_remedy(tmp_path, name, text, message):
@@ -76,7 +87,8 @@ def test_bad_files_name_place_and_remedy(tmp_path, name, text, message):
 def test_not_text_and_not_there(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "b.jsonl.gz").write_bytes(b"not gzip")
-    for name, message in (("a.jsonl", "UTF-8"), ("b.jsonl.gz", "cannot be read"), ("c.jsonl", "no such file")):
+    for name, message in (("a.jsonl", "UTF-8"), ("b.jsonl.gz", "cannot be read"),
+                          ("c.jsonl", "no such file")):
         with pytest.raises(InputError, match=message):
             load_preferences(tmp_path / name)
     with pytest.raises(InputError, match="hub:owner/name/file"):
@@ -85,13 +97,16 @@ def test_not_text_and_not_there(tmp_path):
 
 def test_conversations_use_the_chat_template(tmp_path, tiny):
     tokenizer = tiny[1]
-    tokenizer.chat_template = ("{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}"
-                               "{% if add_generation_prompt %}<assistant>{% endif %}")
-    user, good, bad = ({"role": r, "content": c} for r, c in (("user", "Q"), ("assistant", "A"), ("assistant", "B")))
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}")
+    user, good, bad = ({"role": r, "content": c}
+                       for r, c in (("user", "Q"), ("assistant", "A"), ("assistant", "B")))
     expected = Preference("<user>Q</><assistant>", "A</>", ("B</>",))
     for record in ({"prompt": [user], "chosen": [good], "rejected": [bad]},
                    {"chosen": [user, good], "rejected": [user, bad]}):
-        assert load_preferences(write(tmp_path / "a.jsonl", json.dumps(record)), tokenizer) == [expected]
+        file = write(tmp_path / "a.jsonl", json.dumps(record))
+        assert load_preferences(file, tokenizer) == [expected]
 
 
 def test_splits_share_no_prompt_and_lose_nothing():
@@ -99,7 +114,8 @@ def test_splits_share_no_prompt_and_lose_nothing():
     parts = data.split_by_prompt(rows)
     assert sorted(r.chosen for part in parts for r in part) == sorted(r.chosen for r in rows)
     prompts = [{r.prompt for r in part} for part in parts]
-    assert all(prompts) and not (prompts[0] & prompts[1] or prompts[0] & prompts[2] or prompts[1] & prompts[2])
+    assert all(prompts)
+    assert not (prompts[0] & prompts[1] or prompts[0] & prompts[2] or prompts[1] & prompts[2])
     assert parts == data.split_by_prompt(rows) != data.split_by_prompt(rows, seed=1)
 
 
@@ -128,24 +144,28 @@ def test_foods(language):
     names = [name.replace(" ", "").lower() for c in CATEGORIES for name in foods[c]]
     assert len(set(names)) == 500
     ranges = {"en": ("A", "z"), "ko": ("가", "힣"), "th": ("ก", "๛"), "zh": ("一", "鿿")}[language]
-    assert all(ranges[0] <= letter <= ranges[1] or letter in " '-" for c in CATEGORIES for n in foods[c] for letter in n)
+    assert all(ranges[0] <= letter <= ranges[1] or letter in " '-"
+               for c in CATEGORIES for n in foods[c] for letter in n)
 
 
 def test_test_lists_hold_unseen_words_in_every_language():
     words = {part: set() for part in ("train", "test")}
-    rows = {language: [row for c in CATEGORIES for row in read_foods(language)[c]] for language in ("en", "ko")}
+    rows = {language: [row for c in CATEGORIES for row in read_foods(language)[c]]
+            for language in ("en", "ko")}
     for language in ("en", "ko"):
         domain = food_domain(f"desserts:{language}", n_train=300, n_test=100)
         words["train"] |= {rows[language].index(w) for r in domain.labeled for w in r.responses}
         words["test"] |= {rows[language].index(w) for r in domain.test for w in r.responses}
     assert words["train"] and words["test"] and not words["train"] & words["test"]
     paper = food_domain("desserts", split="lists", n_train=300, n_test=100)
-    assert {w for r in paper.test for w in r.rejected} & {w for r in paper.labeled for w in r.rejected}
+    assert ({w for r in paper.test for w in r.rejected}
+            & {w for r in paper.labeled for w in r.rejected})
 
 
 def test_unlabeled_target_holds_no_label():
     domain = food_domain("fruits:ko", n_train=50, n_test=20)
-    assert all(type(row) is Unlabeled and list(row.responses) == sorted(row.responses) for row in domain.unlabeled)
+    assert all(type(row) is Unlabeled and list(row.responses) == sorted(row.responses)
+               for row in domain.unlabeled)
 
 
 @pytest.mark.parametrize("name", ["meat", "desserts:fr", "desserts:", ":en"])
@@ -161,7 +181,8 @@ def test_tokens_are_those_of_the_plain_tokenizer(tiny):
     tokenizer = tiny[1]
     for row, (prefix, suffixes) in zip(ROWS, data.encode(ROWS, tokenizer, 512)):
         assert prefix[0] == tokenizer.bos_token_id
-        assert [prefix + s for s in suffixes] == [tokenizer(f"{row.prompt}\n{r}")["input_ids"] for r in row.responses]
+        texts = [f"{row.prompt}\n{r}" for r in row.responses]
+        assert [prefix + s for s in suffixes] == [tokenizer(text)["input_ids"] for text in texts]
         assert all(suffixes)
 
 
@@ -181,7 +202,8 @@ def test_a_response_that_begins_another(tiny):
 
 def test_long_prompts(tiny):
     row = Preference("x" * 50 + "END", "good", ("bad!!",))
-    with pytest.raises(InputError, match=r"mine: row 1 has 60 tokens, more than 30: raise --max-length"):
+    message = "mine: row 1 has 60 tokens, more than 30: raise --max-length"
+    with pytest.raises(InputError, match=message):
         data.encode([row], tiny[1], 30, name="mine")
     ((prefix, suffixes),) = data.encode([row], tiny[1], 30, truncate=True)
     assert len(prefix) + max(map(len, suffixes)) == 30
@@ -194,7 +216,8 @@ def test_long_prompts(tiny):
 def test_batches_of_a_token_budget_hold_every_row_once(tiny):
     encoded = data.encode(ROWS + [Preference("long " * 30, "a", ("b",))], tiny[1], 512)
     batches = data.evaluation_batches(encoded, tokens=300)
-    assert sorted(i for batch in batches for i in batch["index"]) == list(range(9)) and len(batches) > 2
+    assert sorted(i for batch in batches for i in batch["index"]) == list(range(9))
+    assert len(batches) > 2
     assert all(b["input_ids"].numel() <= 300 or len(b["index"]) == 1 for b in batches)
 
 

@@ -22,12 +22,15 @@ def gemma(cache):
 def test_the_weights_are_a_language_model(gemma, cache):
     """Dequantised wrongly (a norm's offset, a transposed matrix), it would not know this."""
     tokenizer = gemma[1]
-    model = transformers.AutoModelForCausalLM.from_pretrained(cache / "gemma-3-270m", dtype=torch.float32)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        cache / "gemma-3-270m", dtype=torch.float32)
     with torch.no_grad():
         for text, likely, unlikely in (("The capital of France is the city of", " Paris", " Tokyo"),
-                                       ("One, two, three,", " four", " nine"), ("서울은 대한민국의", " 수도", " 사과")):
+                                       ("One, two, three,", " four", " nine"),
+                                       ("서울은 대한민국의", " 수도", " 사과")):
             logits = model(**tokenizer(text, return_tensors="pt")).logits[0, -1]
-            a, b = (tokenizer(t, add_special_tokens=False)["input_ids"][0] for t in (likely, unlikely))
+            a, b = (tokenizer(t, add_special_tokens=False)["input_ids"][0]
+                    for t in (likely, unlikely))
             assert logits[a] > logits[b] + 1
 
 
@@ -46,13 +49,14 @@ def test_shared_prompts_are_exact(gemma):
 
 
 def test_save_and_load(gemma, tmp_path):
-    model = dial.RewardModel(gemma[0], dial.DialConfig(lora_rank=4, lora_layers=2))
+    config = dial.DialConfig(lora_rank=4, lora_layers=2)
+    model = dial.RewardModel(gemma[0], config)
     for name, p in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(p, std=0.02)
     rows = data.encode(food_domain("desserts", n_train=8, n_test=4).test, gemma[1], 256)
     model.set_scale(data.pack(rows))
-    dial.save(model, gemma[1], dial.Critic(640), dial.DialConfig(lora_rank=4, lora_layers=2), tmp_path)
+    dial.save(model, gemma[1], dial.Critic(640), config, tmp_path)
     again, *_ = dial.load(tmp_path)
     with torch.no_grad():
         a, b = model.eval()(data.pack(rows)), again.eval()(data.pack(rows))

@@ -187,8 +187,8 @@ def test_untrained_rewards():
         for suffix in suffixes:
             with torch.no_grad():
                 logits = causal(input_ids=torch.tensor([prefix + suffix])).logits[0]
-            logp = logits.log_softmax(-1)[len(prefix) - 1:-1].gather(1, torch.tensor(suffix)[:, None])
-            expected.append(logp.mean())
+            logp = logits.log_softmax(-1)[len(prefix) - 1:-1]
+            expected.append(logp.gather(1, torch.tensor(suffix)[:, None]).mean())
     torch.testing.assert_close(likelihood, torch.stack(expected), atol=1e-4, rtol=1e-4)
     lengths = torch.cat(dial.predict(baselines.Likelihood(model, length=True),
                                      data.evaluation_batches(encoded)))
@@ -201,7 +201,8 @@ def test_a_single_response_shares_its_prompt_only(tiny):
     encoded = data.encode(rows, tiny[1], 100)
     assert [tiny[1].decode(suffixes[0]) for _, suffixes in encoded] == ["hello", "good bye"]
     model = dial.RewardModel(tiny[0], dial.DialConfig(lora_rank=4))
-    lengths = dial.predict(baselines.Likelihood(model, length=True), data.evaluation_batches(encoded))
+    lengths = dial.predict(baselines.Likelihood(model, length=True),
+                           data.evaluation_batches(encoded))
     assert torch.cat(lengths).tolist() == [5, 8]
 
 

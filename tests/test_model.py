@@ -29,7 +29,7 @@ def test_shared_and_plain_embeddings_agree(kind):
         shared, plain = (model.embed(data.pack(encoded, share=share)) for share in (True, False))
     assert shared.shape == (15, 32) and shared.dtype == torch.float32
     torch.testing.assert_close(shared, plain, atol=1e-4, rtol=1e-4)
-    assert (plain[0] - plain[1]).norm() > 0.1 * plain[0].norm()  # the responses do make a difference
+    assert (plain[0] - plain[1]).norm() > 0.1 * plain[0].norm()  # responses do make a difference
 
 
 def test_plain_embeddings_are_those_of_one_sequence_alone():
@@ -38,13 +38,14 @@ def test_plain_embeddings_are_those_of_one_sequence_alone():
     encoded = random_encoded(1)
     with torch.no_grad():
         packed = model.embed(data.pack(encoded, share=True))
-        alone = [model.transformer(input_ids=torch.tensor([prefix + s]), use_cache=False).last_hidden_state[0, -1]
-                 for prefix, suffixes in encoded for s in suffixes]
+        inputs = [torch.tensor([prefix + s]) for prefix, suffixes in encoded for s in suffixes]
+        alone = [model.transformer(input_ids=ids, use_cache=False).last_hidden_state[0, -1]
+                 for ids in inputs]
     torch.testing.assert_close(packed, torch.stack(alone), atol=1e-4, rtol=1e-4)
 
 
 def test_a_backbone_without_such_masks_falls_back():
-    """Bloom makes its positions from a 2D mask: it cannot share prompts, and must say so rather than be wrong."""
+    """Bloom's positions come from a 2D mask: it must say it cannot share prompts, not be wrong."""
     config = DialConfig(lora_rank=4, lora_alpha=4, lora_modules="query_key_value")
     model = RewardModel(random_classifier("bloom"), config).eval()
     assert not model.shares_prompts
@@ -100,7 +101,8 @@ def test_unknown_lora_modules(tiny):
         RewardModel(tiny[0], DialConfig(lora_modules="no_such_layer"))
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"learning_rate": float("nan")}, {"lambda_da": -1.0}])
+@pytest.mark.parametrize("wrong", [
+    {"steps": 0}, {"learning_rate": float("nan")}, {"lambda_da": -1.0}])
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)

@@ -39,12 +39,13 @@ def test_paper_runs_to_the_end(cache, folder, tmp_path, capsys, monkeypatch, exp
     chosen = paper.EXPERIMENTS[experiment]
     monkeypatch.setitem(chosen, "pairs", chosen["pairs"][:3])  # enough here
     main = importlib.import_module(experiment).main
-    flags = ["--paper", "--paper-data", str(folder / experiment), "--model", "tiny", "--epochs", "1",
-             "--methods", *METHODS, "--seeds", "0", "--out", str(tmp_path / "out")]
+    flags = ["--paper", "--paper-data", str(folder / experiment), "--model", "tiny",
+             "--epochs", "1", "--methods", *METHODS, "--seeds", "0", "--out", str(tmp_path / "out")]
     main(flags)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     config, rows = results["config"], results["rows"]
-    assert config["lora_rank"] == 64 and config["lambda_da"] == 0.01 and not config["scale_embeddings"]
+    assert config["lora_rank"] == 64 and config["lambda_da"] == 0.01
+    assert not config["scale_embeddings"]
     assert config["learning_rate"] == (1e-5 if experiment == "few_shot" else 5e-5)
     assert {r["method"] for r in rows} == {"Src-Pref", "DIAL", "Tgt-Pref*"}
     assert any(r["paper"] for r in rows)
@@ -67,7 +68,8 @@ def test_dry_run_names_the_files_without_fetching(capsys):
 
 
 @pytest.mark.parametrize("script, flags, words", [
-    ("scaling", ["--paper"], "not for scaling"), ("embeddings", ["--methods", "Base LM"], "Base LM"),
+    ("scaling", ["--paper"], "not for scaling"),
+    ("embeddings", ["--methods", "Base LM"], "Base LM"),
     ("cross_lingual", ["--paper", "--steps", "5"], "--epochs")])
 def test_flags_that_do_not_go_together(script, flags, words):
     with pytest.raises(data.InputError, match=words):
@@ -84,7 +86,8 @@ def test_memory_counts_weights_and_lora(config):
     classifier = random_classifier("gemma")
     args = common.parser("", "x", {}).parse_args(["--batch-size", "1", "--max-length", "1"])
     model_config = classifier.base_model.config
-    bodies = 2 * sum(p.numel() for p in transformers.AutoModel.from_config(model_config).parameters())
+    body = transformers.AutoModel.from_config(model_config)
+    bodies = 2 * sum(p.numel() for p in body.parameters())
     lora = 3 * args.lora_rank * ((32 + 32) + (32 + 16))  # three layers of q and v
     activations = 4 * 3 * 2 * (10 * 32 + 3 * 48)
     assert paper.memory(model_config, args) == bodies + 16 * lora + activations

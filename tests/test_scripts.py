@@ -1,4 +1,4 @@
-"""The scripts as a user runs them: outputs, exit codes, one line for bad input. All on the tiny random model."""
+"""The scripts as a user runs them, on the tiny model: outputs, exit codes, one-line errors."""
 import json
 import os
 import subprocess
@@ -14,13 +14,14 @@ from data import InputError, pack
 from dial import DialConfig, RewardModel
 from frozen import remember_frozen_layers
 
-FAST = ["--model", "tiny", "--steps", "3", "--batch-size", "2", "--seeds", "0", "1", "--max-length", "1024"]
+FAST = ["--model", "tiny", "--steps", "3", "--batch-size", "2", "--seeds", "0", "1",
+        "--max-length", "1024"]
 
 
 def run(script, *flags, cwd=ROOT, timeout=300):
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    return subprocess.run([sys.executable, ROOT / script, *map(str, flags)], cwd=cwd, env=environment, text=True,
-                          capture_output=True, timeout=timeout)
+    return subprocess.run([sys.executable, ROOT / script, *map(str, flags)], cwd=cwd,
+                          env=environment, text=True, capture_output=True, timeout=timeout)
 
 
 def one_error_line(result, *words):
@@ -33,8 +34,8 @@ def one_error_line(result, *words):
 @pytest.fixture(scope="module")
 def odd_one_out(cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("odd")
-    flags = [*FAST, "--out", out, "--n-train", "20", "--n-test", "10", "--eval-every", "2", "--methods", "Src-Pref", "DIAL",
-             "Tgt-Pref", "--save"]
+    flags = [*FAST, "--out", out, "--n-train", "20", "--n-test", "10", "--eval-every", "2",
+             "--methods", "Src-Pref", "DIAL", "Tgt-Pref", "--save"]
     return out, flags, run("experiments/odd_one_out.py", *flags)
 
 
@@ -42,13 +43,17 @@ def test_outputs(odd_one_out):
     out, _, result = odd_one_out
     assert result.returncode == 0, result.stderr
     table = result.stdout.splitlines()
-    assert "target accuracy" in table[0] and [line.split()[0] for line in table[1:4]] == ["Src-Pref", "DIAL", "Tgt-Pref*"]
+    assert "target accuracy" in table[0]
+    assert [line.split()[0] for line in table[1:4]] == ["Src-Pref", "DIAL", "Tgt-Pref*"]
     results = json.loads((out / "results.json").read_text())
-    assert results["experiment"] == "odd_one_out" and results["model"] == "tiny" and results["seconds"] > 0
+    assert results["experiment"] == "odd_one_out" and results["model"] == "tiny"
+    assert results["seconds"] > 0
     rows = {(r["method"], r["metric"]): r for r in results["rows"]}
     row = rows["DIAL", "accuracy"]
-    assert len(row["values"]) == 2 and row["mean"] == pytest.approx(sum(row["values"]) / 2) and row["n_test"] == 10
-    assert row["se"] == pytest.approx(abs(row["values"][0] - row["values"][1]) / 2)  # stdev / sqrt(2), by hand
+    values = row["values"]
+    assert len(values) == 2 and row["mean"] == pytest.approx(sum(values) / 2)
+    assert row["se"] == pytest.approx(abs(values[0] - values[1]) / 2)  # stdev / sqrt(2), by hand
+    assert row["n_test"] == 10
     assert row["paper"] == 0.686 and rows["Src-Pref", "accuracy"]["paper"] == 0.363
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert len(log) == 3 * 2 * 3 and all("slope" in r for r in log if r["method"] == "DIAL")
@@ -78,7 +83,8 @@ def test_resume_with_more_pairs_adds_only_what_is_missing(cache, tmp_path, capsy
 
 
 def test_finished_runs_are_never_lost(cache, tmp_path):
-    flags = [*FAST, "--n-train", "20", "--n-test", "10", "--methods", "Src-Pref", "--out", str(tmp_path)]
+    flags = [*FAST, "--n-train", "20", "--n-test", "10", "--methods", "Src-Pref",
+             "--out", str(tmp_path)]
     cross_lingual.main(flags)
     runs = (tmp_path / "runs.jsonl").read_text()
     with pytest.raises(InputError, match="lambda_gp 1.0, not 10.0"):
@@ -100,16 +106,17 @@ def test_what_cannot_be_used_is_said_before_the_first_run(cache, tmp_path, files
     target = folder / "single.jsonl"
     target.write_text(json.dumps({"prompt": "Q", "responses": ["one"]}) + "\n")
     with pytest.raises(InputError, match="single response"):
-        cross_lingual.main([*FAST, flags[0], f"--target-data={target}", flags[2], "--center-prompts",
-                            "--out", str(tmp_path / "out")])
+        cross_lingual.main([*FAST, flags[0], f"--target-data={target}", flags[2],
+                            "--center-prompts", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out" / "runs.jsonl").read_text()  # Src-Pref was not trained in vain
 
 
 def test_files_of_one_name_are_two_domains(cache, files):
     folder, flags = files
     (folder / "other").mkdir()
-    (folder / "target.jsonl").rename(folder / "other" / "source.jsonl")
-    cross_lingual.main([*FAST, flags[0], f"--target-data={folder / 'other' / 'source.jsonl'}", flags[2],
+    target = folder / "other" / "source.jsonl"
+    (folder / "target.jsonl").rename(target)
+    cross_lingual.main([*FAST, flags[0], f"--target-data={target}", flags[2],
                         "--out", str(folder / "out")])
     rows = json.loads((folder / "out" / "results.json").read_text())["rows"]
     assert all(r["source"] != r["target"] for r in rows)
@@ -133,7 +140,8 @@ def files(tmp_path):
     for name in ("source", "eval"):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with open(tmp_path / "target.jsonl", "w") as f:
-        f.writelines(json.dumps({"prompt": r["prompt"], "responses": ["no", r["chosen"]]}) + "\n" for r in rows)
+        for r in rows:
+            f.write(json.dumps({"prompt": r["prompt"], "responses": ["no", r["chosen"]]}) + "\n")
     return tmp_path, [f"--{n}-data={tmp_path / n}.jsonl" for n in ("source", "target", "eval")]
 
 
@@ -187,7 +195,8 @@ def test_a_backbone_without_tied_embeddings(tiny, tmp_path, monkeypatch, method)
 
 
 def test_bad_flags_end_in_one_line_and_exit_code_2(cache, tmp_path):
-    one_error_line(run("experiments/cross_lingual.py", "--methods", "Magic", "--out", tmp_path), "Magic", "Src-Pref")
+    result = run("experiments/cross_lingual.py", "--methods", "Magic", "--out", tmp_path)
+    one_error_line(result, "Magic", "Src-Pref")
 
 
 def test_bad_files(cache, files):
@@ -217,7 +226,8 @@ def test_remembered_layers_change_nothing():
                 emb = model.embed(pack(rows, share=share))
                 model.zero_grad()
                 emb.square().sum().backward()
-                outputs.append((emb.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+                grads = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+                outputs.append((emb.detach(), grads))
     for (a, grads_a), (b, grads_b) in zip(outputs[:6], outputs[6:], strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
         assert len(grads_a) == len(grads_b) > 0

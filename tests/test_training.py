@@ -54,7 +54,7 @@ def test_model_step_moves_the_model_only(config, batches):
 
 
 def test_the_model_gets_the_gradient_of_the_distance(config, batches):
-    """Against autograd on the definition: what lambda_da adds to the gradient is lambda_da times that of W."""
+    """Against autograd on the definition: the gradient gains lambda_da times that of W."""
     model, critic = build(config)
     batch = next(batches())
     n = batch["n_source"]
@@ -104,7 +104,8 @@ def run_twice_with(target_rows, config, tokenizer, seed=0):
 
 def test_target_labels_cannot_matter(config, tiny):
     """Swap what is chosen and rejected in the target: not a bit of the training changes."""
-    swapped = [data.Preference(r.prompt, r.rejected[-1], (r.chosen, *r.rejected[:-1])) for r in ROWS]
+    swapped = [data.Preference(r.prompt, r.rejected[-1], (r.chosen, *r.rejected[:-1]))
+               for r in ROWS]
     a, b = (run_twice_with(rows, config, tiny[1]) for rows in (ROWS, swapped))
     assert a[0] == b[0] and same(a[1], b[1]) and same(a[2], b[2])
 
@@ -119,7 +120,8 @@ def test_epochs_differ_in_order_and_hold_everything(tiny):
     encoded = [([2], [[3 + i]]) for i in range(8)]
     pairs = [([2], [[3 + i], [3 + i]]) for i in range(8)]
     batches = list(data.training_batches(pairs, encoded, 4, 4))
-    first, second = ([batch["input_ids"][4:, 1].tolist() for batch in part] for part in (batches[:2], batches[2:]))
+    first, second = ([batch["input_ids"][4:, 1].tolist() for batch in part]
+                     for part in (batches[:2], batches[2:]))
     assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(3, 11))
     assert first != second
 
@@ -127,8 +129,10 @@ def test_epochs_differ_in_order_and_hold_everything(tiny):
 def test_source_batches_do_not_depend_on_the_target(tiny):
     pairs = [([2], [[3 + i], [20 + i]]) for i in range(8)]
     target = [([2], [[40 + i]]) for i in range(5)]
-    for a, b in zip(data.training_batches(pairs, None, 4, 5), data.training_batches(pairs, target, 4, 5)):
-        assert torch.equal(a["input_ids"], b["input_ids"][:4]) and torch.equal(a["chosen"], b["chosen"])
+    for a, b in zip(data.training_batches(pairs, None, 4, 5),
+                    data.training_batches(pairs, target, 4, 5)):
+        assert torch.equal(a["input_ids"], b["input_ids"][:4])
+        assert torch.equal(a["chosen"], b["chosen"])
 
 
 def test_without_lambda_da_neither_critic_nor_target_is_touched(config, tiny):
@@ -193,7 +197,8 @@ def test_a_saved_model_gives_the_same_rewards_without_this_code(config, batches,
     model.set_scale(next(batches()))
     train(model, critic, batches(), config)
     dial.save(model, tiny[1], critic, config, tmp_path / "m", merged=True)
-    theirs = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path / "m", num_labels=1).eval()
+    theirs = AutoPeftModelForSequenceClassification.from_pretrained(
+        tmp_path / "m", num_labels=1).eval()
     merged = AutoModelForSequenceClassification.from_pretrained(tmp_path / "m" / "merged").eval()
     again, tokenizer, critic_again, config_again = dial.load(tmp_path / "m")
     assert config_again == config and same(state(critic_again), state(critic))
@@ -203,10 +208,12 @@ def test_a_saved_model_gives_the_same_rewards_without_this_code(config, batches,
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
     for row, rewards, rewards_again in zip(ROWS, ours, reloaded):
         torch.testing.assert_close(rewards_again, rewards, atol=1e-4, rtol=1e-4)
-        texts = tokenizer([f"{row.prompt}\n{r}" for r in row.responses], return_tensors="pt", padding=True)
+        texts = tokenizer([f"{row.prompt}\n{r}" for r in row.responses],
+                          return_tensors="pt", padding=True)
         with torch.no_grad():
             for other in (theirs, merged):
-                torch.testing.assert_close(other(**texts).logits[:, 0], rewards, atol=1e-4, rtol=1e-4)
+                found = other(**texts).logits[:, 0]
+                torch.testing.assert_close(found, rewards, atol=1e-4, rtol=1e-4)
 
 
 def test_save_notices_a_wrong_head(config, tiny, tmp_path):
