@@ -244,14 +244,14 @@ def run(args, pairs):
         saved.add(method)
         job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
         try:
-            found, steps = trainer.run(method, job, seed, save)
+            found, records = trainer.run(method, job, seed, save)
         except FloatingPointError as error:
             raise InputError(f"{method}, seed {seed}: {error} (finished runs are kept: --resume)"
                              ) from None
         found = [r | {"settings": settings} for r in found]
-        write_lines(args.out / "log.jsonl", steps, "a")
+        write_lines(args.out / "log.jsonl", records, "a")
         write_lines(args.out / "runs.jsonl", found, "a")
-        results, log = results + found, log + steps
+        results, log = results + found, log + records
     return results, log
 
 

@@ -160,6 +160,8 @@ class Run:
         kept = snapshots.Snapshots(self.model, rules)
 
         def evaluate(record):
+            if rules == ["last"] and record["step"] == self.config.steps:
+                return {}  # comes below, on all rows
             found = {f"target_{metric}": self.measure(self.model, self.target, 100)[metric]}
             if rules != ["last"]:
                 found |= self.look(rules)
@@ -181,6 +183,8 @@ class Run:
                 folder = self.args.out / "models" / self.method.rstrip("*")
                 dial.save(self.model, self.trainer.tokenizer, critic, self.config, folder,
                           self.args.merge)
+        if rules == ["last"] and self.config.eval_every:
+            log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
         return results, log
 
     def measured(self, scorer):

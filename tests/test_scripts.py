@@ -57,6 +57,8 @@ def test_outputs(odd_one_out):
     assert row["paper"] == 0.686 and rows["Src-Pref", "accuracy"]["paper"] == 0.363
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert len(log) == 3 * 2 * 3 and all("slope" in r for r in log if r["method"] == "DIAL")
+    ends = [r["target_accuracy"] for r in log if r["method"] == "DIAL" and r["step"] == 3]
+    assert ends == values  # the figure ends where the table is
     assert (out / "training.png").read_bytes()[:4] == b"\x89PNG"
     assert (out / "models" / "DIAL" / "adapter_model.safetensors").exists()
 
