@@ -55,9 +55,10 @@ def option(default, help):
 
 @dataclass
 class DialConfig:
-    """The settings of the method. The defaults are the paper's (A.1 where no section is named)."""
+    """The settings of the method. The defaults are the paper's where it states them (A.1 where no
+    section is named)."""
 
-    steps: int = option(1000, "optimiser steps of the model")
+    steps: int = option(1000, "optimiser steps of the model (not stated)")
     batch_size: int = option(4, "source preferences a step, and as many rows of the target (A.2)")
     learning_rate: float = option(5e-5, "of LoRA and the reward head (AdamW)")
     weight_decay: float = option(0.0, "of LoRA and the reward head (.01 in A.3)")

@@ -19,7 +19,7 @@ import snapshots  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import InputError  # noqa: E402
-from trainer import METHODS, Domain, Trainer, reads_target, steps  # noqa: E402
+from trainer import METHODS, Domain, Trainer, check_methods, reads_target, steps  # noqa: E402
 
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
@@ -88,8 +88,7 @@ def parser(description, out, preset):
         if f.type is bool:
             kind = {"action": argparse.BooleanOptionalAction}
         default = preset.get(f.name, f.default)
-        whose = "DialConfig's" if "(not stated)" in f.metadata["help"] else "the paper's"
-        shown = f"{default}" if default == f.default else f"{default}; {whose} is {f.default}"
+        shown = f"{default}" if default == f.default else f"{default}; DialConfig's {f.default}"
         p.add_argument(f"--{f.name.replace('_', '-')}", default=default, **kind,
                        help=f"{f.metadata['help']} ({shown})")
     return p
@@ -167,26 +166,16 @@ def configure(args, seed=0):
         raise InputError(str(error)) from None
 
 
-def check_methods(names):
-    """The methods by their full names; `Tgt-Pref` will do for `Tgt-Pref*`."""
-    known = {name.rstrip("*").lower(): name for name in METHODS}
-    if names == ["all"]:
-        return list(METHODS)
-    for name in names:
-        if name.rstrip("*").lower() not in known:
-            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
-    return [known[name.rstrip("*").lower()] for name in names]
-
-
 def command_line(main):
-    """Call `main` and exit: 0 done, 2 with one line for bad input, 1 for anything else."""
+    """Call `main` and exit: 0 done, 2 with one line for bad input, 130 stopped by hand, 1 for
+    anything else."""
     try:
         main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("stopped; finished runs are kept: continue with --resume", file=sys.stderr)
+        print("stopped (finished runs are kept: --resume)", file=sys.stderr)
         sys.exit(130)
 
 
@@ -219,6 +208,8 @@ def run(args, pairs):
         (results, log): a dictionary for each run and pair, and one for each training step.
     """
     config, runs = configure(args), plan(check_methods(args.methods), args.seeds, pairs)
+    if args.merge and not args.save:
+        raise InputError("--merge goes with --save")
     check_choice(args, config, runs)
     if args.dry_run:
         return describe(args, config, runs)

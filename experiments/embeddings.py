@@ -12,7 +12,7 @@ critic sees: embeddings less the mean over their prompt's responses, unless --no
 """
 import time
 
-from common import check_methods, command_line, configure, parser  # first: sets the path
+from common import command_line, configure, parser  # first: sets the path
 import backbones
 import data
 import dial
@@ -21,7 +21,7 @@ from foods import food_domain
 from odd_one_out import LAPTOP
 from report import figure_grid, print_columns
 from safety import few_shot_domains, read_answers
-from trainer import Run, Trainer
+from trainer import Run, Trainer, check_methods
 
 PRESET = LAPTOP | {"center_prompts": True, "eval_every": 40}
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),

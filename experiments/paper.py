@@ -19,7 +19,7 @@ import backbones
 import data
 import dial
 from data import InputError
-from trainer import Domain
+from trainer import Domain, check_methods
 
 OWNER = "hub:david9dragon9"
 SHP = ("legaladvice", "askscience", "explainlikeimfive")
@@ -27,7 +27,8 @@ LANGUAGES = ("kor_Hang", "tha_Thai", "zho_Hans")
 FOODS = ("desserts", "fruits", "sauces", "vegetables", "snacks")
 
 # For each script: the data set; (source, target) by the files that train and test them; settings
-# beside the defaults of DialConfig. Sections: A.2, A.3, A.4, A.5, A.6.
+# beside the defaults of DialConfig (sections A.2, A.3, A.4, A.5, A.6). They are DIAL's and serve
+# all methods; in the paper, Src-Pref has batches of 8, 16 or 32 rows, Tgt-Pref* 2 epochs in A.5.
 EXPERIMENTS = {
     "cross_lingual": {
         "data": f"{OWNER}/shp_translations", "epochs": 3, "settings": {"batch_size": 4},
@@ -112,11 +113,12 @@ def base(file):
 
 
 def describe(args, pairs):
-    """Print the files and settings of --paper --dry-run without fetching anything, and exit."""
+    """Print the files and settings of --paper --dry-run, and exit; of the hub, nothing is asked
+    but the model's configuration."""
     files = sorted({name for pair in pairs for names in pair for name in names})
-    print(f"{args.model} from the hub; {len(args.methods)} methods, {len(args.seeds)} seeds, "
-          f"{len(pairs)} pairs of domains; {args.epochs} epochs of {args.batch_size} + "
-          f"{args.batch_size} rows\n{args.paper_data}:")
+    print(f"{args.model} from the hub; {len(check_methods(args.methods))} methods, "
+          f"{len(args.seeds)} seeds, {len(pairs)} pairs of domains; {args.epochs} epochs of "
+          f"{args.batch_size} + {args.batch_size} rows\n{args.paper_data}:")
     print("".join(f"  {name}\n" for name in files) + memory_line(args))
     sys.exit(0)
 

@@ -15,7 +15,7 @@
     ukp         UKPConvArg1Strict, folder of .csv           the more convincing of two arguments
     ukp-ranks   UKPConvArg1-Ranking, folder of .csv         an argument with its rank as a score
     scores      {"prompt", "response", "score"} of one's own: pairs of neighbouring scores (A.5)
-    plain       whatever the scripts read already (HH-RLHF too), to be filtered
+    plain       whatever the scripts read already (HH-RLHF too; no conversations), to be filtered
 
 Every record is checked as the scripts would check it. Which data may be used for what is for their
 licences to say.
@@ -154,9 +154,18 @@ def scores(files):
 
 def plain(files):
     for file in files:
-        for where, row in data.read_rows(file):
-            row = data.read_preference(row, where, allow_empty=True)
-            yield row.prompt, as_record(row)
+        rows = data.read_rows(file)
+        if data.has_scores(file):
+            for row, score in zip(*data.load_scored(file)):
+                yield row.prompt, {"prompt": row.prompt, "response": row.responses[0],
+                                   "score": score}
+        elif {"response", "responses"} & set(rows[0][1]):
+            for row in data.load_unlabeled(file):
+                yield row.prompt, {"prompt": row.prompt, "responses": list(row.responses)}
+        else:
+            for where, row in rows:
+                row = data.read_preference(row, where, allow_empty=True)
+                yield row.prompt, as_record(row)
 
 
 def as_record(row):
@@ -173,8 +182,8 @@ FORMATS = {"sib200": sib200, "copa": copa, "paradetox": paradetox, "xstest": xst
 
 def responses(record):
     """The texts that are judged, the chosen one first."""
-    if "response" in record:
-        return [record["response"]]
+    if "chosen" not in record:
+        return record["responses"] if "responses" in record else [record["response"]]
     rejected = record["rejected"]
     return [record["chosen"], *(rejected if isinstance(rejected, list) else [rejected])]
 
@@ -263,8 +272,8 @@ def select(found, args, rng):
     records = [record for _, record in found
                if all(args.min_words <= len(text.split()) <= args.max_words
                       for text in responses(record))]
-    if args.balance_length and records and "score" in records[0]:
-        raise InputError("--balance-length takes pairs, not texts with scores")
+    if args.balance_length and records and "chosen" not in records[0]:
+        raise InputError("--balance-length takes preferences")
     if args.balance_length:
         records = balance_length(records, rng)
     if args.limit is not None:
@@ -281,10 +290,11 @@ def main(argv=None):
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with open(args.out, "w", encoding="utf-8") as f:
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    scored = "score" in records[0]  # read it back: what is wrong with a record is said now
-    data.load_scored(args.out) if scored else data.load_preferences(args.out)
+    labeled = "chosen" in records[0]
+    load = data.load_scored if "score" in records[0] else data.load_unlabeled
+    (data.load_preferences if labeled else load)(args.out)  # what is wrong is said now
     words = statistics.fmean(len(t.split()) for r in records for t in responses(r))
-    note = "" if scored else f"; the longer response wins in {longer_wins(records):.3f}"
+    note = f"; the longer response wins in {longer_wins(records):.3f}" if labeled else ""
     print(f"{args.out}: {len(records)} records, {words:.0f} words a response{note}",
           file=sys.stderr)
 

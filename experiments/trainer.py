@@ -30,6 +30,17 @@ class Domain:
     validation: "Domain" = None  # whose `test` a snapshot is chosen by; a target's, by an oracle
 
 
+def check_methods(names):
+    """The methods by their full names; `Tgt-Pref` will do for `Tgt-Pref*`."""
+    known = {name.rstrip("*").lower(): name for name in METHODS}
+    if names == ["all"]:
+        return list(METHODS)
+    for name in names:
+        if name.rstrip("*").lower() not in known:
+            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
+    return [known[name.rstrip("*").lower()] for name in names]
+
+
 def reads_target(method):
     """Whether a method is shown the target's unlabelled texts."""
     return METHODS[method].get("term") in ("lambda_da", "lambda_ntp")

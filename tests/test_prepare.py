@@ -94,6 +94,17 @@ def test_filters(tmp_path):
     assert len(noisy) == 7 and any("wrod" in r["chosen"] or "wod" in r["chosen"] for r in noisy)
 
 
+def test_noise_for_any_of_the_scripts_files(tmp_path):
+    (tmp_path / "u.jsonl").write_text('{"prompt": "Because.", "responses": ["people are", "b"]}')
+    (tmp_path / "s.jsonl").write_text('{"prompt": "p", "response": "you are great", "score": 2}')
+    record, = prepared(tmp_path, "plain", [tmp_path / "u.jsonl"], "--noise", "--seed", "1")
+    assert record["prompt"] != "Because." and len(record["responses"]) == 2
+    record, = prepared(tmp_path, "plain", [tmp_path / "s.jsonl"], "--noise", "--seed", "1")
+    assert record["score"] == 2 and record["response"] != "you are great"
+    with pytest.raises(InputError, match="takes preferences"):
+        prepared(tmp_path, "plain", [tmp_path / "s.jsonl"], "--balance-length")
+
+
 @pytest.mark.parametrize("content, flags, words", [
     ("index_id\ttopic\ttext\n1\ta\tb\n", [], ["no column 'category'", "topic"]),
     ("index_id\tcategory\ttext\n1\ta\n", [], ["a.tsv:2", "columns"]),

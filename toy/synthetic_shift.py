@@ -135,9 +135,9 @@ def draw(found, distances, shifts, kind, path):
 
 
 def counterexamples():
-    """Pairs (N, 2, D), winner and loser, of two domains and a reward with K = 1 in what follows.
+    """Pairs (winner, loser) of two domains, by their rewards: K = 1 in what follows.
 
-    Yields (name, source, target, reward): the theorem bounds the gap by 0, or by next to nothing,
+    Yields (name, source, target): the theorem bounds the gap by 0, or by next to nothing,
     as responses are distributed alike; what changes is who meets whom.
     """
     for m in (1.0, 2.0, 4.0):  # a > b > c > d, embedded by their reward
