@@ -321,9 +321,13 @@ class RewardModel(nn.Module):
 
     def hidden_states(self, batch):
         """Final hidden states (R, L, D) in the body's precision; batches as for `embed`."""
+        from peft.helpers import disable_input_dtype_casting as no_casting
+
         dtype = self.transformer.dtype
-        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
-        with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
+        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32; peft
+        # would turn their inputs to fp32, for autocast to turn them back.
+        autocast = torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32)
+        with autocast, no_casting(self.backbone):
             return self.transformer(
                 input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
                 position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,
