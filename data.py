@@ -54,6 +54,24 @@ class Unlabeled:
         object.__setattr__(self, "responses", tuple(sorted(self.responses)))
 
 
+@dataclass
+class Domain:
+    """The text of a domain: Preferences to test on, and to train on (a source, or for an oracle);
+    Unlabeled records, all that DIAL sees of a target."""
+
+    name: str
+    test: list
+    scores: list = None  # of `test`, which then holds single responses and is correlated with
+    labeled: list = ()
+    unlabeled: list = ()
+    validation: "Domain" = None  # whose `test` a snapshot is chosen by; a target's, by an oracle
+
+    @property
+    def metric(self):
+        """What is measured on `test`."""
+        return "accuracy" if self.scores is None else "pearson"
+
+
 def unlabel(preferences):
     """Forget which response was chosen."""
     return [Unlabeled(p.prompt, p.responses) for p in preferences]
@@ -96,6 +114,11 @@ def has_scores(path):
     """Whether a file holds texts with scores, to be read by `load_scored`."""
     names = set(read_rows(path)[0][1])
     return "chosen" not in names and ({"response", "score"} <= names or {"text", "label"} <= names)
+
+
+def load_test(path, tokenizer=None):
+    """Read what to measure with: (records, scores), the scores None for preferences."""
+    return load_scored(path) if has_scores(path) else (load_preferences(path, tokenizer), None)
 
 
 def load_scored(path):

@@ -278,6 +278,7 @@ class RewardModel(nn.Module):
         Its own head stays unused until `save`. Raises ValueError where it has no `lora_modules`.
         """
         from peft import LoraConfig, TaskType, get_peft_model
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
         super().__init__()
         linear = {name.rsplit(".")[-1] for name, module in classifier.base_model.named_modules()
@@ -293,6 +294,9 @@ class RewardModel(nn.Module):
             target_modules=modules, layers_to_transform=top if 0 < len(top) < depth else None))
         for name, p in self.backbone.named_parameters():
             p.requires_grad_("lora_" in name)
+        for module in self.backbone.modules():  # peft would cast inputs to fp32, autocast back
+            if isinstance(module, BaseTunerLayer):
+                module.cast_input_dtype_enabled = False
         self.reward_head = nn.Linear(dim, 1, bias=False)
         nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's
         self.register_buffer("scale", torch.ones(()))
@@ -321,13 +325,9 @@ class RewardModel(nn.Module):
 
     def hidden_states(self, batch):
         """Final hidden states (R, L, D) in the body's precision; batches as for `embed`."""
-        from peft.helpers import disable_input_dtype_casting as no_casting
-
         dtype = self.transformer.dtype
-        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32; peft
-        # would turn their inputs to fp32, for autocast to turn them back.
-        autocast = torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32)
-        with autocast, no_casting(self.backbone):
+        # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
+        with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
             return self.transformer(
                 input_ids=batch["input_ids"], attention_mask=self._attention_mask(batch),
                 position_ids=batch["position_ids"] if batch["shared"] else None, use_cache=False,

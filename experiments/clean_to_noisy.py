@@ -11,10 +11,9 @@ and lost capitals (`data.add_noise`). Test questions are in no training text.
 """
 import time
 
-from common import (add_data_flags, add_size_flags, command_line, configure,  # first: sets path
-                    given_domains, parser, run)
+from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
+                    configure, given_domains, parser, run)
 from essays import argument_domain
-from odd_one_out import LAPTOP
 from report import finish
 
 # Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on

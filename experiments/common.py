@@ -18,13 +18,23 @@ import paper  # noqa: E402
 import snapshots  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
-from data import InputError  # noqa: E402
-from trainer import METHODS, Domain, Trainer, check_methods, reads_target, steps  # noqa: E402
+from data import Domain, InputError  # noqa: E402
+from methods import METHODS, check_methods, labeled_domains, reads_target  # noqa: E402
+from trainer import Trainer, steps  # noqa: E402
 
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
                "merge", "dry_run")
+
+
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
+LAPTOP = {
+    "steps": 120, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
+    "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5,
+    "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "lora_layers": 6,
+    "scale_embeddings": True, "lm_tokens": 128,
+}
 
 
 # ------------------------------------------------------------------ flags and exit codes
@@ -108,6 +118,30 @@ def count(text):
     return int(text)
 
 
+def configure(args):
+    """The DialConfig of the parsed flags, for any seed."""
+    try:
+        return dial.DialConfig(**{f.name: getattr(args, f.name) for f in SETTINGS})
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def command_line(main):
+    """Call `main` and exit: 0 done, 2 with one line for bad input, 130 stopped by hand, 1 for
+    anything else."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+# ------------------------------------------------------------------ one's own two domains
+
+
 def add_data_flags(p):
     """The flags of one's own two domains."""
     own = "a file, a folder, or hub:owner/name/file"
@@ -136,19 +170,13 @@ def given_domains(args, experiment):
     oracle = any("target" in METHODS[m]["labels"] for m in check_methods(args.methods))
     source, target = Path(args.source_data), Path(args.target_data)
     same = source.name == target.name
-    target = Domain(str(target) if same else target.name, *measured(args.eval_data, tokenizer))
+    target = Domain(str(target) if same else target.name,
+                    *data.load_test(args.eval_data, tokenizer))
     target.labeled = data.load_preferences(args.target_data, tokenizer) if oracle else []
     target.unlabeled = data.load_unlabeled(args.target_data, tokenizer)
     if args.validation_data:
-        target.validation = Domain("validation", *measured(args.validation_data, tokenizer))
+        target.validation = Domain("validation", *data.load_test(args.validation_data, tokenizer))
     return [(Domain(str(source) if same else source.name, test, labeled=train), target)]
-
-
-def measured(path, tokenizer):
-    """The (rows, scores) of a file to measure with; None for the scores of preferences."""
-    if data.has_scores(path):
-        return data.load_scored(path)
-    return data.load_preferences(path, tokenizer), None
 
 
 def split_source(rows):
@@ -156,27 +184,6 @@ def split_source(rows):
     rows where prompts are too few."""
     train, _, test = data.split_by_prompt(rows, fractions=(0.9, 0.0, 0.1))
     return (train, test) if test else data.split_items(rows, fractions=(0.9, 0.1))
-
-
-def configure(args, seed=0):
-    """The DialConfig of the parsed flags."""
-    try:
-        return dial.DialConfig(**{f.name: getattr(args, f.name) for f in SETTINGS}, seed=seed)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-def command_line(main):
-    """Call `main` and exit: 0 done, 2 with one line for bad input, 130 stopped by hand, 1 for
-    anything else."""
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped (finished runs are kept: --resume)", file=sys.stderr)
-        sys.exit(130)
 
 
 # ------------------------------------------------------------------ runs
@@ -204,9 +211,13 @@ def plan(methods, seeds, pairs):
 def run(args, pairs):
     """Train every method on every (source, target) pair of domains with every seed.
 
+    Of several pairs there are no training curves, so `args.eval_every` is set to 0.
+
     Returns:
         (results, log): a dictionary for each run and pair, and one for each training step.
     """
+    if len(pairs) > 1 and args.choose == ["last"]:
+        args.eval_every = 0
     config, runs = configure(args), plan(check_methods(args.methods), args.seeds, pairs)
     if args.merge and not args.save:
         raise InputError("--merge goes with --save")
@@ -236,9 +247,9 @@ def run(args, pairs):
         job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
         try:
             found, records = trainer.run(method, job, seed, save)
-        except FloatingPointError as error:
-            raise InputError(f"{method}, seed {seed}: {error} (finished runs are kept: --resume)"
-                             ) from None
+        except (InputError, KeyboardInterrupt):
+            print("finished runs are kept: go on with --resume", file=sys.stderr)
+            raise
         found = [r | {"settings": settings} for r in found]
         write_lines(args.out / "log.jsonl", records, "a")
         write_lines(args.out / "runs.jsonl", found, "a")
@@ -288,9 +299,7 @@ def describe(args, config, runs):
     rows = f"{config.batch_size} + {config.batch_size}"
     print(f"{args.model}: {len(runs)} runs with {rows} rows a step")
     for (method, _, _, seed), pairs in runs.items():
-        labels, (source, target) = METHODS[method]["labels"], pairs[0]
-        n = sum(len(domain.labeled) for domain, name in ((source, "source"), (target, "target"))
-                if name in labels)
+        n = sum(len(domain.labeled) for domain in labeled_domains(method, *pairs[0]))
         length = f"{steps(args, n)} steps" if method in dial.METHODS else "no training"
         print(f"  {method}, seed {seed}, {length}: "
               f"{', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")

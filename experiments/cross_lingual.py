@@ -12,9 +12,9 @@ tenth of the source's prompts is kept to measure the source accuracy.
 """
 import time
 
-from common import (add_data_flags, command_line, configure, given_domains, parser,  # sets the path
-                    run)
-from odd_one_out import LAPTOP, add_list_flags, list_domains
+from common import (LAPTOP, add_data_flags, command_line, configure,  # first: sets the path
+                    given_domains, parser, run)
+from odd_one_out import add_list_flags, list_domains
 from report import finish
 
 # The critic sees embeddings less their list's mean, which holds the language, and its gradient is
@@ -33,8 +33,6 @@ def main(argv=None):
     args, start = p.parse_args(argv), time.time()
     given = given_domains(args, "cross_lingual")
     pairs = given or list_domains(args)
-    if len(pairs) > 1 and args.choose == ["last"]:
-        args.eval_every = 0  # no training curves for several pairs
     results, log = run(args, pairs)
     paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
              for method, number in PAPER.items()} if args.paper or not given else {}

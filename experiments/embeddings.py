@@ -12,16 +12,15 @@ critic sees: embeddings less the mean over their prompt's responses, unless --no
 """
 import time
 
-from common import command_line, configure, parser  # first: sets the path
-import backbones
+from common import LAPTOP, command_line, configure, parser  # first: sets the path
 import data
 import dial
 import torch
 from foods import food_domain
-from odd_one_out import LAPTOP
 from report import figure_grid, print_columns
 from safety import few_shot_domains, read_answers
-from trainer import Run, Trainer, check_methods
+from methods import check_methods
+from trainer import Run, Trainer
 
 PRESET = LAPTOP | {"center_prompts": True, "eval_every": 40}
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
@@ -74,8 +73,8 @@ def look(args, trainer, method, source, target):
         return {}
 
     evaluate()
-    run.train(log=None, evaluate=evaluate)
-    trainer.classifier = run.model.backbone.unload()
+    run.train(evaluate, log=None)
+    run.close()
     return looks
 
 
@@ -104,6 +103,8 @@ def main(argv=None):
     methods = check_methods(args.methods)
     if unknown := [m for m in methods if m not in dial.METHODS]:
         raise data.InputError(f"--methods {unknown[0]}: it is not trained")
+    if args.choose != ["last"]:
+        raise data.InputError("--choose: not for embeddings.py")
     if args.dry_run:
         print(f"{args.model}: {', '.join(methods)}, {args.steps} steps each")
         return
@@ -114,8 +115,8 @@ def main(argv=None):
     project = {"tsne": tsne, "pca": pca}[args.projection or ("pca" if args.few_shot else "tsne")]
     if project is tsne:
         tsne(None, torch.randn(8, 3))  # what is missing is said before training
-    backbones.locate(args.model)
     trainer = Trainer(args, configure(args))
+    trainer.check({(m,): [(source, target)] for m in methods})
     looks = {m: look(args, trainer, m, source, target) for m in methods}
     args.out.mkdir(parents=True, exist_ok=True)
     columns = len(next(iter(looks.values())))

@@ -15,7 +15,6 @@ import zlib
 from pathlib import Path
 
 import data
-from trainer import Domain
 
 PARTS = ("train", "validation", "test")
 JUDGE = "How sound is this argument?"
@@ -97,5 +96,5 @@ def argument_domain(form, test="test", n_train=1000, n_test=200):
         texts, scores = train.graded(n_train, long)
         labeled = data.neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
         unlabeled = [data.Unlabeled(JUDGE, (text,)) for text in texts]
-    return Domain(form, *measured(test), labeled=labeled, unlabeled=unlabeled,
-                  validation=Domain("validation", *measured("validation")))
+    return data.Domain(form, *measured(test), labeled=labeled, unlabeled=unlabeled,
+                       validation=data.Domain("validation", *measured("validation")))

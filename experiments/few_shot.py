@@ -10,11 +10,10 @@ Of one's own file, the labels of all but the ten are used for the test and by or
 """
 import time
 
-from common import (command_line, configure, given_domains, parser,  # first: sets the path
-                    run)
+from common import (LAPTOP, command_line, configure, given_domains,  # first: sets the path
+                    parser, run)
 import backbones
 import data
-from odd_one_out import LAPTOP
 from report import finish
 from safety import few_shot_domains, read_answers
 

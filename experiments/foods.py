@@ -10,7 +10,6 @@ import zlib
 from pathlib import Path
 
 import data
-from trainer import Domain
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
 LANGUAGES = ("en", "ko", "th", "zh")
@@ -56,6 +55,7 @@ def food_domain(name, split="items", test="test", n_train=1000, n_test=200):
             made += data.odd_one_out(names[c], others, share, seed)
         return made
 
-    train, validation = lists("train", n_train), Domain("validation", lists("validation", n_test))
-    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
-                  test=lists(test, n_test), validation=validation)
+    train = lists("train", n_train)
+    return data.Domain(f"{category}:{language}", lists(test, n_test), labeled=train,
+                       unlabeled=data.unlabel(train),
+                       validation=data.Domain("validation", lists("validation", n_test)))

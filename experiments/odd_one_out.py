@@ -10,19 +10,10 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 import time
 
-from common import (add_size_flags, command_line, configure,  # first: sets the path
+from common import (LAPTOP, add_size_flags, command_line, configure,  # first: sets the path
                     given_domains, parser, run)
 from foods import CATEGORIES, food_domain
 from report import finish
-
-# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
-LAPTOP = {
-    "steps": 120, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
-    "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10,
-    "critic_beta1": 0.5,
-    "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj", "lora_layers": 6,
-    "scale_embeddings": True, "lm_tokens": 128,
-}
 
 # Table 8: source -> target: Src-Pref ("train on source"), DIAL.
 TABLE_8 = {
@@ -62,8 +53,6 @@ def main(argv=None):
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     args, start = p.parse_args(argv), time.time()
     pairs = itertools.permutations(CATEGORIES, 2) if args.all else None
-    if (args.all or len(args.target) > 1) and args.choose == ["last"]:
-        args.eval_every = 0  # no training curves for several pairs
     results, log = run(args, given_domains(args, "odd_one_out") or list_domains(args, pairs))
     name = "{}_sub_out_train" if args.paper else "{}:en"
     paper = {(method, name.format(source), name.format(target), "accuracy"): number

@@ -18,8 +18,8 @@ import transformers
 import backbones
 import data
 import dial
-from data import InputError
-from trainer import Domain, check_methods
+from data import Domain, InputError
+from methods import check_methods
 
 OWNER = "hub:david9dragon9"
 SHP = ("legaladvice", "askscience", "explainlikeimfive")
@@ -86,13 +86,8 @@ def domains(args, experiment):
             loaded[file, loader] = loader(find(file))
         return loaded[file, loader]
 
-    def measured(test):
-        if data.has_scores(find(test)):
-            return load(test, data.load_scored)
-        return load(test, data.load_preferences), None
-
     def domain(train, test):
-        made = Domain(base(train).removesuffix(".json"), *measured(test))
+        made = Domain(base(train).removesuffix(".json"), *load(test, data.load_test))
         made.labeled = load(train, data.load_preferences)
         made.unlabeled = load(train, data.load_unlabeled)
         return made
@@ -103,7 +98,7 @@ def domains(args, experiment):
             made[source].validation = Domain("labelled", made[source].labeled[:100])
         if "oracle*" in args.choose:
             file = target[0].replace("train", "val")
-            made[target].validation = Domain("validation", *measured(file))
+            made[target].validation = Domain("validation", *load(file, data.load_test))
     return [(made[source], made[target]) for source, target in pairs]
 
 

@@ -155,11 +155,13 @@ def scores(files):
 def plain(files):
     for file in files:
         rows = data.read_rows(file)
+        names = {name for _, row in rows for name in row}
+        labeled = names & {"chosen", "response_chosen", "correct"}
         if data.has_scores(file):
             for row, score in zip(*data.load_scored(file)):
                 yield row.prompt, {"prompt": row.prompt, "response": row.responses[0],
                                    "score": score}
-        elif {"response", "responses"} & set(rows[0][1]):
+        elif names & {"response", "responses"} and not labeled:
             for row in data.load_unlabeled(file):
                 yield row.prompt, {"prompt": row.prompt, "responses": list(row.responses)}
         else:
@@ -235,14 +237,14 @@ def parse(argv):
     p.add_argument("--fractions", nargs=3, type=float, default=[0.8, 0.1, 0.1],
                    metavar=("TRAIN", "VALIDATION", "TEST"), help="of that split (.8 .1 .1)")
     p.add_argument("--skip-empty", action="store_true",
-                   help="leave out records with an empty text, and say how many")
+                   help="leave out preferences with an empty text, and say how many")
     p.add_argument("--min-words", type=int, default=1, help="in every response (1)")
     p.add_argument("--max-words", type=int, default=10**6, help="in every response (any)")
     p.add_argument("--balance-length", action="store_true",
                    help="the chosen response the longer one as often as the shorter one")
     p.add_argument("--noise", action="store_true", help="write all texts as in a hurry")
     p.add_argument("--limit", type=int, help="so many records at random")
-    p.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
+    p.add_argument("--seed", type=int, default=0, help="of what the flags choose or change (0)")
     args = p.parse_args(argv)
     if args.out.suffix != ".jsonl":
         raise InputError(f"--out {args.out}: the name must end in .jsonl")

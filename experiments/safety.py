@@ -8,7 +8,6 @@ import csv
 from pathlib import Path
 
 import data
-from trainer import Domain
 
 SPLITS = "ABCDEFGHIJ"
 LABELED = 10
@@ -38,8 +37,8 @@ def few_shot_domains(rows, split, test="test"):
         raise data.InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and "
                               "a test")
     few = data.split_items(train, seed, fractions=(LABELED / len(train), 1 - LABELED / len(train)))
-    validation = Domain("validation", parts["validation"])
-    return (Domain(f"ten of {split}", new, labeled=few[0],  # no other labels to choose by
-                   validation=Domain("the ten", few[0])),
-            Domain(f"all of {split}", new, labeled=train, unlabeled=data.unlabel(train),
-                   validation=validation))
+    validation = data.Domain("validation", parts["validation"])
+    return (data.Domain(f"ten of {split}", new, labeled=few[0],  # no other labels to choose by
+                        validation=data.Domain("the ten", few[0])),
+            data.Domain(f"all of {split}", new, labeled=train, unlabeled=data.unlabel(train),
+                        validation=validation))

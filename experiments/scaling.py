@@ -10,10 +10,10 @@ import copy
 import time
 from dataclasses import replace
 
-from common import add_size_flags, command_line, configure, parser, run  # first: sets the path
+from common import (LAPTOP, add_size_flags, command_line, configure,  # first: sets the path
+                    parser, run)
 from data import InputError
 from foods import food_domain
-from odd_one_out import LAPTOP
 from report import COLORS, figure, print_columns, plus_minus, summarize, write_results
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
@@ -29,7 +29,7 @@ def sized(domain, n):
 def part(args, name, methods, pairs):
     """The rows of target accuracy, of the runs of (a) or of (b)."""
     args = copy.copy(args)
-    args.methods, args.out, args.eval_every = methods, args.out / name, 0
+    args.methods, args.out = methods, args.out / name
     results, _ = run(args, pairs)
     return [row for row in summarize(results, {}) if row["metric"] == "accuracy"]
 

@@ -21,6 +21,13 @@ RULES = {  # a record's value to a rule: the larger, the better
 OF_CRITIC = ("distance", "bound")  # not for methods without a critic
 
 
+def read(rules, source, target):
+    """Which parts of the domains `Run.look` reads for these rules: (domain, part)."""
+    parts = [] if rules == ["last"] else [(source.validation or source, "test")]
+    parts += [(target, "unlabeled")] if "entropy" in rules else []
+    return parts + ([(target.validation, "test")] if "oracle*" in rules else [])
+
+
 def entropy(rewards):
     """Mean entropy, in nats, of the choice between the responses of each record: how unsure a
     reward is of what is best. Single responses are compared two by two.

@@ -1,7 +1,7 @@
-"""A run: one method, trained once with one seed and measured on the domains it is for."""
+"""One run: a method trained once, with one seed, and measured; and what stays from run to run."""
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean
 
 import torch
@@ -13,43 +13,9 @@ import dial
 import snapshots
 from data import InputError
 from frozen import remember_frozen_layers
+from methods import labeled_domains, models_language, reads_target
 
-METHODS = dial.METHODS | baselines.UNTRAINED
-
-
-@dataclass
-class Domain:
-    """The text of a domain: Preferences to test on, and to train on (a source, or for an oracle);
-    Unlabeled records, all that DIAL sees of a target."""
-
-    name: str
-    test: list
-    scores: list = None  # of `test`, which then holds single responses and is correlated with
-    labeled: list = ()
-    unlabeled: list = ()
-    validation: "Domain" = None  # whose `test` a snapshot is chosen by; a target's, by an oracle
-
-
-def check_methods(names):
-    """The methods by their full names; `Tgt-Pref` will do for `Tgt-Pref*`."""
-    known = {name.rstrip("*").lower(): name for name in METHODS}
-    if names == ["all"]:
-        return list(METHODS)
-    for name in names:
-        if name.rstrip("*").lower() not in known:
-            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
-    return [known[name.rstrip("*").lower()] for name in names]
-
-
-def reads_target(method):
-    """Whether a method is shown the target's unlabelled texts."""
-    return METHODS[method].get("term") in ("lambda_da", "lambda_ntp")
-
-
-def models_language(method):
-    """Whether a method needs probabilities of tokens."""
-    return (METHODS[method].get("term") in ("lambda_sft", "lambda_ntp")
-            or method in ("Base LM", "Few-shot LM"))
+LOOK = 100  # rows that are looked at during training
 
 
 def steps(args, n):
@@ -79,41 +45,47 @@ class Trainer:
             if models_language(method) and not self.classifier.config.tie_word_embeddings:
                 raise InputError(f"{method} predicts tokens, which here takes a backbone with tied "
                                  f"embeddings; {self.args.model} has a separate output layer")
-            labels, aligns = METHODS[method]["labels"], METHODS[method].get("term") == "lambda_da"
             for source, target in pairs:
-                wanted = [(source, "test"), (target, "test")]
-                wanted += [(d, "labeled") for d, name in ((source, "source"), (target, "target"))
-                           if name in labels]
-                wanted += [(target, "unlabeled")] if reads_target(method) else []
-                for domain, part in wanted:
-                    rows = self.encode(domain, part)
-                    if (part == "unlabeled" and aligns and self.args.center_prompts
-                            and self.args.lambda_da and min(len(r) for _, r in rows) < 2):
-                        raise InputError(f"{domain.name}: a prompt with a single response; "
-                                         "--center-prompts needs two or more, "
-                                         "--no-center-prompts does not")
+                for domain in labeled_domains(method, source, target):
+                    self.encode(domain, "labeled")
+                for domain in (source, target):
+                    self.encode(domain, "test")
+                if reads_target(method):
+                    self.check_centring(method, target, self.encode(target, "unlabeled"))
+                if method in dial.METHODS:
+                    for domain, part in snapshots.read(self.args.choose, source, target):
+                        self.encode(domain, part)
+
+    def check_centring(self, method, target, rows):
+        centred = self.args.center_prompts and self.args.lambda_da
+        aligns = dial.METHODS[method]["term"] == "lambda_da"
+        if aligns and centred and min(len(responses) for _, responses in rows) < 2:
+            raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
+                             "needs two or more, --no-center-prompts does not")
 
     def encode(self, domain, part):
+        """A part of a domain as `data.encode` gives it, kept."""
         key = id(domain), part
         if key not in self.encoded:
-            name = f"{domain.name}, {part}"
             rows = data.encode(getattr(domain, part), self.tokenizer, self.args.max_length,
-                               self.args.truncate, name)
+                               self.args.truncate, f"{domain.name}, {part}")
             self.encoded[key] = rows, domain  # held, so that no other domain gets its id
         return self.encoded[key][0]
 
     def run(self, method, pairs, seed, save=False):
-        """Train `method` once, measure it on all pairs of domains.
+        """Train `method` once, on the first pair of domains, and measure it on all of them.
 
         Returns:
             (results, log): a dictionary for each pair and snapshot, and one for each step.
         """
         start, run = time.time(), Run(self, method, pairs, seed)
-        if method in baselines.UNTRAINED:
-            results, log = run.measured(baselines.Likelihood(run.model, method == "Length")), []
-        else:
-            results, log = run.learn(save)
-        self.classifier = run.model.backbone.unload()  # bare again, for the next run
+        try:
+            if method in dial.METHODS:
+                results, log = run.train_and_measure(save)
+            else:
+                results, log = run.results(baselines.Likelihood(run.model, method == "Length")), []
+        finally:
+            run.close()
         source, target = pairs[0]
         tag, seconds = {"method": method, "seed": seed}, {"seconds": round(time.time() - start, 1)}
         names = {"source": source.name, "target": target.name}
@@ -124,7 +96,7 @@ class Run:
     """A reward model as yet untrained, with what it takes to train and to measure it."""
 
     def __init__(self, trainer, method, pairs, seed):
-        """`trainer` lends its backbone; the model is trained on the first of the pairs."""
+        """The backbone is the trainer's, until `close` hands it back."""
         self.trainer, self.args, self.method, self.pairs = trainer, trainer.args, method, pairs
         self.source, self.target = pairs[0]
         self.config = replace(trainer.config, seed=seed)
@@ -138,15 +110,21 @@ class Run:
         self.options = {"pad_id": trainer.tokenizer.pad_token_id,
                         "share": self.model.shares_prompts}
 
-    def train(self, log, evaluate):
-        """Train on the domains that the method uses; return the critic."""
-        labels, config, model = METHODS[self.method]["labels"], self.config, self.model
+    def close(self):
+        """Take LoRA off the backbone again."""
+        self.trainer.classifier = self.model.backbone.unload()
+
+    def train(self, evaluate, log):
+        """Train on the domains that the method uses; `evaluate` and `log` as for `dial.train`.
+
+        Returns:
+            the critic.
+        """
+        config, model, encode = self.config, self.model, self.trainer.encode
         critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
-        labeled = [row for domain, name in ((self.source, "source"), (self.target, "target"))
-                   if name in labels for row in self.trainer.encode(domain, "labeled")]
-        unlabeled = None
-        if reads_target(self.method):
-            unlabeled = self.trainer.encode(self.target, "unlabeled")
+        labeled = [row for domain in labeled_domains(self.method, self.source, self.target)
+                   for row in encode(domain, "labeled")]
+        unlabeled = encode(self.target, "unlabeled") if reads_target(self.method) else None
         if self.args.epochs:
             config.steps = steps(self.args, len(labeled))  # in what `save` writes, too
             config.source_steps = source_steps(self.args, len(labeled), self.method)
@@ -158,48 +136,56 @@ class Run:
 
         if config.scale_embeddings:
             model.set_scale(dial.to_device(next(batches()), model))
-        dial.train(model, critic, batches(), config, evaluate, log,
-                   title=f"{self.method}, seed {config.seed}")
+        title = f"{self.method}, seed {config.seed}"
+        try:
+            dial.train(model, critic, batches(), config, evaluate, log, title)
+        except FloatingPointError as error:
+            raise InputError(f"{title}: {error}") from None
         return critic
 
-    def learn(self, save):
-        """Train, and measure the snapshot that each rule of --choose picks; return (results, log).
-        With `save`, the first rule's model is kept."""
-        log, metric = [], "accuracy" if self.target.scores is None else "pearson"
+    def train_and_measure(self, save):
+        """Train; measure the snapshot that each rule of --choose picks, and save the first's.
+
+        Returns:
+            (results, log), as `Trainer.run`.
+        """
+        log, name = [], f"target_{self.target.metric}"
         rules = [rule for rule in self.args.choose
                  if self.config.lambda_da or rule not in snapshots.OF_CRITIC] or ["last"]
+        choosing = rules != ["last"]
         kept = snapshots.Snapshots(self.model, rules)
 
         def evaluate(record):
-            if rules == ["last"] and record["step"] == self.config.steps:
+            if record["step"] == self.config.steps and not choosing:
                 return {}  # comes below, on all rows
-            found = {f"target_{metric}": self.measure(self.model, self.target, 100)[metric]}
-            if rules != ["last"]:
+            found = {name: self.measure(self.model, self.target, LOOK)[self.target.metric]}
+            if choosing:
                 found |= self.look(rules)
-                recent = [r["normalized_distance"] for r in [*log[-9:], record]
+                recent = [r["normalized_distance"] for r in [*log, record][-10:]
                           if self.config.lambda_da]
                 kept.keep(record | found | {"normalized_distance": fmean(recent or [0.0])})
             return found
 
-        critic = self.train(log.append, evaluate)
-        if rules != ["last"] and self.config.steps % self.config.eval_every:
-            evaluate(log[-1])  # the last step too
+        critic = self.train(evaluate, log.append)
+        if choosing and self.config.steps % self.config.eval_every:
+            record = log.pop()  # the last step is to choose from, too
+            log.append(record | evaluate(record))
         results, found = [], {}  # found: by the snapshot's step, for rules may agree
         for rule in rules:
-            step = kept.restore(rule) if rules != ["last"] else self.config.steps
-            found[step] = found.get(step) or self.measured(self.model)
-            name = self.method if rule == "last" else f"{self.method}, {rule}"
-            results += [r | {"method": name, "snapshot": step} for r in found[step]]
+            step = kept.restore(rule) if choosing else self.config.steps
+            found[step] = found.get(step) or self.results(self.model)
+            method = self.method if rule == "last" else f"{self.method}, {rule}"
+            results += [r | {"method": method, "snapshot": step} for r in found[step]]
             if save and rule == rules[0]:
                 folder = self.args.out / "models" / self.method.rstrip("*")
                 dial.save(self.model, self.trainer.tokenizer, critic, self.config, folder,
                           self.args.merge)
-        if rules == ["last"] and self.config.eval_every:
-            log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
+        if self.config.eval_every and self.config.steps in found:
+            log[-1][name] = found[self.config.steps][0]["metrics"][self.target.metric]
         return results, log
 
-    def measured(self, scorer):
-        """A result for each pair of domains: of the model, or of what else gives rewards."""
+    def results(self, scorer):
+        """A result for each pair of domains, of the model or of what else gives rewards."""
         sources = {source.name: source for source, _ in self.pairs}
         on_source = {name: self.measure(scorer, source)["accuracy"]
                      for name, source in sources.items()}
@@ -208,19 +194,27 @@ class Run:
                 for s, t in self.pairs]
 
     def measure(self, scorer, domain, limit=None):
-        """`measure_domain` on a domain's test rows, or the first of them."""
+        """The accuracy of rewards on a domain's test rows, or on the first of them; of single
+        texts with scores, the correlations."""
         if self.method == "Few-shot LM":
             rows = baselines.with_examples(domain.test, self.source.labeled, self.config.seed)
             rows = data.encode(rows, self.trainer.tokenizer, self.args.max_length, True,
                                domain.name)
         else:
             rows = self.trainer.encode(domain, "test")[:limit]
-        return measure_domain(scorer, rows, domain, self.options, f"{self.method} on {domain.name}")
+        batches = data.evaluation_batches(rows, **self.options)
+        title = f"{self.method} on {domain.name}"
+        if domain.scores is None:
+            return {"accuracy": dial.evaluate(scorer, batches, title)["accuracy"]}
+        rewards = torch.cat(dial.predict(scorer, batches, title))  # (B,)
+        scores = domain.scores[: len(rewards)]
+        return {"pearson": dial.pearson(rewards, scores),
+                "spearman": dial.spearman(rewards, scores)}
 
     def look(self, rules):
         """What the rules for snapshots read: no target label, unless an oracle chooses."""
         def batches(domain, part):
-            return data.evaluation_batches(self.trainer.encode(domain, part)[:100], **self.options)
+            return data.evaluation_batches(self.trainer.encode(domain, part)[:LOOK], **self.options)
 
         found = dial.evaluate(self.model, batches(self.source.validation or self.source, "test"),
                               "source")
@@ -231,17 +225,5 @@ class Run:
                 dial.predict(self.model, batches(self.target, "unlabeled"), "target"))
         if "oracle*" in rules:
             domain = self.target.validation
-            rows = self.trainer.encode(domain, "test")[:100]
-            record["target_validation"] = next(iter(measure_domain(
-                self.model, rows, domain, self.options, "validation").values()))
+            record["target_validation"] = self.measure(self.model, domain, LOOK)[domain.metric]
         return record
-
-
-def measure_domain(scorer, rows, domain, options, title):
-    """The accuracy of a model's rewards on encoded test rows, or their correlation with scores."""
-    batches = data.evaluation_batches(rows, **options)
-    if domain.scores is None:
-        return {"accuracy": dial.evaluate(scorer, batches, title)["accuracy"]}
-    rewards = torch.cat(dial.predict(scorer, batches, title))  # (B,)
-    scores = domain.scores[: len(rewards)]
-    return {"pearson": dial.pearson(rewards, scores), "spearman": dial.spearman(rewards, scores)}

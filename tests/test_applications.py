@@ -116,12 +116,13 @@ def test_safety_answers():
      {"pearson", "spearman"}),
     (few_shot.main, ["--splits", "A", "C", "--max-length", "2048"], {"accuracy"})])
 def test_applications(cache, tmp_path, capsys, main, flags, metrics):
-    methods = ["Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref", "Length"]
+    methods = ["Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Length", "Base LM",
+               "Few-shot LM", "Tgt-Pref"]
     main([*FAST, "--seeds", "0", "--steps", "2", *flags, "--methods", *methods,
           "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {r["metric"] for r in rows} == metrics | {"source_accuracy"}
-    assert {r["method"] for r in rows} == {*methods[:-2], "Tgt-Pref*", "Length"}
+    assert {r["method"] for r in rows} == {*methods[:-1], "Tgt-Pref*"}
     out = capsys.readouterr().out
     assert "gain of DIAL" in out and "paper" in out
 
@@ -152,17 +153,6 @@ def test_pca_keeps_the_largest_variances():
     plane = embeddings.pca(points, points)
     variances = torch.linalg.eigvalsh(points.T.cov())[[4, 3]]
     assert torch.allclose(plane.var(dim=0), variances, rtol=1e-4)
-
-
-def test_scored_files(tmp_path):
-    file = tmp_path / "a.jsonl"
-    good = '{"prompt": "p", "response": "r", "score": 2}\n'
-    file.write_text(good + '{"prompt": "p", "response": "s", "score": "x"}\n')
-    assert data.has_scores(file)
-    with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
-        data.load_scored(file)
-    file.write_text(good)
-    assert data.load_scored(file) == ([data.Unlabeled("p", ["r"])], [2.0])
 
 
 def test_the_papers_numbers_go_with_their_splits(cache, tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from conftest import ROWS
 
 import data
-from data import InputError, Preference, Unlabeled, load_preferences, load_unlabeled
+from data import (InputError, Preference, Unlabeled, has_scores, load_preferences, load_scored,
+                  load_unlabeled)
 from foods import CATEGORIES, food_domain, read_foods
 
 PAIR = Preference("Q?", "good", ("bad",))
@@ -227,3 +228,14 @@ def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):
     with pytest.raises(data.InputError, match="row 2 ends in"):
         data.encode([data.Unlabeled("Q", ("no", "na")), data.Unlabeled("Q", ("no", "yes"))],
                     tokenizer, 512)
+
+
+def test_scored_files(tmp_path):
+    file = tmp_path / "a.jsonl"
+    good = '{"prompt": "p", "response": "r", "score": 2}\n'
+    file.write_text(good + '{"prompt": "p", "response": "s", "score": "x"}\n')
+    assert has_scores(file)
+    with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
+        load_scored(file)
+    file.write_text(good)
+    assert load_scored(file) == ([Unlabeled("p", ["r"])], [2.0])

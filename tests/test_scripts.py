@@ -178,6 +178,7 @@ def test_labels_in_the_target_file_do_not_matter(cache, files):
     (["--learning-rate", "nan"], ["learning_rate"]),
     (["--no-such-flag"], ["--no-such-flag"]),
     (["--source", "meat"], ["meat", "desserts"]),
+    (["--merge"], ["--save"]),
     (["--lora-modules", "abc"], ["lora_modules", "abc", "q_proj"]),
     (["--max-length", "20"], ["row 1", "more than 20", "--truncate"]),
     (["--source-data", "missing.jsonl"], ["--target-data"]),

@@ -135,12 +135,12 @@ def draw(found, distances, shifts, kind, path):
 
 
 def counterexamples():
-    """Pairs (winner, loser) of two domains, by their rewards: K = 1 in what follows.
+    """Pairs (winner, loser) of two domains, by their rewards, of which K = 1.
 
-    Yields (name, source, target): the theorem bounds the gap by 0, or by next to nothing,
-    as responses are distributed alike; what changes is who meets whom.
+    Yields (name, source, target): the theorem bounds the gap by 0, as responses are distributed
+    alike; what changes is who meets whom.
     """
-    for m in (1.0, 2.0, 4.0):  # a > b > c > d, embedded by their reward
+    for m in (1.0, 2.0, 4.0):  # truly a is better than b, b than c, c than d
         a, b, c, d = m, 0.0, 2 * m, m
         yield f"A, M = {m:g}", [(a, b), (c, d)], [(a, c), (b, d)]
     a, b, c, d = 0.0, -4.0, -8.0, 4.0  # winners are alike too, and so are losers
