@@ -6,6 +6,7 @@ OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken fr
 import argparse
 import json
 import sys
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from data import Domain, InputError  # noqa: E402
 from methods import METHODS, check_methods, labeled_domains, reads_target  # noqa: E402
 from trainer import Trainer, steps  # noqa: E402
 
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
