@@ -193,11 +193,13 @@ def plot_training(log, path, title):
                 if values:
                     plot_seeds(ax, values.values(), method)
             ax.set(xlabel="step", title=label)
-        if axes[0].get_legend_handles_labels()[0]:  # none without --eval-every
-            axes[0].legend(frameon=False)
+        lines = [ax.get_legend_handles_labels() for ax in axes]  # none without --eval-every
+        lines = max(lines, key=lambda found: len(found[0]))
+        axes[0].figure.legend(*lines, loc="outside lower center", ncols=8, frameon=False)
         axes[1].axhline(0, color="gray", lw=0.5)
         axes[2].axhline(1, color="gray", lw=0.8, ls=":")
-        axes[2].text(0, 1, " 1: calibrated", color="gray", va="bottom")
+        axes[2].text(1, 1, "1: calibrated", color="gray", ha="right", va="top",
+                     transform=axes[2].get_yaxis_transform())
 
 
 def plot_seeds(ax, curves, method):
