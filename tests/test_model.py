@@ -20,9 +20,13 @@ def random_encoded(seed=0, rows=5):
     return [([2, *tokens(5, 20)], [tokens(1, 9) for _ in range(3)]) for _ in range(rows)]
 
 
+@pytest.mark.parametrize("attention", ["its own", "eager"])
 @pytest.mark.parametrize("kind", ["gemma", "gemma2", "gemma3", "llama", "mistral"])
-def test_shared_and_plain_embeddings_agree(kind):
-    model = RewardModel(random_classifier(kind), SMALL).eval()
+def test_shared_and_plain_embeddings_agree(kind, attention):
+    classifier = random_classifier(kind)
+    if attention == "eager":
+        classifier.set_attn_implementation(attention)
+    model = RewardModel(classifier, SMALL).eval()
     assert model.shares_prompts
     encoded = random_encoded()
     with torch.no_grad():
@@ -69,6 +73,25 @@ def test_head_and_embeddings_are_fp32_over_a_bf16_body(tiny, config):
     batch = data.pack(data.encode(ROWS[:2], tiny[1], 512))
     assert model.embed(batch).dtype == torch.float32 and model(batch).dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+
+
+def test_inputs_of_lora_stay_in_bf16_and_that_changes_no_bit(tiny, config):
+    """Against peft's own way, which casts them to fp32, for autocast to cast them back."""
+    model = RewardModel(tiny[0].bfloat16(), config)
+    batch, found = data.pack(data.encode(ROWS[:2], tiny[1], 512)), []
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    for cast in (False, True):
+        for module in model.modules():
+            if hasattr(module, "cast_input_dtype_enabled"):
+                assert cast or not module.cast_input_dtype_enabled
+                module.cast_input_dtype_enabled = cast
+        model.zero_grad()
+        emb = model.embed(batch)
+        emb.square().sum().backward()
+        found.append([emb, *(p.grad for n, p in model.named_parameters() if "lora_" in n)])
+    assert all(torch.equal(a, b) for a, b in zip(*found))
 
 
 def test_only_lora_and_head_are_trained_and_only_in_the_top_layers(tiny):
