@@ -14,7 +14,7 @@ import time
 from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
                     configure, given_domains, parser, run)
 from essays import argument_domain
-from report import finish
+from report import finish, published
 
 # Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on
 # validation questions.
@@ -34,8 +34,7 @@ def main(argv=None):
     pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
                             for form in ("clean", "noisy"))]
     results, log = run(args, pairs)
-    paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
-             for method, number in PAPER.items()} if args.paper or not given else {}
+    paper = published(PAPER, pairs) if args.paper or not given else {}
     finish(args, "clean_to_noisy", results, log, paper, "Clean to noisy", configure(args),
            time.time() - start)
 

@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 import warnings
-from dataclasses import fields
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -20,11 +19,10 @@ import snapshots  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
 from data import Domain, InputError  # noqa: E402
-from methods import METHODS, check_methods, labeled_domains, reads_target  # noqa: E402
+from methods import METHODS, SETTINGS, check_methods, labeled_domains, reads_target  # noqa: E402
 from trainer import Trainer, steps  # noqa: E402
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
-SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
                "merge", "dry_run")

@@ -15,7 +15,7 @@ import time
 from common import (LAPTOP, add_data_flags, command_line, configure,  # first: sets the path
                     given_domains, parser, run)
 from odd_one_out import add_list_flags, list_domains
-from report import finish
+from report import finish, published
 
 # The critic sees embeddings less their list's mean, which holds the language, and its gradient is
 # kept within the preferences'. These and the number of steps were chosen on Thai validation lists.
@@ -34,8 +34,7 @@ def main(argv=None):
     given = given_domains(args, "cross_lingual")
     pairs = given or list_domains(args)
     results, log = run(args, pairs)
-    paper = {(method, s.name, t.name, "accuracy"): number for s, t in pairs
-             for method, number in PAPER.items()} if args.paper or not given else {}
+    paper = published(PAPER, pairs) if args.paper or not given else {}
     finish(args, "cross_lingual", results, log, paper, "Cross-lingual transfer", configure(args),
            time.time() - start, chance=0.5 if given else 0.2)
 

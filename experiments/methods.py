@@ -1,9 +1,14 @@
-"""The methods by name: those that dial.py trains and those that are not trained."""
+"""The methods by name, those that dial.py trains and those that are not trained, and what may be
+set for all of them."""
+from dataclasses import fields
+
 import baselines
 import dial
 from data import InputError
 
 METHODS = dial.METHODS | baselines.UNTRAINED
+# Of DialConfig, what a user sets; the rest follows from the run and the method.
+SETTINGS = [f for f in fields(dial.DialConfig) if f.name not in ("seed", "gradient_reversal")]
 
 
 def check_methods(names):

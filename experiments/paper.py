@@ -17,9 +17,8 @@ import transformers
 
 import backbones
 import data
-import dial
 from data import Domain, InputError
-from methods import check_methods
+from methods import SETTINGS, check_methods
 
 OWNER = "hub:david9dragon9"
 SHP = ("legaladvice", "askscience", "explainlikeimfive")
@@ -61,9 +60,7 @@ EXPERIMENTS = {
 def defaults(experiment):
     """What the flags default to with --paper."""
     chosen = EXPERIMENTS[experiment]
-    settings = {f.name: f.default for f in dial.fields(dial.DialConfig)
-                if f.name not in ("seed", "gradient_reversal")}
-    return settings | chosen["settings"] | {
+    return {f.name: f.default for f in SETTINGS} | chosen["settings"] | {
         "model": "google/gemma-2b", "epochs": chosen["epochs"], "paper_data": chosen["data"],
         "truncate": True, "seeds": [0, 1, 2],
         "deal_source_epochs": chosen.get("deal_source_epochs", 0)}

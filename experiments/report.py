@@ -35,6 +35,17 @@ def summarize(results, paper):
             for (method, source, target, metric, n_test), values in groups.items()]
 
 
+def published(numbers, pairs, metrics=("accuracy",)):
+    """The paper's numbers of each method, for every pair of domains, as `summarize` takes them.
+
+    Args:
+        numbers: a number by method, or one for each of the metrics. pairs: of domains.
+    """
+    return {(method, s.name, t.name, metric): value for s, t in pairs
+            for method, values in numbers.items()
+            for metric, value in zip(metrics, values if isinstance(values, tuple) else (values,))}
+
+
 def finish(args, experiment, results, log, paper, title, config, seconds, chance=0.5):
     """Everything that a script leaves: the table, the figure and results.json.
 

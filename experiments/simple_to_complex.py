@@ -15,7 +15,7 @@ import time
 from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
                     configure, given_domains, parser, run)
 from essays import argument_domain
-from report import finish
+from report import finish, published
 
 # Half the rows a step, for they are long; a small lambda, chosen on validation questions (.3 did
 # harm).
@@ -36,10 +36,7 @@ def main(argv=None):
     pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
                             for form in ("short", "long"))]
     results, log = run(args, pairs)
-    paper = {(method, s.name, t.name, metric): number for s, t in pairs
-             for method, numbers in PAPER.items()
-             for metric, number in zip(("pearson", "spearman"), numbers)}
-    paper = paper if args.paper or not given else {}
+    paper = published(PAPER, pairs, ("pearson", "spearman")) if args.paper or not given else {}
     finish(args, "simple_to_complex", results, log, paper, "Simple to complex", configure(args),
            time.time() - start)
 
