@@ -11,9 +11,9 @@ and lost capitals (`data.add_noise`). Test questions are in no training text.
 """
 import time
 
-from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
-                    configure, given_domains, parser, run)
-from essays import argument_domain
+from common import (LAPTOP, add_data_flags, add_size_flags, chance,  # first: sets the path
+                    command_line, configure, given_domains, parser, run)
+from essays import NOISE, argument_domain
 from report import finish, published
 
 # Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on
@@ -28,11 +28,13 @@ PAPER = {  # Table 2: SHP, the mean over three subreddits
 def main(argv=None):
     p = parser(__doc__, "clean_to_noisy", PRESET)
     add_size_flags(p)
+    p.add_argument("--noise", type=chance, default=NOISE,
+                   help="chance of a typo in a word of the noisy answers (%(default)s)")
     add_data_flags(p)
     args, start = p.parse_args(argv), time.time()
     given = given_domains(args, "clean_to_noisy")
-    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
-                            for form in ("clean", "noisy"))]
+    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test,
+                                            args.noise) for form in ("clean", "noisy"))]
     results, log = run(args, pairs)
     paper = published(PAPER, pairs) if args.paper or not given else {}
     finish(args, "clean_to_noisy", results, log, paper, "Clean to noisy", configure(args),

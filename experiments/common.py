@@ -118,6 +118,17 @@ def count(text):
     return int(text)
 
 
+def chance(text):
+    """A probability: argparse's type."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
+    return value
+
+
 def configure(args):
     """The DialConfig of the parsed flags, for any seed."""
     try:

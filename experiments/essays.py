@@ -18,6 +18,7 @@ import data
 
 PARTS = ("train", "validation", "test")
 JUDGE = "How sound is this argument?"
+NOISE = 0.15  # of `data.add_noise`
 
 
 def read_sentences():
@@ -45,15 +46,15 @@ class Writer:
                   for sentence in self.rng.sample(kind, 3)]
         return data.graded_text(self.sentences[topic]["reason"], flawed, n, flaws, self.rng)
 
-    def answers(self, n, noisy):
-        """`n` Preferences between two answers to one question."""
+    def answers(self, n, noise):
+        """`n` Preferences between two answers to one question; `noise`: `data.add_noise`'s rate."""
         rows = []
         for _ in range(n):
             topic, better = self.rng.choice(self.topics), self.rng.randrange(3)
             worse = better + self.rng.randrange(1, min(2, 3 - better) + 1)
             texts = [topic, *(self.paragraph(topic, 3, flaws) for flaws in (better, worse))]
-            if noisy:
-                texts = [data.add_noise(text, self.rng) for text in texts]
+            if noise is not None:
+                texts = [data.add_noise(text, self.rng, noise) for text in texts]
             rows.append(data.Preference(texts[0], texts[1], (texts[2],)))
         return rows
 
@@ -71,26 +72,27 @@ class Writer:
         return texts, scores
 
 
-def argument_domain(form, test="test", n_train=1000, n_test=200):
+def argument_domain(form, test="test", n_train=1000, n_test=200, noise=NOISE):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:
         test: the part that is evaluated on, "validation" or "test". n_train, n_test: texts (long)
-            or pairs to train and to evaluate on.
+            or pairs to train and to evaluate on. noise: the rate of noisy texts.
     """
+    noise = noise if form == "noisy" else None
     train, long = Writer("train", f"{form} train"), form == "long"
 
     def measured(part):
         new = Writer(part, f"{form} {part}")
         if form in ("clean", "noisy"):
-            return new.answers(n_test, form == "noisy"), None
+            return new.answers(n_test, noise), None
         texts, scores = new.graded(n_test, long)
         if long:
             return [data.Unlabeled(JUDGE, (text,)) for text in texts], [float(s) for s in scores]
         return data.neighbouring_pairs(texts, scores, JUDGE, n_test, new.rng), None
 
     if form in ("clean", "noisy"):
-        labeled = train.answers(n_train, form == "noisy")
+        labeled = train.answers(n_train, noise)
         unlabeled = data.unlabel(labeled)
     else:
         texts, scores = train.graded(n_train, long)

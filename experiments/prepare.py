@@ -29,9 +29,10 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from common import Parser, command_line  # first: puts the project on the path
+from common import Parser, chance, command_line  # first: puts the project on the path
 import data
 from data import InputError
+from essays import NOISE
 
 PARTS = {"all": None, "train": 0, "validation": 1, "test": 2}
 
@@ -206,12 +207,12 @@ def balance_length(records, rng):
     return rng.sample(kept, len(kept))
 
 
-def in_a_hurry(record, rng):
+def in_a_hurry(record, rng, rate):
     """The record with `data.add_noise` in all its texts."""
     def noisy(value):
         if isinstance(value, list):
             return [noisy(v) for v in value]
-        return data.add_noise(value, rng) if isinstance(value, str) else value
+        return data.add_noise(value, rng, rate) if isinstance(value, str) else value
 
     return {name: noisy(value) for name, value in record.items()}
 
@@ -242,7 +243,9 @@ def parse(argv):
     p.add_argument("--max-words", type=int, default=10**6, help="in every response (any)")
     p.add_argument("--balance-length", action="store_true",
                    help="the chosen response the longer one as often as the shorter one")
-    p.add_argument("--noise", action="store_true", help="write all texts as in a hurry")
+    p.add_argument("--noise", nargs="?", type=chance, const=NOISE, metavar="RATE",
+                   help="write all texts as in a hurry, with a typo in so many of the words "
+                        f"({NOISE})")
     p.add_argument("--limit", type=int, help="so many records at random")
     p.add_argument("--seed", type=int, default=0, help="of what the flags choose or change (0)")
     args = p.parse_args(argv)
@@ -280,7 +283,9 @@ def select(found, args, rng):
         records = balance_length(records, rng)
     if args.limit is not None:
         records = rng.sample(records, min(args.limit, len(records)))
-    return [in_a_hurry(record, rng) for record in records] if args.noise else records
+    if args.noise is None:
+        return records
+    return [in_a_hurry(record, rng, args.noise) for record in records]
 
 
 def main(argv=None):
