@@ -97,28 +97,7 @@ def load_preferences(path, tokenizer=None):
 
 def load_unlabeled(path, tokenizer=None):
     """Read a target domain: files as for `load_preferences`; labels, if there, are not kept."""
-    records = []
-    for where, row in read_rows(path):
-        if "responses" in row or "response" in row:
-            responses = row["responses"] if "responses" in row else [row["response"]]
-            if not isinstance(responses, list) or not responses:
-                raise InputError(f"{where}: 'responses' must be a list with at least one text")
-            prompt = _text(row.get("prompt"), "prompt", where)
-            records.append(Unlabeled(prompt, [_text(r, "responses", where) for r in responses]))
-        else:
-            records += unlabel([read_preference(row, where, tokenizer)])
-    return records
-
-
-def has_scores(path):
-    """Whether a file holds texts with scores, to be read by `load_scored`."""
-    names = set(read_rows(path)[0][1])
-    return "chosen" not in names and ({"response", "score"} <= names or {"text", "label"} <= names)
-
-
-def load_test(path, tokenizer=None):
-    """Read what to measure with: (records, scores), the scores None for preferences."""
-    return load_scored(path) if has_scores(path) else (load_preferences(path, tokenizer), None)
+    return [read_unlabeled(row, where, tokenizer) for where, row in read_rows(path)]
 
 
 def load_scored(path):
@@ -128,19 +107,13 @@ def load_scored(path):
     Returns:
         (records, scores): `Unlabeled` of one response each, and floats.
     """
-    records, scores = [], []
-    for where, row in read_rows(path):
-        names = {"text": "response", "label": "score"}
-        row = {"prompt": "Text:"} | {names.get(k, k): v for k, v in row.items()}
-        response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
-        try:
-            score = float(row.get("score"))
-        except (TypeError, ValueError):
-            score = math.nan
-        if not math.isfinite(score):
-            raise InputError(f"{where}: 'score' must be a number, not {row.get('score')!r}")
-        records.append(Unlabeled(prompt, [response])), scores.append(score)
-    return records, scores
+    return tuple(map(list, zip(*(read_scored(row, where) for where, row in read_rows(path)))))
+
+
+def load_test(path, tokenizer=None):
+    """Read what to measure with: (records, scores), the scores None for preferences."""
+    scored = kind_of(read_rows(path)[0][1]) == "scored"
+    return load_scored(path) if scored else (load_preferences(path, tokenizer), None)
 
 
 def read_rows(path):
@@ -277,6 +250,44 @@ def read_preference(row, where, tokenizer=None, allow_empty=False):
     chosen, *rejected = [_text(r[len(prompt):], name, where, allow_empty)
                          for r in (chosen, *rejected)]
     return Preference(_text(prompt, "prompt", where), chosen, tuple(rejected))
+
+
+def kind_of(row):
+    """What a record is by its columns: "preference", "scored" or "unlabeled"."""
+    if not row.keys() & {"chosen", "response_chosen", "correct"}:
+        if {"response", "score"} <= row.keys() or {"text", "label"} <= row.keys():
+            return "scored"
+        if row.keys() & {"response", "responses"}:
+            return "unlabeled"
+    return "preference"  # if it is none, its reader says what is missing
+
+
+def read_unlabeled(row, where, tokenizer=None):
+    """Turn a record of any kind into an Unlabeled one: its label or score is dropped."""
+    kind = kind_of(row)
+    if kind == "preference":
+        return unlabel([read_preference(row, where, tokenizer)])[0]
+    if kind == "scored":
+        return read_scored(row, where)[0]
+    responses = row["responses"] if "responses" in row else [row["response"]]
+    if not isinstance(responses, list) or not responses:
+        raise InputError(f"{where}: 'responses' must be a list with at least one text")
+    prompt = _text(row.get("prompt"), "prompt", where)
+    return Unlabeled(prompt, [_text(r, "responses", where) for r in responses])
+
+
+def read_scored(row, where):
+    """Turn a record into (Unlabeled, score)."""
+    names = {"text": "response", "label": "score"}
+    row = {"prompt": "Text:"} | {names.get(k, k): v for k, v in row.items()}
+    response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
+    try:
+        score = float(row.get("score"))
+    except (TypeError, ValueError):
+        score = math.nan
+    if not math.isfinite(score):
+        raise InputError(f"{where}: 'score' must be a number, not {row.get('score')!r}")
+    return Unlabeled(prompt, [response]), score
 
 
 def _conversation(row, where, tokenizer):

@@ -155,20 +155,18 @@ def scores(files):
 
 def plain(files):
     for file in files:
-        rows = data.read_rows(file)
-        names = {name for _, row in rows for name in row}
-        labeled = names & {"chosen", "response_chosen", "correct"}
-        if data.has_scores(file):
-            for row, score in zip(*data.load_scored(file)):
-                yield row.prompt, {"prompt": row.prompt, "response": row.responses[0],
-                                   "score": score}
-        elif names & {"response", "responses"} and not labeled:
-            for row in data.load_unlabeled(file):
-                yield row.prompt, {"prompt": row.prompt, "responses": list(row.responses)}
-        else:
-            for where, row in rows:
-                row = data.read_preference(row, where, allow_empty=True)
-                yield row.prompt, as_record(row)
+        for where, row in data.read_rows(file):
+            kind = data.kind_of(row)
+            if kind == "scored":
+                found, score = data.read_scored(row, where)
+                record = {"prompt": found.prompt, "response": found.responses[0], "score": score}
+            elif kind == "unlabeled":
+                found = data.read_unlabeled(row, where)
+                record = {"prompt": found.prompt, "responses": list(found.responses)}
+            else:
+                found = data.read_preference(row, where, allow_empty=True)
+                record = as_record(found)
+            yield found.prompt, record
 
 
 def as_record(row):
@@ -299,7 +297,7 @@ def main(argv=None):
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     labeled = "chosen" in records[0]
     load = data.load_scored if "score" in records[0] else data.load_unlabeled
-    (data.load_preferences if labeled else load)(args.out)  # what is wrong is said now
+    load(args.out)  # what is wrong with any record is said now
     words = statistics.fmean(len(t.split()) for r in records for t in responses(r))
     note = f"; the longer response wins in {longer_wins(records):.3f}" if labeled else ""
     print(f"{args.out}: {len(records)} records, {words:.0f} words a response{note}",

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROWS
 
 import data
-from data import (InputError, Preference, Unlabeled, has_scores, load_preferences, load_scored,
+from data import (InputError, Preference, Unlabeled, load_preferences, load_scored, load_test,
                   load_unlabeled)
 from foods import CATEGORIES, food_domain, read_foods
 
@@ -234,8 +234,15 @@ def test_scored_files(tmp_path):
     file = tmp_path / "a.jsonl"
     good = '{"prompt": "p", "response": "r", "score": 2}\n'
     file.write_text(good + '{"prompt": "p", "response": "s", "score": "x"}\n')
-    assert has_scores(file)
     with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
         load_scored(file)
     file.write_text(good)
-    assert load_scored(file) == ([Unlabeled("p", ["r"])], [2.0])
+    assert load_scored(file) == load_test(file) == ([Unlabeled("p", ["r"])], [2.0])
+    assert load_unlabeled(file) == [Unlabeled("p", ["r"])]
+    file.write_text('{"text": "r", "label": 3}')
+    assert load_test(file) == ([Unlabeled("Text:", ["r"])], [3.0])
+    file.write_text('{"prompt": "Q?", "chosen": "good", "rejected": "bad", "score": 2}')
+    assert load_test(file) == ([PAIR], None)
+    file.write_text('{"prompt": "Q?", "responses": ["good", "bad"]}')
+    with pytest.raises(InputError, match="no column 'chosen'"):
+        load_test(file)

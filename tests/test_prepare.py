@@ -101,6 +101,8 @@ def test_noise_for_any_of_the_scripts_files(tmp_path):
     assert record["prompt"] != "Because." and len(record["responses"]) == 2
     record, = prepared(tmp_path, "plain", [tmp_path / "s.jsonl"], "--noise", "--seed", "1")
     assert record["score"] == 2 and record["response"] != "you are great"
+    record, = prepared(tmp_path, "plain", [tmp_path / "u.jsonl"], "--noise", "1", "--seed", "1")
+    assert "people" not in record["responses"][1]
     (tmp_path / "p.jsonl").write_text(
         '{"prompt": "p", "chosen": "a", "rejected": "b", "responses": 2}')
     assert prepared(tmp_path, "plain", [tmp_path / "p.jsonl"])[0]["chosen"] == "a"
