@@ -113,7 +113,8 @@ def rewrite_all(texts, make, batch_size, kept, settings):
     return known
 
 
-def main(argv=None):
+def parse(argv):
+    """The flags, checked."""
     p = Parser(description=__doc__, allow_abbrev=False,
                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("name", choices=["translate", "formal"], metavar="NAME",
@@ -133,6 +134,11 @@ def main(argv=None):
         raise InputError("--batch-size and --max-new-tokens must be at least 1")
     args.model = args.model or {"translate": "facebook/nllb-200-3.3B",
                                 "formal": "google/gemma-2-9b-it"}[args.name]
+    return args
+
+
+def main(argv=None):
+    args = parse(argv)
     rows, device = data.load_preferences(args.file), backbones.pick_device(args.device)
     texts = [part for row in rows for text in (row.prompt, *row.responses)
              for part in pieces(text, args.name)]
