@@ -10,10 +10,11 @@ import copy
 import time
 from dataclasses import replace
 
-from common import (LAPTOP, add_size_flags, command_line, configure,  # first: sets the path
-                    parser, run)
+from common import (add_size_flags, command_line, configure, parser,  # first: sets the path
+                    run)
 from data import InputError
 from foods import food_domain
+from odd_one_out import PRESET
 from report import COLORS, figure, print_columns, plus_minus, summarize, write_results
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
@@ -35,7 +36,7 @@ def part(args, name, methods, pairs):
 
 
 def main(argv=None):
-    p = parser(__doc__, "scaling", LAPTOP)
+    p = parser(__doc__, "scaling", PRESET)
     p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
     p.add_argument("--target", default="fruits:en", help="category[:language] (%(default)s)")
     p.add_argument("--budget", type=int, default=200, help="lists in (a) (%(default)s)")
