@@ -234,7 +234,8 @@ def run(args, pairs):
         raise InputError("--merge goes with --save")
     check_choice(args, config, runs)
     if args.dry_run:
-        return describe(args, config, runs)
+        describe(args, config, runs)
+        sys.exit(0)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
     if args.choose == ["last"]:
         del settings["eval_every"]  # it changes no result
@@ -306,7 +307,7 @@ def check_choice(args, config, runs):
 
 
 def describe(args, config, runs):
-    """Print what would be run, and exit."""
+    """Print what would be run."""
     rows = f"{config.batch_size} + {config.batch_size}"
     print(f"{args.model}: {len(runs)} runs with {rows} rows a step")
     for (method, _, _, seed), pairs in runs.items():
@@ -315,7 +316,6 @@ def describe(args, config, runs):
         print(f"  {method}, seed {seed}, {length}: "
               f"{', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")
     print(paper.memory_line(args))
-    sys.exit(0)
 
 
 def read_lines(path):

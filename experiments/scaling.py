@@ -10,8 +10,8 @@ import copy
 import time
 from dataclasses import replace
 
-from common import (add_size_flags, command_line, configure, parser,  # first: sets the path
-                    run)
+from common import (add_size_flags, command_line, configure, describe,  # first: sets the path
+                    parser, plan, run)
 from data import InputError
 from foods import food_domain
 from odd_one_out import PRESET
@@ -19,6 +19,7 @@ from report import COLORS, figure, print_columns, plus_minus, summarize, write_r
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
 SIZES = (30, 100, 300, 1000)  # lists of the target in (b)
+PARTS = {"mix": ["DIAL"], "size": ["DIAL", "Src-Tgt-Pref*"]}
 
 
 def sized(domain, n):
@@ -27,10 +28,10 @@ def sized(domain, n):
                    unlabeled=domain.unlabeled[:n])
 
 
-def part(args, name, methods, pairs):
+def part(args, name, pairs):
     """The rows of target accuracy, of the runs of (a) or of (b)."""
     args = copy.copy(args)
-    args.methods, args.out = methods, args.out / name
+    args.methods, args.out = PARTS[name], args.out / name
     results, _ = run(args, pairs)
     return [row for row in summarize(results, {}) if row["metric"] == "accuracy"]
 
@@ -52,8 +53,11 @@ def main(argv=None):
     mixes = [(sized(source, args.budget - n), sized(target, n)) for n in counts]
     sizes = [n for n in SIZES if n <= args.n_train]
     growing = [(source, sized(target, n)) for n in sizes]
-    rows_a = part(args, "mix", ["DIAL"], mixes)
-    rows_b = part(args, "size", ["DIAL", "Src-Tgt-Pref*"], growing)
+    if args.dry_run:
+        for methods, pairs in zip(PARTS.values(), (mixes, growing)):
+            describe(args, configure(args), plan(methods, args.seeds, pairs))
+        return
+    rows_a, rows_b = part(args, "mix", mixes), part(args, "size", growing)
     table = [("part", "method", "source lists", "target lists", "target accuracy")]
     for name, rows in (("a", rows_a), ("b", rows_b)):
         for row in rows:
@@ -66,7 +70,7 @@ def main(argv=None):
         curve(left, "DIAL", list(counts.values()), rows_a)
         left.set(title=f"(a) {args.budget} lists in all", ylabel="target accuracy",
                  xlabel="share of the target, unlabelled")
-        for method in ("DIAL", "Src-Tgt-Pref*"):
+        for method in PARTS["size"]:
             curve(right, method, sizes, [r for r in rows_b if r["method"] == method])
         right.set(title=f"(b) {args.n_train} labelled source lists", xscale="log",
                   xlabel="target lists: unlabelled (DIAL), labelled (oracle)")

@@ -128,6 +128,9 @@ def test_applications(cache, tmp_path, capsys, main, flags, metrics):
 
 
 def test_scaling(cache, tmp_path, capsys):
+    scaling.main(["--model", "tiny", "--dry-run", "--seeds", "0", "--n-train", "300"])
+    planned = capsys.readouterr().out
+    assert "50 desserts:en -> 150 fruits:en" in planned and "Src-Tgt-Pref*, seed 0" in planned
     scaling.main([*FAST, "--seeds", "0", "--steps", "2", "--n-train", "100", "--n-test", "8",
                   "--budget", "40", "--out", str(tmp_path)])
     table = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
