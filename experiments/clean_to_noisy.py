@@ -9,12 +9,10 @@ The default learns from pairs of answers to a question, labelled, the better one
 (essays.py says which), and from unlabelled answers with typos, slang, emoji, dropped punctuation
 and lost capitals (`data.add_noise`). Test questions are in no training text.
 """
-import time
-
 from common import (LAPTOP, add_data_flags, add_size_flags, chance,  # first: sets the path
-                    command_line, configure, given_domains, parser, run)
+                    command_line, given_domains, parser, run_and_report)
 from essays import NOISE, argument_domain
-from report import finish, published
+from report import published
 
 # Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on
 # validation questions.
@@ -31,14 +29,12 @@ def main(argv=None):
     p.add_argument("--noise", type=chance, default=NOISE,
                    help="chance of a typo in a word of the noisy answers (%(default)s)")
     add_data_flags(p)
-    args, start = p.parse_args(argv), time.time()
-    given = given_domains(args, "clean_to_noisy")
+    args = p.parse_args(argv)
+    given = given_domains(args)
     pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test,
                                             args.noise) for form in ("clean", "noisy"))]
-    results, log = run(args, pairs)
     paper = published(PAPER, pairs) if args.paper or not given else {}
-    finish(args, "clean_to_noisy", results, log, paper, "Clean to noisy", configure(args),
-           time.time() - start)
+    run_and_report(args, "Clean to noisy", pairs, paper)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ OUT/log.jsonl as soon as it is done; with `--resume`, finished runs are taken fr
 import argparse
 import json
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -20,12 +21,13 @@ import data  # noqa: E402
 import dial  # noqa: E402
 from data import Domain, InputError  # noqa: E402
 from methods import METHODS, SETTINGS, check_methods, labeled_domains, reads_target  # noqa: E402
+from report import finish  # noqa: E402
 from trainer import Trainer, steps  # noqa: E402
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "splits", "out", "resume", "save",
-               "merge", "dry_run")
+               "merge", "dry_run", "experiment")
 
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README, "Settings".
@@ -67,6 +69,7 @@ def parser(description, out, preset):
     p = Parser(description=description, allow_abbrev=False,
                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.experiment = out
+    p.set_defaults(experiment=out)
     methods = ", ".join(METHODS)
     p.add_argument("--model", default=backbones.GEMMA,
                    help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
@@ -163,10 +166,10 @@ def add_data_flags(p):
     p.add_argument("--validation-data", help="the same, for an oracle to choose with (--choose)")
 
 
-def given_domains(args, experiment):
+def given_domains(args):
     """The (source, target) pairs of --paper, or of one's own files; None without either."""
     if args.paper:
-        return paper.domains(args, experiment)
+        return paper.domains(args, args.experiment)
     files = {name: getattr(args, name, "") for name in ("source_data", "target_data", "eval_data")}
     if not any(files.values()):
         return None
@@ -217,6 +220,18 @@ def plan(methods, seeds, pairs):
                 t = target.name if reads_target(method) or "target" in labels else None
                 runs.setdefault((method, s, t, seed), []).append((source, target))
     return runs
+
+
+def run_and_report(args, title, pairs, published, chance=0.5):
+    """What a script ends in: all runs, then the table, the figure and results.json.
+
+    Args:
+        title: of the figure. pairs: as for `run`. published: the paper's numbers, as for
+            `report.summarize`. chance: the accuracy of guessing.
+    """
+    start = time.time()
+    results, log = run(args, pairs)
+    finish(args, results, log, published, title, configure(args), time.time() - start, chance)
 
 
 def run(args, pairs):

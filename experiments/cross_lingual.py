@@ -10,12 +10,10 @@ Korean, unlabelled. Of one's own files (data.py says which columns), the source 
 data hold preferences; the target may hold them too, but only an oracle method ever reads them. A
 tenth of the source's prompts is kept to measure the source accuracy.
 """
-import time
-
-from common import (LAPTOP, add_data_flags, command_line, configure,  # first: sets the path
-                    given_domains, parser, run)
+from common import (LAPTOP, add_data_flags, command_line, given_domains,  # first: sets the path
+                    parser, run_and_report)
 from odd_one_out import add_list_flags, list_domains
-from report import finish, published
+from report import published
 
 # The critic sees embeddings less their list's mean, which holds the language, and its gradient is
 # kept within the preferences'. These and the number of steps were chosen on Thai validation lists.
@@ -30,13 +28,11 @@ def main(argv=None):
     p = parser(__doc__, "cross_lingual", PRESET)
     add_list_flags(p, "desserts:en", "desserts:ko")
     add_data_flags(p)
-    args, start = p.parse_args(argv), time.time()
-    given = given_domains(args, "cross_lingual")
+    args = p.parse_args(argv)
+    given = given_domains(args)
     pairs = given or list_domains(args)
-    results, log = run(args, pairs)
     paper = published(PAPER, pairs) if args.paper or not given else {}
-    finish(args, "cross_lingual", results, log, paper, "Cross-lingual transfer", configure(args),
-           time.time() - start, chance=0.5 if given else 0.2)
+    run_and_report(args, "Cross-lingual transfer", pairs, paper, chance=0.5 if given else 0.2)
 
 
 if __name__ == "__main__":

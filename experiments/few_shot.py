@@ -8,13 +8,10 @@ The default has questions with a safe and an unsafe answer (safety.py). As in th
 says which ten are labelled; here also which questions are kept for the test, two fifths of them.
 Of one's own file, the labels of all but the ten are used for the test and by oracles only.
 """
-import time
-
-from common import (LAPTOP, command_line, configure, given_domains,  # first: sets the path
-                    parser, run)
+from common import (LAPTOP, command_line, given_domains, parser,  # first: sets the path
+                    run_and_report)
 import backbones
 import data
-from report import finish
 from safety import few_shot_domains, read_answers
 
 PRESET = LAPTOP | {"center_prompts": True}  # chosen on splits D and E
@@ -31,20 +28,18 @@ def main(argv=None):
     p.add_argument("--data", help="labelled preferences: a file, a folder, hub:owner/name/file")
     p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
     p.set_defaults(seeds=[0])
-    args, start = p.parse_args(argv), time.time()
+    args = p.parse_args(argv)
     if args.data:
         rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
     else:
         rows = read_answers()
-    pairs = given_domains(args, "few_shot") or [
+    pairs = given_domains(args) or [
         few_shot_domains(rows, split, args.evaluate_on) for split in args.splits]
-    results, log = run(args, pairs)
     splits = "ABC" if args.paper else "" if args.data else args.splits
     paper = {(method, s.name, t.name, "accuracy"): numbers["ABC".index(split)]
              for split, (s, t) in zip(splits, pairs) if split in "ABC"
              for method, numbers in PAPER.items()}
-    finish(args, "few_shot", results, log, paper, "Few-shot to full",
-           configure(args), time.time() - start)
+    run_and_report(args, "Few-shot to full", pairs, paper)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ A list holds four foods of a category and one other; the reward model must prefe
 Trained on desserts alone, it learns "not a dessert": on lists of fruits that reward is spurious.
 """
 import itertools
-import time
 
-from common import (LAPTOP, add_size_flags, command_line, configure,  # first: sets the path
-                    given_domains, parser, run)
+from common import (LAPTOP, add_size_flags, command_line, given_domains,  # first: sets the path
+                    parser, run_and_report)
 from foods import CATEGORIES, food_domain
-from report import finish
 
 # Half the rows a step and a third more steps: chosen on validation lists of four pairs.
 PRESET = LAPTOP | {"batch_size": 4, "steps": 160, "eval_every": 40}
@@ -53,15 +51,14 @@ def main(argv=None):
     p = parser(__doc__, "odd_one_out", PRESET)
     add_list_flags(p, "desserts", "fruits")
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
-    args, start = p.parse_args(argv), time.time()
-    pairs = itertools.permutations(CATEGORIES, 2) if args.all else None
-    results, log = run(args, given_domains(args, "odd_one_out") or list_domains(args, pairs))
+    args = p.parse_args(argv)
+    pairs = given_domains(args) or list_domains(
+        args, itertools.permutations(CATEGORIES, 2) if args.all else None)
     name = "{}_sub_out_train" if args.paper else "{}:en"
     paper = {(method, name.format(source), name.format(target), "accuracy"): number
              for (source, target), numbers in TABLE_8.items()
              for method, number in zip(("Src-Pref", "DIAL"), numbers)}
-    finish(args, "odd_one_out", results, log, paper, "Odd one out", configure(args),
-           time.time() - start, chance=0.2)
+    run_and_report(args, "Odd one out", pairs, paper, chance=0.2)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def published(numbers, pairs, metrics=("accuracy",)):
             for metric, value in zip(metrics, values if isinstance(values, tuple) else (values,))}
 
 
-def finish(args, experiment, results, log, paper, title, config, seconds, chance=0.5):
+def finish(args, results, log, paper, title, config, seconds, chance=0.5):
     """Everything that a script leaves: the table, the figure and results.json.
 
     Args:
@@ -63,7 +63,7 @@ def finish(args, experiment, results, log, paper, title, config, seconds, chance
         print_table(rows)
         plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
     print_gain(rows)
-    write_results(args.out, experiment, args.model, config, args.seeds, rows, seconds,
+    write_results(args.out, args.experiment, args.model, config, args.seeds, rows, seconds,
                   epochs=args.epochs, choose=args.choose)
 
 

@@ -10,12 +10,10 @@ of three times the length, unlabelled; it is measured by the correlation of its 
 true scores of new essays on new questions (essays.py says how both are made). Of one's own files,
 the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences.
 """
-import time
-
 from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
-                    configure, given_domains, parser, run)
+                    given_domains, parser, run_and_report)
 from essays import argument_domain
-from report import finish, published
+from report import published
 
 # Half the rows a step, for they are long; a small lambda, chosen on validation questions (.3 did
 # harm).
@@ -31,14 +29,12 @@ def main(argv=None):
     p = parser(__doc__, "simple_to_complex", PRESET)
     add_size_flags(p)
     add_data_flags(p)
-    args, start = p.parse_args(argv), time.time()
-    given = given_domains(args, "simple_to_complex")
+    args = p.parse_args(argv)
+    given = given_domains(args)
     pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
                             for form in ("short", "long"))]
-    results, log = run(args, pairs)
     paper = published(PAPER, pairs, ("pearson", "spearman")) if args.paper or not given else {}
-    finish(args, "simple_to_complex", results, log, paper, "Simple to complex", configure(args),
-           time.time() - start)
+    run_and_report(args, "Simple to complex", pairs, paper)
 
 
 if __name__ == "__main__":
