@@ -70,8 +70,10 @@ def test_dry_run_names_the_files_without_fetching(capsys):
 @pytest.mark.parametrize("script, flags, words", [
     ("scaling", ["--paper"], "not for scaling"),
     ("embeddings", ["--methods", "Base LM"], "Base LM"),
-    ("cross_lingual", ["--paper", "--steps", "5"], "--epochs")])
-def test_flags_that_do_not_go_together(script, flags, words):
+    ("cross_lingual", ["--paper", "--steps", "5"], "--epochs"),
+    ("clean_to_noisy", ["--noise", "2"], "from 0 to 1"),
+    ("clean_to_noisy", ["--noise", "nan"], "from 0 to 1")])
+def test_flags_that_cannot_be(script, flags, words):
     with pytest.raises(data.InputError, match=words):
         importlib.import_module(script).main(flags)
 
