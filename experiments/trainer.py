@@ -15,7 +15,8 @@ from data import InputError
 from frozen import remember_frozen_layers
 from methods import labeled_domains, models_language, reads_target
 
-LOOK = 100  # rows that are looked at during training
+LOOK = 50  # test rows that are measured during training, for the figure
+CHOOSE = 100  # rows that --choose chooses a snapshot by
 
 
 def steps(args, n):
@@ -214,7 +215,8 @@ class Run:
     def look(self, rules):
         """What the rules for snapshots read: no target label, unless an oracle chooses."""
         def batches(domain, part):
-            return data.evaluation_batches(self.trainer.encode(domain, part)[:LOOK], **self.options)
+            return data.evaluation_batches(self.trainer.encode(domain, part)[:CHOOSE],
+                                           **self.options)
 
         found = dial.evaluate(self.model, batches(self.source.validation or self.source, "test"),
                               "source")
@@ -225,5 +227,5 @@ class Run:
                 dial.predict(self.model, batches(self.target, "unlabeled"), "target"))
         if "oracle*" in rules:
             domain = self.target.validation
-            record["target_validation"] = self.measure(self.model, domain, LOOK)[domain.metric]
+            record["target_validation"] = self.measure(self.model, domain, CHOOSE)[domain.metric]
         return record
