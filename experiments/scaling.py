@@ -68,11 +68,11 @@ def main(argv=None):
     title = f"{source.name} to {target.name}: mean and standard error over seeds"
     with figure(args.out / "scaling.png", title, (9, 3.6), 2) as (left, right):
         curve(left, "DIAL", list(counts.values()), rows_a)
-        left.set(title=f"(a) {args.budget} lists in all", ylabel="target accuracy",
+        left.set(title=f"(a) {args.budget} lists in all", ylabel="target accuracy", ylim=(0, 1),
                  xlabel="share of the target, unlabelled")
         for method in PARTS["size"]:
             curve(right, method, sizes, [r for r in rows_b if r["method"] == method])
-        right.set(title=f"(b) {args.n_train} labelled source lists", xscale="log",
+        right.set(title=f"(b) {args.n_train} labelled source lists", xscale="log", ylim=(0, 1),
                   xlabel="target lists: unlabelled (DIAL), labelled (oracle)")
         right.legend(frameon=False)
     write_results(args.out, "scaling", args.model, configure(args), args.seeds, rows_a + rows_b,
