@@ -263,12 +263,12 @@ def kind_of(row):
 
 
 def read_unlabeled(row, where, tokenizer=None):
-    """Turn a record of any kind into an Unlabeled one: its label or score is dropped."""
+    """Turn a record of any kind into an Unlabeled one: its label is dropped, its score not read."""
     kind = kind_of(row)
     if kind == "preference":
         return unlabel([read_preference(row, where, tokenizer)])[0]
     if kind == "scored":
-        return read_scored(row, where)[0]
+        return _scored_text(row, where)
     responses = row["responses"] if "responses" in row else [row["response"]]
     if not isinstance(responses, list) or not responses:
         raise InputError(f"{where}: 'responses' must be a list with at least one text")
@@ -278,16 +278,20 @@ def read_unlabeled(row, where, tokenizer=None):
 
 def read_scored(row, where):
     """Turn a record into (Unlabeled, score)."""
-    names = {"text": "response", "label": "score"}
-    row = {"prompt": "Text:"} | {names.get(k, k): v for k, v in row.items()}
-    response, prompt = (_text(row.get(k), k, where) for k in ("response", "prompt"))
+    record, value = _scored_text(row, where), row.get("score", row.get("label"))
     try:
-        score = float(row.get("score"))
+        score = float(value)
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise InputError(f"{where}: 'score' must be a number, not {row.get('score')!r}")
-    return Unlabeled(prompt, [response]), score
+        raise InputError(f"{where}: 'score' must be a number, not {value!r}")
+    return record, score
+
+
+def _scored_text(row, where):
+    row = {"prompt": "Text:", "response": row.get("text")} | row
+    response, prompt = (_text(row[k], k, where) for k in ("response", "prompt"))
+    return Unlabeled(prompt, [response])
 
 
 def _conversation(row, where, tokenizer):

@@ -236,6 +236,7 @@ def test_scored_files(tmp_path):
     file.write_text(good + '{"prompt": "p", "response": "s", "score": "x"}\n')
     with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number"):
         load_scored(file)
+    assert len(load_unlabeled(file)) == 2  # a target's scores are never read
     file.write_text(good)
     assert load_scored(file) == load_test(file) == ([Unlabeled("p", ["r"])], [2.0])
     assert load_unlabeled(file) == [Unlabeled("p", ["r"])]
