@@ -107,13 +107,19 @@ def load_scored(path):
     Returns:
         (records, scores): `Unlabeled` of one response each, and floats.
     """
-    return tuple(map(list, zip(*(read_scored(row, where) for where, row in read_rows(path)))))
+    return _scored(read_rows(path))
 
 
 def load_test(path, tokenizer=None):
     """Read what to measure with: (records, scores), the scores None for preferences."""
-    scored = kind_of(read_rows(path)[0][1]) == "scored"
-    return load_scored(path) if scored else (load_preferences(path, tokenizer), None)
+    rows = read_rows(path)
+    if kind_of(rows[0][1]) == "scored":
+        return _scored(rows)
+    return [read_preference(row, where, tokenizer) for where, row in rows], None
+
+
+def _scored(rows):
+    return tuple(map(list, zip(*(read_scored(row, where) for where, row in rows))))
 
 
 def read_rows(path):
@@ -366,10 +372,11 @@ SLANG = {"because": "cuz", "you": "u", "your": "ur", "are": "r", "people": "ppl"
          "before": "b4", "great": "gr8", "today": "2day", "though": "tho", "through": "thru",
          "should": "shd", "please": "plz", "and": "n", "them": "em", "something": "smth",
          "probably": "prolly", "their": "thier", "there": "ther", "every": "evry", "never": "nvr"}
+NOISE = 0.15  # chance of a typo in a word
 EMOJI = "😀😂🙄🤔👍🙏😅🔥💯😬"
 
 
-def add_noise(text, rng, rate=0.15):
+def add_noise(text, rng, rate=NOISE):
     """Write a text as in a hurry on a phone; nothing else about it changes.
 
     Args:

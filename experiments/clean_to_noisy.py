@@ -10,9 +10,11 @@ The default learns from pairs of answers to a question, labelled, the better one
 and lost capitals (`data.add_noise`). Test questions are in no training text.
 """
 from common import (LAPTOP, add_data_flags, add_size_flags, chance,  # first: sets the path
-                    command_line, given_domains, parser, run_and_report)
-from essays import NOISE, argument_domain
+                    command_line, given_domains, parser)
+import data
+from essays import argument_domain
 from report import published
+from runs import run_and_report
 
 # Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on
 # validation questions.
@@ -26,8 +28,8 @@ PAPER = {  # Table 2: SHP, the mean over three subreddits
 def main(argv=None):
     p = parser(__doc__, "clean_to_noisy", PRESET)
     add_size_flags(p)
-    p.add_argument("--noise", type=chance, default=NOISE,
-                   help="chance of a typo in a word of the noisy answers (%(default)s)")
+    p.generated.add_argument("--noise", type=chance, default=data.NOISE,
+                             help="chance of a typo in a word of noisy answers (%(default)s)")
     add_data_flags(p)
     args = p.parse_args(argv)
     given = given_domains(args)

@@ -11,9 +11,10 @@ data hold preferences; the target may hold them too, but only an oracle method e
 tenth of the source's prompts is kept to measure the source accuracy.
 """
 from common import (LAPTOP, add_data_flags, command_line, given_domains,  # first: sets the path
-                    parser, run_and_report)
+                    parser)
 from odd_one_out import add_list_flags, list_domains
 from report import published
+from runs import run_and_report
 
 # The critic sees embeddings less their list's mean, which holds the language, and its gradient is
 # kept within the preferences'. These and the number of steps were chosen on Thai validation lists.

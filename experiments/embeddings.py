@@ -12,17 +12,20 @@ critic sees: embeddings less the mean over their prompt's responses, unless --no
 """
 import time
 
-from common import LAPTOP, command_line, configure, parser  # first: sets the path
+import torch
+
+from common import command_line, configure, parser  # first: sets the path
+import cross_lingual
 import data
 import dial
-import torch
+from figures import figure_grid
 from foods import food_domain
-from report import figure_grid, print_columns
+from report import print_columns
 from safety import few_shot_domains, read_answers
 from methods import check_methods
 from trainer import Run, Trainer
 
-PRESET = LAPTOP | {"center_prompts": True, "eval_every": 40}
+PRESET = cross_lingual.PRESET
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
           "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 

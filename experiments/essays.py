@@ -18,7 +18,6 @@ import data
 
 PARTS = ("train", "validation", "test")
 JUDGE = "How sound is this argument?"
-NOISE = 0.15  # of `data.add_noise`
 
 
 def read_sentences():
@@ -47,7 +46,8 @@ class Writer:
         return data.graded_text(self.sentences[topic]["reason"], flawed, n, flaws, self.rng)
 
     def answers(self, n, noise):
-        """`n` Preferences between two answers to one question; `noise`: `data.add_noise`'s rate."""
+        """`n` Preferences between two answers to one question; `noise`: the rate of
+        `data.add_noise`, None for answers as they are."""
         rows = []
         for _ in range(n):
             topic, better = self.rng.choice(self.topics), self.rng.randrange(3)
@@ -72,7 +72,7 @@ class Writer:
         return texts, scores
 
 
-def argument_domain(form, test="test", n_train=1000, n_test=200, noise=NOISE):
+def argument_domain(form, test="test", n_train=1000, n_test=200, noise=data.NOISE):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:

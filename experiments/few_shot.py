@@ -8,10 +8,10 @@ The default has questions with a safe and an unsafe answer (safety.py). As in th
 says which ten are labelled; here also which questions are kept for the test, two fifths of them.
 Of one's own file, the labels of all but the ten are used for the test and by oracles only.
 """
-from common import (LAPTOP, command_line, given_domains, parser,  # first: sets the path
-                    run_and_report)
+from common import LAPTOP, command_line, given_domains, parser  # first: sets the path
 import backbones
 import data
+from runs import run_and_report
 from safety import few_shot_domains, read_answers
 
 PRESET = LAPTOP | {"center_prompts": True}  # chosen on splits D and E

@@ -10,8 +10,9 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 
 from common import (LAPTOP, add_size_flags, command_line, given_domains,  # first: sets the path
-                    parser, run_and_report)
+                    parser)
 from foods import CATEGORIES, food_domain
+from runs import run_and_report
 
 # Half the rows a step and a third more steps: chosen on validation lists of four pairs.
 PRESET = LAPTOP | {"batch_size": 4, "steps": 160, "eval_every": 40}
@@ -32,11 +33,12 @@ TABLE_8 = {
 
 def add_list_flags(p, source, target):
     """The flags of food lists; `foods.food_domain` explains them."""
-    p.add_argument("--source", default=source, help="labelled, category[:language] (%(default)s)")
-    p.add_argument("--target", nargs="+", default=[target],
-                   help=f"unlabelled, one domain or several ({target})")
-    p.add_argument("--split", choices=["items", "lists"], default="items",
-                   help="test on unseen items, or as in the paper on new lists (%(default)s)")
+    add = p.generated.add_argument
+    add("--source", default=source, help="labelled, category[:language] (%(default)s)")
+    add("--target", nargs="+", default=[target],
+        help=f"unlabelled, one domain or several ({target})")
+    add("--split", choices=["items", "lists"], default="items",
+        help="test on unseen items, or as in the paper on new lists (%(default)s)")
     add_size_flags(p)
 
 
@@ -50,7 +52,8 @@ def list_domains(args, pairs=None):
 def main(argv=None):
     p = parser(__doc__, "odd_one_out", PRESET)
     add_list_flags(p, "desserts", "fruits")
-    p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
+    p.generated.add_argument("--all", action="store_true",
+                             help="all 20 ordered pairs of categories")
     args = p.parse_args(argv)
     pairs = given_domains(args) or list_domains(
         args, itertools.permutations(CATEGORIES, 2) if args.all else None)

@@ -1,27 +1,19 @@
-"""What comes out of the scripts: the table, results.json and the figures."""
+"""What comes out of the scripts: the table and results.json; the figures are in figures.py."""
 import json
 import platform
 import statistics
 import sys
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only, no window
-import matplotlib.pyplot as plt  # noqa: E402
-
-COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
-          "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
-          "Src-Tgt-Pref*": "tab:olive"}
+from figures import plot_pairs, plot_training
 
 
 def summarize(results, paper):
     """One row for each method, pair and metric: mean and standard error over seeds.
 
     Args:
-        results: of `common.run`.
+        results: of `runs.run`.
         paper: the paper's number by (method, source, target, metric).
     """
     groups = {}
@@ -50,7 +42,7 @@ def finish(args, results, log, paper, title, config, seconds, chance=0.5):
     """Everything that a script leaves: the table, the figure and results.json.
 
     Args:
-        results, log: of `common.run`. paper: as for `summarize`. title: of the figure.
+        results, log: of `runs.run`. paper: as for `summarize`. title: of the figure.
         chance: the accuracy of guessing.
     """
     rows = summarize(results, paper)
@@ -167,86 +159,3 @@ def write_results(out, experiment, model, config, seeds, rows, seconds, **more):
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def figure(path, title, size, columns=1):
-    """Draw into the axes, one or a row of them, and find the picture in `path` afterwards."""
-    with figure_grid(path, title, 1, columns, size) as axes:
-        yield axes[0] if columns > 1 else axes[0, 0]
-
-
-@contextmanager
-def figure_grid(path, title, rows, columns, size=None):
-    """As `figure`, with an array of axes."""
-    picture, axes = plt.subplots(rows, columns, figsize=size or (2.8 * columns, 2.8 * rows + 0.7),
-                                 layout="constrained", squeeze=False)
-    for ax in axes.flat:
-        ax.spines[["top", "right"]].set_visible(False)
-    yield axes
-    picture.suptitle(title, fontsize=11)
-    picture.savefig(path, dpi=120)
-    plt.close(picture)
-
-
-def plot_training(log, path, title):
-    """Over training: target accuracy of every method, the distance, the critic's slope."""
-    target = next((key for r in log for key in r if key.startswith("target_")), "target_accuracy")
-    panels = {target: target.replace("_", " "), "normalized_distance": "distance (W / slope)",
-              "slope": "slope of the critic"}
-    with figure(path, f"{title} (thin: a seed, thick: their mean)", (12, 3.6), 3) as axes:
-        for ax, (key, label) in zip(axes, panels.items()):
-            for method in dict.fromkeys(record["method"] for record in log):
-                values = {}  # by seed and by step
-                for r in log:
-                    if r["method"] == method and key in r:
-                        values.setdefault(r["seed"], {})[r["step"]] = r[key]
-                if values:
-                    plot_seeds(ax, values.values(), method)
-            ax.set(xlabel="step", title=label)
-        lines = [ax.get_legend_handles_labels() for ax in axes]  # none without --eval-every
-        lines = max(lines, key=lambda found: len(found[0]))
-        axes[0].figure.legend(*lines, loc="outside lower center", ncols=8, frameon=False)
-        axes[1].axhline(0, color="gray", lw=0.5)
-        axes[2].axhline(1, color="gray", lw=0.8, ls=":")
-        axes[2].text(1, 1, "1: calibrated", color="gray", ha="right", va="top",
-                     transform=axes[2].get_yaxis_transform())
-
-
-def plot_seeds(ax, curves, method):
-    """Curves {x: y}, one a seed, and their mean."""
-    color = COLORS.get(method)
-    for curve in curves:
-        ax.plot(curve.keys(), curve.values(), color=color, lw=0.8, alpha=0.4)
-    x = sorted(set.intersection(*map(set, curves)))
-    mean = [statistics.fmean(curve[i] for curve in curves) for i in x]
-    ax.plot(x, mean, color=color, lw=2, marker="o" if len(x) < 20 else None, label=method)
-
-
-def plot_pairs(rows, path, title, chance):
-    """A line for each pair of domains, from Src-Pref to DIAL, ours and the paper's; dotted:
-    chance."""
-    means = {(r["source"], r["target"], r["method"]): r for r in rows if r["metric"] == "accuracy"}
-    pairs = list(dict.fromkeys((s, t) for s, t, _ in means))
-    if not {"Src-Pref", "DIAL"} <= {method for _, _, method in means}:
-        return
-    with figure(path, title, (8, 0.3 * len(pairs) + 1.4)) as ax:
-        for y, (source, target) in enumerate(reversed(pairs)):
-            ends = [means.get((source, target, m)) for m in ("Src-Pref", "DIAL")]
-            if None in ends:
-                continue
-            for key, shift, alpha in (("mean", 0.12, 1.0), ("paper", -0.18, 0.3)):
-                if all(end[key] is not None for end in ends):
-                    x = [end[key] for end in ends]
-                    ax.plot(x, [y + shift] * 2, color="gray", lw=1, alpha=alpha, zorder=1)
-                    ax.scatter(x, [y + shift] * 2, color=[COLORS["Src-Pref"], COLORS["DIAL"]],
-                               s=26, alpha=alpha, zorder=2)
-        for method in ("Src-Pref", "DIAL"):
-            ax.scatter([], [], color=COLORS[method], label=method)
-        if any(row["paper"] is not None for row in means.values()):
-            ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
-        names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
-        ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy",
-               ylim=(-0.6, len(pairs) - 0.4))
-        ax.axvline(chance, color="gray", ls=":", lw=1)
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

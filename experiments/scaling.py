@@ -10,12 +10,13 @@ import copy
 import time
 from dataclasses import replace
 
-from common import (add_size_flags, command_line, configure, describe,  # first: sets the path
-                    parser, plan, run)
+from common import add_size_flags, command_line, configure, parser  # first: sets the path
 from data import InputError
+from figures import COLORS, figure
 from foods import food_domain
 from odd_one_out import PRESET
-from report import COLORS, figure, print_columns, plus_minus, summarize, write_results
+from report import print_columns, plus_minus, summarize, write_results
+from runs import describe, plan, run
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
 SIZES = (30, 100, 300, 1000)  # lists of the target in (b)
@@ -38,9 +39,10 @@ def part(args, name, pairs):
 
 def main(argv=None):
     p = parser(__doc__, "scaling", PRESET)
-    p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
-    p.add_argument("--target", default="fruits:en", help="category[:language] (%(default)s)")
-    p.add_argument("--budget", type=int, default=200, help="lists in (a) (%(default)s)")
+    add = p.generated.add_argument
+    add("--source", default="desserts:en", help="category[:language] (%(default)s)")
+    add("--target", default="fruits:en", help="category[:language] (%(default)s)")
+    add("--budget", type=int, default=200, help="lists in (a) (%(default)s)")
     add_size_flags(p)
     args, start = p.parse_args(argv), time.time()
     if args.choose != ["last"]:

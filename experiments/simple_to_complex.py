@@ -11,9 +11,10 @@ true scores of new essays on new questions (essays.py says how both are made). O
 the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences.
 """
 from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
-                    given_domains, parser, run_and_report)
+                    given_domains, parser)
 from essays import argument_domain
 from report import published
+from runs import run_and_report
 
 # Half the rows a step, for they are long; a small lambda, chosen on validation questions (.3 did
 # harm).

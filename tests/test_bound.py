@@ -9,6 +9,7 @@ import torch
 from scipy.stats import wasserstein_distance as wasserstein_1d
 from torch import nn
 
+import counterexamples
 import synthetic_shift as shift
 from dial import (SLOPES, lipschitz_constant, preference_error, stated_error_bound,
                   target_error_bound, wasserstein_1)
@@ -93,12 +94,12 @@ def last(points):
 
 
 def bounds(source, target):
-    return shift.check_bounds(source, target, last)
+    return counterexamples.check_bounds(source, target, last)
 
 
 def test_counterexamples_a():
     found = {name: bounds(torch.tensor(s)[..., None], torch.tensor(t)[..., None])
-             for name, s, t in shift.counterexamples()}
+             for name, s, t in counterexamples.four_responses()}
     for m in (1, 2, 4):
         source, target, stated, holds = found[f"A, M = {m}"]
         assert source == pytest.approx(sigmoid(-m)) and target == pytest.approx(sigmoid(m))
@@ -110,14 +111,14 @@ def test_counterexamples_a():
 
 
 def test_counterexample_a_prime_has_equal_winners_and_equal_losers():
-    source, target = next((s, t) for name, s, t in shift.counterexamples() if name == "A'")
+    source, target = next((s, t) for name, s, t in counterexamples.four_responses() if name == "A'")
     for part in (0, 1):
         assert sorted(pair[part] for pair in source) == sorted(pair[part] for pair in target)
 
 
 @pytest.mark.parametrize("d", [0.5, 0.1, 0.001])
 def test_counterexample_b(d):
-    source, target, stated, holds = bounds(*map(torch.tensor, shift.mirrored_atoms(d)))
+    source, target, stated, holds = bounds(*map(torch.tensor, counterexamples.mirrored_atoms(d)))
     assert source == pytest.approx((sigmoid(-1) + 0.5) / 2)
     assert target == pytest.approx((sigmoid(1) + 0.5) / 2)
     assert stated <= d + 1e-6 and target - source <= holds
@@ -126,7 +127,7 @@ def test_counterexample_b(d):
 
 @pytest.mark.parametrize("angle", [1, 2, 5, 10, 20])
 def test_counterexample_of_a_line(angle):
-    source, target, stated, holds = bounds(*shift.thin_line(angle))
+    source, target, stated, holds = bounds(*counterexamples.thin_line(angle))
     # W1 <= the mean distance of a point to its mirror image, 2 sin(angle) E|z|.
     assert stated <= 2 / 4 * 2 * math.sin(math.radians(angle)) * math.sqrt(2 / math.pi) + 1e-6
     assert source + target == pytest.approx(1, abs=1e-6)  # the mirror turns every choice around

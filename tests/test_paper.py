@@ -72,7 +72,9 @@ def test_dry_run_names_the_files_without_fetching(capsys):
     ("embeddings", ["--methods", "Base LM"], "Base LM"),
     ("cross_lingual", ["--paper", "--steps", "5"], "--epochs"),
     ("clean_to_noisy", ["--noise", "2"], "from 0 to 1"),
-    ("clean_to_noisy", ["--noise", "nan"], "from 0 to 1")])
+    ("clean_to_noisy", ["--noise", "nan"], "from 0 to 1"),
+    ("clean_to_noisy", ["--source-data", "a", "--noise=.2"], "--noise .* go with --source-data"),
+    ("odd_one_out", ["--paper", "--n-train", "9"], "--n-train .* go with --paper")])
 def test_flags_that_cannot_be(script, flags, words):
     with pytest.raises(data.InputError, match=words):
         importlib.import_module(script).main(flags)

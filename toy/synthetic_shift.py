@@ -21,12 +21,13 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("",
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
+import counterexamples  # noqa: E402
 import dial  # noqa: E402
 from common import Parser, command_line  # noqa: E402
 from data import InputError  # noqa: E402
 from dial import Critic, DialConfig, ToyModel, preference_error, wasserstein_1  # noqa: E402
-from report import (COLORS, figure, mean_and_error, plus_minus, print_columns,  # noqa: E402
-                    write_results)
+from figures import COLORS, figure  # noqa: E402
+from report import mean_and_error, plus_minus, print_columns, write_results  # noqa: E402
 
 SETTINGS = DialConfig(steps=300, batch_size=64, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
@@ -131,66 +132,6 @@ def draw(found, distances, shifts, kind, path):
             ax.legend(frameon=False)
 
 
-# ------------------------------------------------------------------ Theorem 2.1
-
-
-def counterexamples():
-    """Pairs (winner, loser) of two domains, by their rewards, of which K = 1.
-
-    Yields (name, source, target): the theorem bounds the gap by 0, as responses are distributed
-    alike; what changes is who meets whom.
-    """
-    for m in (1.0, 2.0, 4.0):  # truly a is better than b, b than c, c than d
-        a, b, c, d = m, 0.0, 2 * m, m
-        yield f"A, M = {m:g}", [(a, b), (c, d)], [(a, c), (b, d)]
-    a, b, c, d = 0.0, -4.0, -8.0, 4.0  # winners are alike too, and so are losers
-    yield "A'", [(a, b), (c, d)], [(a, d), (c, b)]
-
-
-def mirrored_atoms(d):
-    """Example B: two atoms, drawn independently; the first coordinate wins, the reward is the
-    second. The target is the mirror image, 2 d away. A tie (an atom against itself) is no error of
-    the labels: the two rewards tie as well."""
-    high, low = (d, 1.0), (-d, 0.0)
-    source = [(high, low), (high, low), (high, high), (low, low)]
-    high, low = (-d, 1.0), (d, 0.0)
-    return source, [(low, high), (low, high), (high, high), (low, low)]
-
-
-def thin_line(angle, n=1000):
-    """Example B with a density: points z (sin, cos)(angle), z Gaussian, in midpoint quantiles; the
-    first coordinate wins, the reward is the second. The target is the mirror image."""
-    z = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(n) + 0.5) / n)
-    z = z[torch.randperm(n, generator=torch.Generator().manual_seed(0))].view(-1, 2)
-    z = z.sort(dim=1, descending=True).values  # (n / 2, 2): the source's winner has the larger z
-    t = math.radians(angle)
-    line = torch.stack([z * math.sin(t), z * math.cos(t)], dim=-1)  # (n / 2, 2, 2)
-    mirror = torch.tensor([-1.0, 1.0])
-    return line, (line * mirror).flip(1)
-
-
-def check_bounds(source, target, reward):
-    """Errors and the two bounds of their gap, for a reward with K = 1 on (..., D) points."""
-    errors = [preference_error(reward(p[:, 0]), reward(p[:, 1])).item() for p in (source, target)]
-    stated = dial.stated_error_bound(0, 1.0, wasserstein_1(source.flatten(0, 1),
-                                                           target.flatten(0, 1)))
-    return (*errors, stated, dial.target_error_bound(0, 1.0, wasserstein_1(source, target)))
-
-
-def print_bounds():
-    rows = [(name, torch.tensor(s)[..., None], torch.tensor(t)[..., None])
-            for name, s, t in counterexamples()]
-    rows += [(f"B, d = {d:g}", *map(torch.tensor, mirrored_atoms(d))) for d in (0.1, 0.01)]
-    rows += [(f"B, a line at {t} degrees", *thin_line(t)) for t in (2, 10, 20)]
-    table = [("example", "source error", "target error", "gap", "Theorem 2.1", "K/4 W1 of pairs")]
-    for name, source, target in rows:
-        s, t, stated, holds = check_bounds(source, target, lambda points: points[..., -1])
-        wrong = " (false)" if t - s > stated else ""
-        table.append((name, f"{s:.4f}", f"{t:.4f}", f"{t - s:.4f}", f"{stated:.4f}{wrong}",
-                      f"{holds:.4f}"))
-    print_columns(table)
-
-
 def main(argv=None):
     p = Parser(description=__doc__)
     p.add_argument("--kind", choices=KINDS, default="shift", help="(%(default)s)")
@@ -201,7 +142,7 @@ def main(argv=None):
     p.add_argument("--out", type=Path, default=Path("runs/synthetic_shift"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
     if args.bound:
-        return print_bounds()
+        return counterexamples.print_bounds()
     if not all(0 <= s <= 3 for s in args.shift):
         raise InputError("--shift takes numbers from 0 to 3")
     torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other

@@ -24,7 +24,8 @@ from tqdm import tqdm  # noqa: E402
 
 from common import Parser, command_line  # noqa: E402
 from dial import Critic, DialConfig, ToyModel, train  # noqa: E402
-from report import figure, mean_and_error, print_columns, plus_minus, write_results  # noqa: E402
+from figures import figure  # noqa: E402
+from report import mean_and_error, print_columns, plus_minus, write_results  # noqa: E402
 
 SETTINGS = DialConfig(steps=500, learning_rate=1e-3, decay=0.5, lambda_da=2.0, lambda_ramp=0.3,
                       critic_learning_rate=3e-3, critic_beta1=0.5, batch_size=128, clip=0.0)
