@@ -658,6 +658,23 @@ def spearman(x, y):
     return pearson(ranks(x), ranks(y))
 
 
+def within_prompts(correlation, rewards, scores, prompts):
+    """A correlation of rewards and scores (B,), taken among the texts of each of the `prompts`:
+    their mean, weighted by the number of texts.
+
+    Bradley-Terry compares responses to one prompt, so it leaves open what is added to all rewards
+    of a prompt. Prompts of a single text do not count; if there are no others, all texts are
+    taken together.
+    """
+    rewards, scores = (torch.as_tensor(v, dtype=torch.float64) for v in (rewards, scores))
+    groups = {}
+    for i, prompt in enumerate(prompts):
+        groups.setdefault(prompt, []).append(i)
+    groups = [g for g in groups.values() if len(g) > 1] or [list(range(len(rewards)))]
+    return (sum(len(g) * correlation(rewards[g], scores[g]) for g in groups)
+            / sum(map(len, groups)))
+
+
 @torch.no_grad()
 def predict(model, batches, title="predict"):
     """Rewards of all responses, in eval mode; the mode is restored.

@@ -8,7 +8,8 @@
 The default learns from pairs of short arguments of neighbouring scores, labelled, and from essays
 of three times the length, unlabelled; it is measured by the correlation of its rewards with the
 true scores of new essays on new questions (essays.py says how both are made). Of one's own files,
-the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences.
+the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences; texts are
+correlated among those of the same prompt.
 """
 from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
                     given_domains, parser)

@@ -208,9 +208,10 @@ class Run:
         if domain.scores is None:
             return {"accuracy": dial.evaluate(scorer, batches, title)["accuracy"]}
         rewards = torch.cat(dial.predict(scorer, batches, title))  # (B,)
-        scores = domain.scores[: len(rewards)]
-        return {"pearson": dial.pearson(rewards, scores),
-                "spearman": dial.spearman(rewards, scores)}
+        prompts = [row.prompt for row in domain.test[: len(rewards)]]
+        return {correlation.__name__: dial.within_prompts(
+            correlation, rewards, domain.scores[: len(rewards)], prompts)
+            for correlation in (dial.pearson, dial.spearman)}
 
     def look(self, rules):
         """What the rules for snapshots read: no target label, unless an oracle chooses."""

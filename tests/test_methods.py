@@ -176,6 +176,20 @@ def test_correlations_are_scipys():
     assert dial.pearson(x, torch.ones(50)) == 0
 
 
+def test_correlation_within_prompts():
+    """Independent: with a constant added to all rewards of a prompt nothing changes, and a mean by
+    hand of scipy's correlations of each."""
+    torch.manual_seed(0)
+    x, y, prompts = torch.randn(31), torch.randn(31), ["a"] * 10 + ["b"] * 20 + ["alone"]
+    parts = [scipy.stats.spearmanr(x[i], y[i]).statistic for i in (slice(0, 10), slice(10, 30))]
+    expected = pytest.approx((10 * parts[0] + 20 * parts[1]) / 30, abs=1e-6)
+    moved = x + torch.tensor([5.0] * 10 + [0.0] * 21)
+    for rewards in (x, moved):
+        assert dial.within_prompts(dial.spearman, rewards, y, prompts) == expected
+    for same in (["a"] * 31, list(range(31))):  # one prompt, or as many as texts
+        assert dial.within_prompts(dial.pearson, x, y, same) == pytest.approx(dial.pearson(x, y))
+
+
 def test_untrained_rewards():
     """Likelihood against the causal model, text by text; length against counting."""
     model, causal = causal_model("gemma3")
