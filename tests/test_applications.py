@@ -9,6 +9,7 @@ import torch
 from conftest import ROOT
 from test_scripts import FAST
 
+import baselines
 import clean_to_noisy
 import data
 import embeddings
@@ -115,7 +116,8 @@ def test_safety_answers():
     (simple_to_complex.main, ["--n-train", "12", "--n-test", "6", "--max-length", "4096"],
      {"pearson", "spearman"}),
     (few_shot.main, ["--splits", "A", "C", "--max-length", "2048"], {"accuracy"})])
-def test_applications(cache, tmp_path, capsys, main, flags, metrics):
+def test_applications(cache, tmp_path, capsys, monkeypatch, main, flags, metrics):
+    monkeypatch.setattr(baselines, "SHOTS", 1)  # ten are thousands of the tiny model's tokens
     methods = ["Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Length", "Base LM",
                "Few-shot LM", "Tgt-Pref"]
     main([*FAST, "--seeds", "0", "--steps", "2", *flags, "--methods", *methods,
