@@ -18,7 +18,7 @@ warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's busin
 
 # The flags of data that are not generated.
 OWN_DATA = ("paper", "data", "source_data", "target_data", "eval_data")
-# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README.md here, "Settings".
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: experiments/README.md.
 LAPTOP = {
     "steps": 120, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
     "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5,

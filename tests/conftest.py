@@ -23,6 +23,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "ignore:.*is_gradient_checkpointing")  # of peft
     config.addinivalue_line("markers", "slow: on the real weights, minutes; run with --slow")
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from test_scripts import one_error_line, run
 
+import formats
 import prepare
 from data import InputError, Preference
 
@@ -83,8 +84,8 @@ def test_scores_become_pairs(tmp_path):
 def test_filters(tmp_path):
     rows = [Preference(f"P{i}", "word " * (1 + i % 5), ("word " * (1 + i % 3),)) for i in range(60)]
     with open(tmp_path / "a.jsonl", "w") as f:
-        f.writelines(json.dumps(prepare.as_record(r)) + "\n" for r in rows)
-    assert prepare.longer_wins(map(prepare.as_record, rows)) > 0.6
+        f.writelines(json.dumps(formats.as_record(r)) + "\n" for r in rows)
+    assert prepare.longer_wins(map(formats.as_record, rows)) > 0.6
     even = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--balance-length")
     assert prepare.longer_wins(even) == pytest.approx(0.5) and len(even) > 20
     short = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--max-words", "2")
