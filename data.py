@@ -12,10 +12,12 @@ conversational). Bad input raises `InputError`, which says where and what to do.
 """
 import csv
 import gzip
+import io
 import json
 import math
 import random
 import re
+import zlib
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from os.path import commonprefix
@@ -168,21 +170,26 @@ def _read(file):
     kind = _kind(file)
     if kind is None:
         raise InputError(f"{file}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
-    try:
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
-            text = f.read()
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
     if kind == "json":
+        text = read_text(file)
         rows = _json_list(text, file) if text.lstrip().startswith("[") else _json_lines(text, file)
     else:
-        rows = _table(text, file, "," if kind == "csv" else "\t")
+        rows = read_table(file, "," if kind == "csv" else "\t")
     for where, row in rows:
         if not isinstance(row, dict):
             found = type(row).__name__
             raise InputError(f"{where}: expected an object with named fields, found {found}")
     return rows
+
+
+def read_text(file):
+    """All of a file, perhaps a .gz, its line ends as they are."""
+    try:
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
+            return f.read()
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+        raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
 
 
 def _json_list(text, file):
@@ -203,10 +210,19 @@ def _json_lines(text, file):
     return rows
 
 
-def _table(text, file, delimiter):
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+def read_table(file, delimiter, columns=(), quoting=csv.QUOTE_MINIMAL):
+    """The rows of a file with a header line, each as (where it stands, dictionary).
+
+    Args:
+        columns: that must be there. quoting: as for the csv module.
+    """
+    lines = io.StringIO(read_text(file), newline="")
+    reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     rows = []
     try:
+        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
+            there = ", ".join(reader.fieldnames or ["none"])
+            raise InputError(f"{file}: no column '{missing[0]}'; there are: {there}")
         for row in reader:
             where = f"{file}:{reader.line_num}"
             if None in row or None in row.values():
@@ -304,6 +320,8 @@ def _conversation(row, where, tokenizer):
     """TRL's conversational form, lists of {"role": ..., "content": ...}, by the chat template."""
     if not getattr(tokenizer, "chat_template", None):
         raise InputError(f"{where}: a conversation needs a tokenizer with a chat template")
+    if not isinstance(row["rejected"], list):
+        raise InputError(f"{where}: 'rejected' must be a conversation, as 'chosen' is")
     skip = 0 if "prompt" in row else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1],
                                                               zip(row["chosen"], row["rejected"])))
     prompt = row["prompt"] if "prompt" in row else row["chosen"][:skip]

@@ -663,14 +663,15 @@ def within_prompts(correlation, rewards, scores, prompts):
     their mean, weighted by the number of texts.
 
     Bradley-Terry compares responses to one prompt, so it leaves open what is added to all rewards
-    of a prompt. Prompts of a single text do not count; if there are no others, all texts are
-    taken together.
+    of a prompt. Prompts whose texts all have one score do not count; if there are no others, all
+    texts are taken together.
     """
     rewards, scores = (torch.as_tensor(v, dtype=torch.float64) for v in (rewards, scores))
     groups = {}
     for i, prompt in enumerate(prompts):
         groups.setdefault(prompt, []).append(i)
-    groups = [g for g in groups.values() if len(g) > 1] or [list(range(len(rewards)))]
+    groups = ([g for g in groups.values() if len(scores[g].unique()) > 1]
+              or [list(range(len(rewards)))])
     return (sum(len(g) * correlation(rewards[g], scores[g]) for g in groups)
             / sum(map(len, groups)))
 
@@ -684,6 +685,8 @@ def predict(model, batches, title="predict"):
             record of the data each is, so that batches may come in any order).
     Returns:
         a list over the records of (responses,) tensors on the CPU.
+    Raises:
+        FloatingPointError: a reward is not finite.
     """
     training, rewards = model.training, {}
     model.eval()
@@ -691,6 +694,8 @@ def predict(model, batches, title="predict"):
         for batch in tqdm(batches, desc=title, leave=False, dynamic_ncols=True):
             emb = model.embed(to_device(batch, model))
             values = model.reward_head(emb).squeeze(-1).cpu()  # (N,)
+            if not values.isfinite().all():
+                raise FloatingPointError(f"{title}: a reward is not finite; lower learning_rate?")
             rewards |= zip(batch["index"], values.split(batch["counts"]))
     finally:
         model.train(training)
@@ -704,11 +709,11 @@ def evaluate(model, batches, title="evaluate"):
         `accuracy`: of the best of each record; `pairwise`: of single pairs; `error`: their
         `preference_error`; `n`: records.
     Raises:
-        ValueError: there are no records, or a reward is not finite.
+        ValueError: there are no records. FloatingPointError: a reward is not finite.
     """
     rows = predict(model, batches, title)
-    if not rows or not all(row.isfinite().all() for row in rows):
-        raise ValueError("a reward is not finite" if rows else "nothing to evaluate")
+    if not rows:
+        raise ValueError("nothing to evaluate")
     table = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=math.nan)  # (B, 1 + K)
     chosen, rejected = table[:, :1].expand_as(table[:, 1:]), table[:, 1:]  # (B, K), (B, K)
     there = ~rejected.isnan()

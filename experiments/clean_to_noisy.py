@@ -9,10 +9,10 @@ The default learns from pairs of answers to a question, labelled, the better one
 (essays.py says which), and from unlabelled answers with typos, slang, emoji, dropped punctuation
 and lost capitals (`data.add_noise`). Test questions are in no training text.
 """
-from common import (LAPTOP, add_data_flags, add_size_flags, chance,  # first: sets the path
-                    command_line, given_domains, parser)
+from common import LAPTOP, add_size_flags, probability, command_line, parser  # first: sets the path
 import data
 from essays import argument_domain
+from own_data import add_data_flags, given_domains
 from report import published
 from runs import run_and_report
 
@@ -28,7 +28,7 @@ PAPER = {  # Table 2: SHP, the mean over three subreddits
 def main(argv=None):
     p = parser(__doc__, "clean_to_noisy", PRESET)
     add_size_flags(p)
-    p.generated.add_argument("--noise", type=chance, default=data.NOISE,
+    p.generated.add_argument("--noise", type=probability, default=data.NOISE,
                              help="chance of a typo in a word of noisy answers (%(default)s)")
     add_data_flags(p)
     args = p.parse_args(argv)

@@ -1,5 +1,6 @@
-"""What the scripts share: the path, flags, exit codes, and the domains that a user gives."""
+"""What the scripts share: the path, flags, exit codes."""
 import argparse
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -9,16 +10,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import backbones  # noqa: E402
 import paper  # noqa: E402
 import snapshots  # noqa: E402
-import data  # noqa: E402
 import dial  # noqa: E402
-from data import Domain, InputError  # noqa: E402
-from methods import METHODS, SETTINGS, check_methods  # noqa: E402
+from data import InputError  # noqa: E402
+from methods import METHODS, SETTINGS  # noqa: E402
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 
 # The flags of data that are not generated.
-OWN_DATA = ("paper", "data", "source_data", "target_data", "eval_data")
-# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: experiments/README.md.
+OWN_DATA = ("paper", "data", "source_data", "target_data", "eval_data", "validation_data")
+ONCE = ("methods", "seeds", "target", "splits")  # flags that take each value once
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README.md here.
 LAPTOP = {
     "steps": 120, "batch_size": 8, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
     "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5,
@@ -53,13 +54,30 @@ class Parser(argparse.ArgumentParser):
         args = super().parse_args(argv)
         if self.experiment and args.paper:
             paper.check(args)
-        own = next((name for name in OWN_DATA if getattr(args, name, None)), None)
-        given = {word.split("=")[0] for word in argv}
-        for action in self.generated._group_actions if own else ():
-            if given & set(action.option_strings):
-                self.error(f"{action.option_strings[0]} is of the generated data, and does not go "
-                           f"with --{own.replace('_', '-')}")
+        self.check_data(args, {word.split("=")[0] for word in argv})
+        for name in ONCE:
+            values = getattr(args, name, [])
+            if isinstance(values, list) and len(set(values)) < len(values):
+                self.error(f"--{name} takes each once: {' '.join(map(str, values))}")
         return args
+
+    def check_data(self, args, given):
+        """Refuse flags of data that are not used; `given` are all flags of the command."""
+        own = [name for name in OWN_DATA if getattr(args, name, None)]
+        others = [f"--{name.replace('_', '-')}" for name in own[1:]] if own[:1] == ["paper"] else []
+        others += [flag for action in self.generated._group_actions if own
+                   for flag in action.option_strings if flag in given]
+        if others:
+            self.error(f"{others[0]} does not go with --{own[0].replace('_', '-')}, which says "
+                       "what the data are")
+        if getattr(args, "paper_data", "") and not args.paper:
+            self.error("--paper-data goes with --paper")
+
+    def refuse(self, args, where, *names):
+        """Raise InputError for flags that are set and of no use `where`."""
+        for name in names:
+            if getattr(args, name) != self.get_default(name):
+                self.error(f"--{name.replace('_', '-')}: not {where}")
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")
@@ -76,7 +94,7 @@ def parser(description, out, preset):
                    help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
     p.add_argument("--methods", nargs="+", default=["Src-Pref", "DIAL"],
                    help=f"some of {methods} (Src-Pref DIAL)")
-    p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="a run each (0 1 2)")
+    p.add_argument("--seeds", nargs="+", type=whole, default=[0, 1, 2], help="a run each (0 1 2)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     p.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
                    help="of the frozen body; auto: bfloat16 where it is fast")
@@ -95,7 +113,7 @@ def parser(description, out, preset):
                    help="the paper's model, data and settings (paper.py), on CUDA")
     p.add_argument("--paper-data", default="",
                    help="where they lie: a folder, or hub:owner/name (the authors', on the hub)")
-    p.add_argument("--epochs", type=float, default=0.0,
+    p.add_argument("--epochs", type=positive, default=0.0,
                    help="over the labelled rows, instead of --steps (0: --steps; 2 to 10 in A.2-6)")
     method = p.add_argument_group("the method")
     for f in SETTINGS:
@@ -118,22 +136,32 @@ def add_size_flags(p, n_train=1000, n_test=200):
     add("--n-test", type=count, default=n_test, help="rows to evaluate on (%(default)s)")
 
 
-def count(text):
-    """A number of rows: argparse's type."""
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
-    return int(text)
+def number(kind, low, high, words):
+    """A type for argparse: a `kind` of number from `low` to `high`."""
+    def parse(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value):
+            raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
+        return value
+
+    return parse
 
 
-def chance(text):
-    """A probability: argparse's type."""
+count = number(int, 1, math.inf, "a whole number above 0")
+whole = number(int, 0, math.inf, "a whole number, 0 or more")
+positive = number(float, 0, math.inf, "a number, 0 or more")
+probability = number(float, 0, 1, "a number from 0 to 1")
+
+
+def make_folder(path):
+    """Make a folder, with those it lies in."""
     try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not {text}")
-    return value
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None
 
 
 def configure(args):
@@ -149,57 +177,9 @@ def command_line(main):
     anything else."""
     try:
         main()
-    except InputError as error:
+    except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
-
-
-# ------------------------------------------------------------------ one's own two domains
-
-
-def add_data_flags(p):
-    """The flags of one's own two domains."""
-    own = "a file, a folder, or hub:owner/name/file"
-    add = p.add_argument_group("your own two domains").add_argument
-    add("--source-data", help=f"labelled preferences: {own}")
-    add("--target-data", help=f"the target's texts, labelled or not: {own}")
-    add("--eval-data", help="the target's labelled preferences, or texts with scores, to measure "
-                            f"with: {own}")
-    add("--validation-data", help="the same, for an oracle to choose with (--choose)")
-
-
-def given_domains(args):
-    """The (source, target) pairs of --paper, or of one's own files; None without either."""
-    if args.paper:
-        return paper.domains(args, args.experiment)
-    files = {name: getattr(args, name, "") for name in ("source_data", "target_data", "eval_data")}
-    if not any(files.values()):
-        return None
-    for name, file in files.items():
-        if not file:
-            flag = name.replace("_", "-")
-            raise InputError(f"own data take three files: --{flag} is missing")
-    tokenizer = backbones.load_tokenizer(args.model)  # conversations need its chat template
-    train, test = split_source(data.load_preferences(args.source_data, tokenizer))
-    if not test:
-        raise InputError(f"{args.source_data}: too few rows, a tenth is kept for testing")
-    oracle = any("target" in METHODS[m]["labels"] for m in check_methods(args.methods))
-    source, target = Path(args.source_data), Path(args.target_data)
-    same = source.name == target.name
-    target = Domain(str(target) if same else target.name,
-                    *data.load_test(args.eval_data, tokenizer))
-    target.labeled = data.load_preferences(args.target_data, tokenizer) if oracle else []
-    target.unlabeled = data.load_unlabeled(args.target_data, tokenizer)
-    if args.validation_data:
-        target.validation = Domain("validation", *data.load_test(args.validation_data, tokenizer))
-    return [(Domain(str(source) if same else source.name, test, labeled=train), target)]
-
-
-def split_source(rows):
-    """Nine tenths to train on and one to measure the source accuracy: of the prompts, or of the
-    rows where prompts are too few."""
-    train, _, test = data.split_by_prompt(rows, fractions=(0.9, 0.0, 0.1))
-    return (train, test) if test else data.split_items(rows, fractions=(0.9, 0.1))

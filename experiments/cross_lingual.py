@@ -10,9 +10,9 @@ Korean, unlabelled. Of one's own files (data.py says which columns), the source 
 data hold preferences; the target may hold them too, but only an oracle method ever reads them. A
 tenth of the source's prompts is kept to measure the source accuracy.
 """
-from common import (LAPTOP, add_data_flags, command_line, given_domains,  # first: sets the path
-                    parser)
+from common import LAPTOP, command_line, parser  # first: sets the path
 from odd_one_out import add_list_flags, list_domains
+from own_data import add_data_flags, given_domains
 from report import published
 from runs import run_and_report
 

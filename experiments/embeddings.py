@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from common import command_line, configure, parser  # first: sets the path
+from common import command_line, configure, count, make_folder, parser  # first: sets the path
 import cross_lingual
 import data
 import dial
@@ -100,14 +100,15 @@ def main(argv=None):
     p.add_argument("--few-shot", metavar="SPLIT", default="",
                    help="a split of the safety answers instead of lists")
     p.add_argument("--projection", choices=["tsne", "pca"], help="(tsne; pca with --few-shot)")
-    p.add_argument("--n-test", type=int, default=150, help="records of each domain (%(default)s)")
+    p.add_argument("--n-test", type=count, default=150, help="records of each domain (%(default)s)")
     p.set_defaults(seeds=[0])
     args, start = p.parse_args(argv), time.time()
     methods = check_methods(args.methods)
     if unknown := [m for m in methods if m not in dial.METHODS]:
         raise data.InputError(f"--methods {unknown[0]}: it is not trained")
-    if args.choose != ["last"]:
-        raise data.InputError("--choose: not for embeddings.py")
+    p.refuse(args, "for embeddings.py", "choose", "epochs", "save", "merge", "resume")
+    if len(args.seeds) > 1:
+        raise data.InputError("--seeds: embeddings.py takes one")
     if args.dry_run:
         print(f"{args.model}: {', '.join(methods)}, {args.steps} steps each")
         return
@@ -121,7 +122,7 @@ def main(argv=None):
     trainer = Trainer(args, configure(args))
     trainer.check({(m,): [(source, target)] for m in methods})
     looks = {m: look(args, trainer, m, source, target) for m in methods}
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     columns = len(next(iter(looks.values())))
     title = f"{source.name} to {target.name}: embeddings over training"
     table = [("method", "step", "target accuracy",

@@ -8,9 +8,10 @@ The default has questions with a safe and an unsafe answer (safety.py). As in th
 says which ten are labelled; here also which questions are kept for the test, two fifths of them.
 Of one's own file, the labels of all but the ten are used for the test and by oracles only.
 """
-from common import LAPTOP, command_line, given_domains, parser  # first: sets the path
+from common import LAPTOP, command_line, parser  # first: sets the path
 import backbones
 import data
+from own_data import given_domains
 from runs import run_and_report
 from safety import few_shot_domains, read_answers
 
@@ -29,6 +30,8 @@ def main(argv=None):
     p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
     p.set_defaults(seeds=[0])
     args = p.parse_args(argv)
+    if args.paper:
+        p.refuse(args, "with --paper, which has its own", "splits", "evaluate_on")
     if args.data:
         rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
     else:

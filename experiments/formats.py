@@ -9,30 +9,13 @@ import data
 from data import InputError
 
 
-def table(path, delimiter, *columns, quotes=False):
-    """The rows of a file with a header line, each as (where it stands, dictionary).
-
-    Args:
-        columns: that must be there. quotes: a field in quotation marks may hold line breaks.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as f:
-            quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-            rows = csv.DictReader(f, delimiter=delimiter, quoting=quoting)
-            if missing := [c for c in columns if c not in (rows.fieldnames or ())]:
-                raise InputError(f"{path}: no column '{missing[0]}'; there are: "
-                                 f"{', '.join(rows.fieldnames or ['none'])}")
-            found = [(f"{path}:{rows.line_num}", row) for row in rows]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from None
-    for where, row in found:
-        if any(row[c] is None for c in columns):
-            raise InputError(f"{where}: not as many columns as in the first line")
-    return found
+def unquoted(file, *columns):
+    """The rows of a tab-separated file in which quotation marks mean nothing."""
+    return data.read_table(file, "\t", columns, csv.QUOTE_NONE)
 
 
 def sib200(files):
-    rows = [row for file in files for _, row in table(file, "\t", "category", "text")]
+    rows = [row for file in files for _, row in unquoted(file, "category", "text")]
     topics = sorted({row["category"] for row in rows})
     for row in rows:
         yield row["text"], {"prompt": f"{row['text']}\nThe topic of this text is:",
@@ -43,23 +26,33 @@ def sib200(files):
 def copa(files):
     asks = {"cause": "What was the cause of this?", "effect": "What happened as a result?"}
     for file in files:
-        if file.suffix == ".xml":
-            items = [{"premise": item.findtext("p"), "choice1": item.findtext("a1"),
-                      "choice2": item.findtext("a2"), "question": item.get("asks-for"),
-                      "label": int(item.get("most-plausible-alternative")) - 1}
-                     for item in ElementTree.parse(file).getroot().iter("item")]
-        else:
-            items = [row for _, row in data.read_rows(file)]
-        for item in items:
-            choices = [item["choice1"], item["choice2"]]
-            yield item["premise"], {"prompt": f"{item['premise']}\n{asks[item['question']]}",
-                                    "chosen": choices[item["label"]],
-                                    "rejected": choices[1 - item["label"]]}
+        for where, item in copa_xml(file) if file.suffix == ".xml" else data.read_rows(file):
+            try:
+                prompt = f"{item['premise']}\n{asks[item['question']]}"
+                choices = [item["choice1"], item["choice2"]]
+                chosen, rejected = {0: choices, 1: choices[::-1]}[item["label"]]
+            except (KeyError, TypeError) as error:
+                raise InputError(f"{where}: not as in COPA or XCOPA: {error}") from None
+            yield item["premise"], {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def copa_xml(file):
+    """The items of COPA's own file, named as in XCOPA."""
+    try:
+        root = ElementTree.fromstring(data.read_text(file))
+    except ElementTree.ParseError as error:
+        raise InputError(f"{file}: not valid XML: {error}") from None
+    labels = {"1": 0, "2": 1}
+    for i, item in enumerate(root.iter("item"), 1):
+        yield f"{file}: item {i}", {
+            "premise": item.findtext("p"), "choice1": item.findtext("a1"),
+            "choice2": item.findtext("a2"), "question": item.get("asks-for"),
+            "label": labels.get(item.get("most-plausible-alternative"))}
 
 
 def paradetox(files):
     for file in files:
-        for _, row in table(file, "\t", "toxic", "neutral1", quotes=True):
+        for _, row in data.read_table(file, "\t", ("toxic", "neutral1")):
             yield row["toxic"], {"prompt": "Which of these comments is civil?",
                                  "chosen": row["neutral1"], "rejected": row["toxic"]}
 
@@ -68,8 +61,8 @@ def xstest(files):
     """Each prompt's full compliances against its full refusals, over all models' completions."""
     answers = {}
     for file in files:
-        for _, row in table(file, ",", "prompt", "completion", "type", "final_label",
-                            quotes=True):
+        columns = ("prompt", "completion", "type", "final_label")
+        for _, row in data.read_table(file, ",", columns):
             kinds = answers.setdefault((row["prompt"], row["type"].startswith("contrast")), {})
             if row["completion"].strip():
                 kinds.setdefault(row["final_label"], []).append(row["completion"].strip())
@@ -91,7 +84,7 @@ def ukp_files(folders):
 
 def ukp(folders):
     for topic, prompt, file in ukp_files(folders):
-        for where, row in table(file, "\t", "label", "a1", "a2"):
+        for where, row in unquoted(file, "label", "a1", "a2"):
             if row["label"] not in ("a1", "a2"):
                 raise InputError(f"{where}: 'label' must be a1 or a2, not {row['label']!r}")
             other = "a2" if row["label"] == "a1" else "a1"
@@ -100,9 +93,12 @@ def ukp(folders):
 
 def ukp_ranks(folders):
     for topic, prompt, file in ukp_files(folders):
-        for _, row in table(file, "\t", "rank", "argument"):
-            yield topic, {"prompt": prompt, "response": row["argument"],
-                          "score": -float(row["rank"])}
+        for where, row in unquoted(file, "rank", "argument"):
+            try:
+                score = -float(row["rank"])
+            except ValueError:
+                raise InputError(f"{where}: 'rank' must be a number, not {row['rank']!r}") from None
+            yield topic, {"prompt": prompt, "response": row["argument"], "score": score}
 
 
 def scores(files):

@@ -19,7 +19,7 @@ def check_methods(names):
     for name in names:
         if name.rstrip("*").lower() not in known:
             raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
-    return [known[name.rstrip("*").lower()] for name in names]
+    return list(dict.fromkeys(known[name.rstrip("*").lower()] for name in names))
 
 
 def labeled_domains(method, source, target):

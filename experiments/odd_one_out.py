@@ -9,9 +9,9 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 """
 import itertools
 
-from common import (LAPTOP, add_size_flags, command_line, given_domains,  # first: sets the path
-                    parser)
+from common import LAPTOP, add_size_flags, command_line, parser  # first: sets the path
 from foods import CATEGORIES, food_domain
+from own_data import given_domains
 from runs import run_and_report
 
 # Half the rows a step and a third more steps: chosen on validation lists of four pairs.

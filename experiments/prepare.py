@@ -27,7 +27,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from common import Parser, chance, command_line  # first: puts the project on the path
+from common import Parser, command_line, count, make_folder, probability  # first: the path
 import data
 from data import InputError
 from formats import FORMATS
@@ -95,10 +95,10 @@ def parse(argv):
     p.add_argument("--max-words", type=int, default=10**6, help="in every response (any)")
     p.add_argument("--balance-length", action="store_true",
                    help="the chosen response the longer one as often as the shorter one")
-    p.add_argument("--noise", nargs="?", type=chance, const=data.NOISE, metavar="RATE",
+    p.add_argument("--noise", nargs="?", type=probability, const=data.NOISE, metavar="RATE",
                    help="write all texts as in a hurry, with a typo in so many of the words "
                         f"({data.NOISE})")
-    p.add_argument("--limit", type=int, help="so many records at random")
+    p.add_argument("--limit", type=count, help="so many records at random")
     p.add_argument("--seed", type=int, default=0, help="of what the flags choose or change (0)")
     args = p.parse_args(argv)
     if args.out.suffix != ".jsonl":
@@ -146,7 +146,7 @@ def main(argv=None):
     records = select(without_empty(found, args), args, random.Random(args.seed))
     if not records:
         raise InputError(f"{args.name}: of {len(found)} records none is left")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out.parent)
     with open(args.out, "w", encoding="utf-8") as f:
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     labeled = "chosen" in records[0]

@@ -48,14 +48,14 @@ def finish(args, results, log, paper, title, config, seconds, chance=0.5):
     rows = summarize(results, paper)
     pairs = dict.fromkeys((r["source"], r["target"]) for r in results)
     if len(pairs) > 1:
-        print_pairs([row for row in rows if "," not in row["method"]])
+        print_pairs([row for row in rows if "," not in row["method"]] or rows)
         print_rules(rows)
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         print_table(rows)
         plot_training(log, args.out / "training.png", f"{title}: {' to '.join(next(iter(pairs)))}")
     print_gain(rows)
-    write_results(args.out, args.experiment, args.model, config, args.seeds, rows, seconds,
+    write_results(args.out, args.experiment, args.model, config, seeds_of(results), rows, seconds,
                   epochs=args.epochs, choose=args.choose)
 
 
@@ -151,11 +151,18 @@ def plus_minus(row):
     return f"{row['mean']:.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
 
 
+def seeds_of(results):
+    """All seeds of these results, those of earlier commands included."""
+    return sorted({r["seed"] for r in results})
+
+
 def write_results(out, experiment, model, config, seeds, rows, seconds, **more):
     """OUT/results.json: settings, versions, and the rows of `summarize`; `more` settings."""
     versions = {name: version(name) for name in ("torch", "transformers", "peft")}
     record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
               "config": asdict(config) | {"seeds": seeds} | more, "seconds": round(seconds, 1),
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
+    if more.get("epochs"):
+        record["config"]["steps"] = None  # they follow from the epochs
     text = json.dumps(record, indent=1, ensure_ascii=False)
     (out / "results.json").write_text(text + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from common import Parser, command_line  # first: puts the project on the path
+from common import Parser, command_line, count, make_folder  # first: puts the project on the path
 import backbones
 import data
 from data import InputError
@@ -124,14 +124,12 @@ def parse(argv):
     p.add_argument("--model", help="(facebook/nllb-200-3.3B; google/gemma-2-9b-it)")
     p.add_argument("--source-language", default="eng_Latn", help="in NLLB's codes (%(default)s)")
     p.add_argument("--to", default="kor_Hang", help="language, in NLLB's codes (%(default)s)")
-    p.add_argument("--batch-size", type=int, default=16, help="texts at a time (%(default)s)")
-    p.add_argument("--max-new-tokens", type=int, default=1024, help="of each (%(default)s)")
+    p.add_argument("--batch-size", type=count, default=16, help="texts at a time (%(default)s)")
+    p.add_argument("--max-new-tokens", type=count, default=1024, help="of each (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     args = p.parse_args(argv)
     if args.out.suffix != ".jsonl":
         raise InputError(f"--out {args.out}: the name must end in .jsonl")
-    if args.batch_size < 1 or args.max_new_tokens < 1:
-        raise InputError("--batch-size and --max-new-tokens must be at least 1")
     args.model = args.model or {"translate": "facebook/nllb-200-3.3B",
                                 "formal": "google/gemma-2-9b-it"}[args.name]
     return args
@@ -142,7 +140,7 @@ def main(argv=None):
     rows, device = data.load_preferences(args.file), backbones.pick_device(args.device)
     texts = [part for row in rows for text in (row.prompt, *row.responses)
              for part in pieces(text, args.name)]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out.parent)
     names = ("name", "model", "max_new_tokens") + (
         ("source_language", "to") if args.name == "translate" else ())
     settings = {name: getattr(args, name) for name in names}

@@ -9,10 +9,10 @@ import time
 
 from tqdm import tqdm
 
+import backbones
 import dial
-import paper
 import snapshots
-from common import configure
+from common import configure, make_folder
 from data import InputError
 from methods import METHODS, SETTINGS, check_methods, labeled_domains, reads_target
 from report import finish
@@ -65,8 +65,6 @@ def run(args, pairs):
     if len(pairs) > 1 and args.choose == ["last"]:
         args.eval_every = 0
     config, runs = configure(args), plan(check_methods(args.methods), args.seeds, pairs)
-    if args.merge and not args.save:
-        raise InputError("--merge goes with --save")
     check_choice(args, config, runs)
     if args.dry_run:
         describe(args, config, runs)
@@ -75,33 +73,54 @@ def run(args, pairs):
     if args.choose == ["last"]:
         del settings["eval_every"]  # it changes no result
     results, log = earlier(args.out, settings) if args.resume else ([], [])
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name, records in (("runs.jsonl", results), ("log.jsonl", log)):
-        if not args.resume and (args.out / name).exists():
-            (args.out / name).replace(args.out / f"previous_{name}")
-        write_lines(args.out / name, records, "w")
-    finished = {run_of(r) for r in results}
-    todo = {key: job for key, job in runs.items()
-            if not all((key[0], s.name, t.name, key[3]) in finished for s, t in job)}
+    todo, saved = unfinished(args, runs, results)
     trainer = Trainer(args, config) if todo else None
     if trainer:
         trainer.check(todo)
-    saved = {method for method, *_ in runs
-             if args.resume and (args.out / "models" / method.rstrip("*")).exists()}
+    open_folder(args.out, results, log, args.resume)
     for (method, _, _, seed), job in tqdm(todo.items(), desc="runs", dynamic_ncols=True):
         save = args.save and method not in saved
         saved.add(method)
-        job = [pair for pair in job if (method, pair[0].name, pair[1].name, seed) not in finished]
         try:
             found, records = trainer.run(method, job, seed, save)
         except (InputError, KeyboardInterrupt):
             print("finished runs are kept: go on with --resume", file=sys.stderr)
             raise
-        found = [r | {"settings": settings} for r in found]
+        found = [r | {"settings": settings, "saved": save} for r in found]
         write_lines(args.out / "log.jsonl", records, "a")
         write_lines(args.out / "runs.jsonl", found, "a")
         results, log = results + found, log + records
     return results, log
+
+
+def unfinished(args, runs, results):
+    """What is left of `runs` after the finished ones, and the methods whose model is saved.
+
+    Raises InputError where --save comes too late.
+    """
+    if args.merge and not args.save:
+        raise InputError("--merge goes with --save")
+    finished = {run_of(r) for r in results}
+    todo = {key: [(s, t) for s, t in job if (key[0], s.name, t.name, key[3]) not in finished]
+            for key, job in runs.items()}
+    todo = {key: job for key, job in todo.items() if job}
+    saved = {r["method"].split(",")[0] for r in results if r.get("saved")}
+    late = {method for method, *_ in runs if method in dial.METHODS} - saved - {m for m, *_ in todo}
+    if args.save and late:
+        raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and their "
+                         "model was not kept; leave out --resume to train again")
+    return todo, saved
+
+
+def open_folder(folder, results, log, resume):
+    """Make a folder with the earlier runs to go on from; without `resume`, put aside what an
+    earlier command left there."""
+    make_folder(folder)
+    for name, records in (("runs.jsonl", results), ("log.jsonl", log)):
+        path = folder / name
+        if not resume and path.exists() and path.stat().st_size:
+            path.replace(folder / f"previous_{name}")
+        write_lines(path, records, "w")
 
 
 def earlier(folder, settings):
@@ -136,7 +155,8 @@ def check_choice(args, config, runs):
                              "domains; give it one pair at a time")
         if method in dial.METHODS and not config.eval_every:
             raise InputError("--choose needs evaluations to choose among: --eval-every")
-        if "oracle*" in args.choose and any(t.validation is None for _, t in pairs):
+        if "oracle*" in args.choose and not all(t.validation and t.validation.test
+                                                for _, t in pairs):
             raise InputError("--choose oracle*: the target has no labelled validation rows "
                              "(--validation-data)")
 
@@ -150,7 +170,7 @@ def describe(args, config, runs):
         length = f"{steps(args, n)} steps" if method in dial.METHODS else "no training"
         print(f"  {method}, seed {seed}, {length}: "
               f"{', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")
-    print(paper.memory_line(args))
+    print(backbones.memory_line(args))
 
 
 def read_lines(path):

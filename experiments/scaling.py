@@ -15,7 +15,7 @@ from data import InputError
 from figures import COLORS, figure
 from foods import food_domain
 from odd_one_out import PRESET
-from report import print_columns, plus_minus, summarize, write_results
+from report import print_columns, plus_minus, seeds_of, summarize, write_results
 from runs import describe, plan, run
 
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
@@ -30,11 +30,12 @@ def sized(domain, n):
 
 
 def part(args, name, pairs):
-    """The rows of target accuracy, of the runs of (a) or of (b)."""
+    """The rows of target accuracy, of the runs of (a) or of (b), and the seeds of these."""
     args = copy.copy(args)
     args.methods, args.out = PARTS[name], args.out / name
     results, _ = run(args, pairs)
-    return [row for row in summarize(results, {}) if row["metric"] == "accuracy"]
+    rows = [row for row in summarize(results, {}) if row["metric"] == "accuracy"]
+    return rows, seeds_of(results)
 
 
 def main(argv=None):
@@ -45,8 +46,7 @@ def main(argv=None):
     add("--budget", type=int, default=200, help="lists in (a) (%(default)s)")
     add_size_flags(p)
     args, start = p.parse_args(argv), time.time()
-    if args.choose != ["last"]:
-        raise InputError("--choose: not for scaling.py")
+    p.refuse(args, "for scaling.py", "choose", "methods")
     if args.budget < 10 or args.budget > args.n_train:
         raise InputError(f"--budget {args.budget}: must be from 10 to --n-train {args.n_train}")
     source, target = (food_domain(name, "items", args.evaluate_on, args.n_train, args.n_test)
@@ -59,7 +59,7 @@ def main(argv=None):
         for methods, pairs in zip(PARTS.values(), (mixes, growing)):
             describe(args, configure(args), plan(methods, args.seeds, pairs))
         return
-    rows_a, rows_b = part(args, "mix", mixes), part(args, "size", growing)
+    (rows_a, _), (rows_b, seeds) = part(args, "mix", mixes), part(args, "size", growing)
     table = [("part", "method", "source lists", "target lists", "target accuracy")]
     for name, rows in (("a", rows_a), ("b", rows_b)):
         for row in rows:
@@ -77,7 +77,7 @@ def main(argv=None):
         right.set(title=f"(b) {args.n_train} labelled source lists", xscale="log", ylim=(0, 1),
                   xlabel="target lists: unlabelled (DIAL), labelled (oracle)")
         right.legend(frameon=False)
-    write_results(args.out, "scaling", args.model, configure(args), args.seeds, rows_a + rows_b,
+    write_results(args.out, "scaling", args.model, configure(args), seeds, rows_a + rows_b,
                   time.time() - start)
 
 

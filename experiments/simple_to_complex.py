@@ -11,9 +11,9 @@ true scores of new essays on new questions (essays.py says how both are made). O
 the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences; texts are
 correlated among those of the same prompt.
 """
-from common import (LAPTOP, add_data_flags, add_size_flags, command_line,  # first: sets the path
-                    given_domains, parser)
+from common import LAPTOP, add_size_flags, command_line, parser  # first: sets the path
 from essays import argument_domain
+from own_data import add_data_flags, given_domains
 from report import published
 from runs import run_and_report
 

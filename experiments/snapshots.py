@@ -35,7 +35,7 @@ def entropy(rewards):
     Args:
         rewards: a list of (responses,) tensors.
     """
-    if max(map(len, rewards)) < 2:
+    if max(map(len, rewards)) < 2 and len(rewards) > 1:
         rewards = torch.cat(rewards[: len(rewards) // 2 * 2]).view(-1, 2)
     return torch.stack([torch.distributions.Categorical(logits=r).entropy()
                         for r in rewards]).mean().item()

@@ -37,6 +37,9 @@ class Trainer:
         self.args, self.config, self.encoded = args, config, {}
         self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
         if 0 < config.lora_layers < self.classifier.config.num_hidden_layers:
+            if not hasattr(self.classifier.base_model, "layers"):
+                raise InputError(f"--model {args.model}: --lora-layers {config.lora_layers} needs "
+                                 "a backbone with .layers, --lora-layers 0 does not")
             remember_frozen_layers(self.classifier.base_model, config.lora_layers,
                                    self.tokenizer.pad_token_id)
 
@@ -85,6 +88,8 @@ class Trainer:
                 results, log = run.train_and_measure(save)
             else:
                 results, log = run.results(baselines.Likelihood(run.model, method == "Length")), []
+        except FloatingPointError as error:
+            raise InputError(f"{method}, seed {seed}: {error}") from None
         finally:
             run.close()
         source, target = pairs[0]
@@ -108,6 +113,7 @@ class Run:
             self.model = dial.RewardModel(trainer.classifier, self.config)
         except ValueError as error:
             raise InputError(str(error)) from None
+        self.critic = dial.Critic(self.model.reward_head.in_features).to(self.model.scale.device)
         self.options = {"pad_id": trainer.tokenizer.pad_token_id,
                         "share": self.model.shares_prompts}
 
@@ -116,13 +122,8 @@ class Run:
         self.trainer.classifier = self.model.backbone.unload()
 
     def train(self, evaluate, log):
-        """Train on the domains that the method uses; `evaluate` and `log` as for `dial.train`.
-
-        Returns:
-            the critic.
-        """
+        """Train on the domains that the method uses; `evaluate` and `log` as for `dial.train`."""
         config, model, encode = self.config, self.model, self.trainer.encode
-        critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
         labeled = [row for domain in labeled_domains(self.method, self.source, self.target)
                    for row in encode(domain, "labeled")]
         unlabeled = encode(self.target, "unlabeled") if reads_target(self.method) else None
@@ -137,12 +138,8 @@ class Run:
 
         if config.scale_embeddings:
             model.set_scale(dial.to_device(next(batches()), model))
-        title = f"{self.method}, seed {config.seed}"
-        try:
-            dial.train(model, critic, batches(), config, evaluate, log, title)
-        except FloatingPointError as error:
-            raise InputError(f"{title}: {error}") from None
-        return critic
+        dial.train(model, self.critic, batches(), config, evaluate, log,
+                   f"{self.method}, seed {config.seed}")
 
     def train_and_measure(self, save):
         """Train; measure the snapshot that each rule of --choose picks, and save the first's.
@@ -154,7 +151,7 @@ class Run:
         rules = [rule for rule in self.args.choose
                  if self.config.lambda_da or rule not in snapshots.OF_CRITIC] or ["last"]
         choosing = rules != ["last"]
-        kept = snapshots.Snapshots(self.model, rules)
+        kept = snapshots.Snapshots(torch.nn.ModuleList([self.model, self.critic]), rules)
 
         def evaluate(record):
             if record["step"] == self.config.steps and not choosing:
@@ -167,7 +164,7 @@ class Run:
                 kept.keep(record | found | {"normalized_distance": fmean(recent or [0.0])})
             return found
 
-        critic = self.train(evaluate, log.append)
+        self.train(evaluate, log.append)
         if choosing and self.config.steps % self.config.eval_every:
             record = log.pop()  # the last step is to choose from, too
             log.append(record | evaluate(record))
@@ -179,7 +176,7 @@ class Run:
             results += [r | {"method": method, "snapshot": step} for r in found[step]]
             if save and rule == rules[0]:
                 folder = self.args.out / "models" / self.method.rstrip("*")
-                dial.save(self.model, self.trainer.tokenizer, critic, self.config, folder,
+                dial.save(self.model, self.trainer.tokenizer, self.critic, self.config, folder,
                           self.args.merge)
         if self.config.eval_every and self.config.steps in found:
             log[-1][name] = found[self.config.steps][0]["metrics"][self.target.metric]

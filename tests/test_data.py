@@ -1,5 +1,6 @@
 """Files in every form, bad input, generated lists, tokens."""
 import copy
+import csv
 import gzip
 import json
 
@@ -74,6 +75,8 @@ def test_unlabeled_forms(tmp_path):
     ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),
     ("a.csv", "prompt,chosen,rejected\nQ,a,b,c\n", "a.csv:2: not 3 columns"),
     ("a.jsonl", "", "holds no records"),
+    ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
+     "a.jsonl:1: a conversation needs a tokenizer"),
     ("a.txt", "hello", "must end in .json"),
     ("a.jsonl", '{"chosen": [{"role": "user", "content": "x"}], '
                 '"rejected": [{"role": "user", "content": "y"}]}',
@@ -85,10 +88,24 @@ def test_bad_files_name_place_and_remedy(tmp_path, name, text, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_table_ends_its_lines_where_csv_does(tmp_path):
+    """The independent reader and writer: the csv module, with line ends that are of Unicode's."""
+    rows = [{"prompt": "Q\u2028R\x0bS", "chosen": "a\nb\x85", "rejected": "c\x0cd"}]
+    with open(tmp_path / "a.csv", "w", encoding="utf-8", newline="") as f:
+        writer = csv.DictWriter(f, rows[0])
+        writer.writeheader(), writer.writerows(rows)
+    assert load_preferences(tmp_path / "a.csv") == [
+        Preference("Q\u2028R\x0bS", "a\nb\x85", ("c\x0cd",))]
+
+
 def test_not_text_and_not_there(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "b.jsonl.gz").write_bytes(b"not gzip")
+    damaged = bytearray(gzip.compress(b"x" * 9000))
+    damaged[12:20] = b"\xff" * 8
+    (tmp_path / "d.jsonl.gz").write_bytes(damaged)
     for name, message in (("a.jsonl", "UTF-8"), ("b.jsonl.gz", "cannot be read"),
+                          ("d.jsonl.gz", "cannot be read"),
                           ("c.jsonl", "no such file")):
         with pytest.raises(InputError, match=message):
             load_preferences(tmp_path / name)
@@ -104,6 +121,9 @@ def test_conversations_use_the_chat_template(tmp_path, tiny):
     user, good, bad = ({"role": r, "content": c}
                        for r, c in (("user", "Q"), ("assistant", "A"), ("assistant", "B")))
     expected = Preference("<user>Q</><assistant>", "A</>", ("B</>",))
+    with pytest.raises(InputError, match="'rejected' must be a conversation"):
+        file = write(tmp_path / "a.jsonl", json.dumps({"chosen": [user, good], "rejected": None}))
+        load_preferences(file, tokenizer)
     for record in ({"prompt": [user], "chosen": [good], "rejected": [bad]},
                    {"chosen": [user, good], "rejected": [user, bad]}):
         file = write(tmp_path / "a.jsonl", json.dumps(record))

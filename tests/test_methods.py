@@ -186,8 +186,11 @@ def test_correlation_within_prompts():
     moved = x + torch.tensor([5.0] * 10 + [0.0] * 21)
     for rewards in (x, moved):
         assert dial.within_prompts(dial.spearman, rewards, y, prompts) == expected
-    for same in (["a"] * 31, list(range(31))):  # one prompt, or as many as texts
-        assert dial.within_prompts(dial.pearson, x, y, same) == pytest.approx(dial.pearson(x, y))
+    for prompts in (["a"] * 31, list(range(31))):  # one prompt, or as many as texts
+        assert dial.within_prompts(dial.pearson, x, y, prompts) == pytest.approx(
+            dial.pearson(x, y))
+    perfect = dial.within_prompts(dial.pearson, [1, 2, 3, 4], [1, 2, 5, 5], "aabb")
+    assert perfect == pytest.approx(1)  # nothing to order in b
 
 
 def test_untrained_rewards():

@@ -123,6 +123,21 @@ def test_bad_input_to_prepare(tmp_path, content, flags, words):
     assert all(word in str(error.value) for word in words)
 
 
+@pytest.mark.parametrize("name, file, content, words", [
+    ("copa", "a.xml", "<no", ["a.xml", "not valid XML"]),
+    ("copa", "a.xml", "<x><item id='1'/></x>", ["a.xml: item 1", "COPA"]),
+    ("copa", "a.jsonl", '{"premise": "p"}', ["a.jsonl:1", "question"]),
+    ("copa", "b.xml", None, ["b.xml"]),
+    ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", ["t_s.csv:2", "'high'"]),
+    ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, ["a.tsv:", "field"])])
+def test_files_that_are_not_of_the_format(tmp_path, name, file, content, words):
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    with pytest.raises(InputError) as error:
+        prepared(tmp_path, name, [tmp_path / file])
+    assert all(word in str(error.value) for word in words)
+
+
 def test_empty_responses_are_an_error_unless_skipped(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": ""}\n'
                                       '{"prompt": "p", "chosen": "a", "rejected": "b"}\n')

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import transformers
 from conftest import ROOT, random_classifier
 
 import backbones
@@ -99,8 +100,26 @@ def test_finished_runs_are_never_lost(cache, tmp_path):
     cross_lingual.main([*flags, "--resume"])
     again = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [r["seed"] for r in again] == [0, 1] and again[1]["metrics"] == second["metrics"]
+    for bad in (["--max-length", "5"], ["--lora-modules", "x"], ["--lora-modules", "x"]):
+        with pytest.raises(InputError):  # a command that comes to nothing costs nothing
+            cross_lingual.main([*flags, *bad])
+    kept = [(tmp_path / f"{name}runs.jsonl") for name in ("", "previous_")]
+    assert sum(len(path.read_text().splitlines()) for path in kept) == 2
     cross_lingual.main([*flags, "--seeds", "2"])  # without --resume, they make way
     assert len((tmp_path / "previous_runs.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_model_is_saved_with_the_runs_that_it_is_of(cache, tmp_path):
+    flags = [*FAST, "--n-train", "20", "--n-test", "10", "--seeds", "0", "--out", str(tmp_path)]
+    both, saved = ["--methods", "Src-Pref", "DIAL"], tmp_path / "models" / "DIAL"
+    cross_lingual.main([*flags, *both, "--save"])
+    assert json.loads((saved / "dial_config.json").read_text())["steps"] == 3
+    cross_lingual.main([*flags, "--methods", "Src-Pref", "--save", "--steps", "2"])
+    cross_lingual.main([*flags, *both, "--save", "--steps", "2", "--resume"])
+    assert json.loads((saved / "dial_config.json").read_text())["steps"] == 2  # not the old one
+    cross_lingual.main([*flags, *both])
+    with pytest.raises(InputError, match="DIAL, Src-Pref are finished"):
+        cross_lingual.main([*flags, *both, "--resume", "--save"])
 
 
 def test_what_cannot_be_used_is_said_before_the_first_run(cache, tmp_path, files):
@@ -110,7 +129,7 @@ def test_what_cannot_be_used_is_said_before_the_first_run(cache, tmp_path, files
     with pytest.raises(InputError, match="single response"):
         cross_lingual.main([*FAST, flags[0], f"--target-data={target}", flags[2],
                             "--center-prompts", "--out", str(tmp_path / "out")])
-    assert not (tmp_path / "out" / "runs.jsonl").read_text()  # Src-Pref was not trained in vain
+    assert not (tmp_path / "out").exists()  # Src-Pref was not trained in vain
 
 
 def test_files_of_one_name_are_two_domains(cache, files):
@@ -182,6 +201,14 @@ def test_labels_in_the_target_file_do_not_matter(cache, files):
     (["--lora-modules", "abc"], ["lora_modules", "abc", "q_proj"]),
     (["--max-length", "20"], ["row 1", "more than 20", "--truncate"]),
     (["--source-data", "missing.jsonl"], ["--target-data"]),
+    (["--validation-data", "missing.jsonl"], ["--source-data"]),
+    (["--paper", "--source-data", "a.jsonl"], ["--source-data does not go with --paper"]),
+    (["--paper-data", "folder"], ["--paper-data", "--paper"]),
+    (["--seeds", "0", "0"], ["--seeds takes each once"]),
+    (["--seeds", "-1"], ["whole number", "-1"]),
+    (["--epochs", "nan"], ["--epochs", "nan"]),
+    (["--learning-rate", "1e38", "--steps", "1"], ["seed 0", "not finite"]),
+    (["--out", __file__], ["test_scripts.py", "cannot be made"]),
 ])
 def test_bad_flags(cache, tmp_path, flags, words):
     with pytest.raises(InputError) as error:  # in this process: the import of torch takes seconds
@@ -195,6 +222,31 @@ def test_a_backbone_without_tied_embeddings(tiny, tmp_path, monkeypatch, method)
     monkeypatch.setattr(backbones, "load", lambda *_: tiny)
     with pytest.raises(InputError, match="tied embeddings"):
         cross_lingual.main([*FAST, "--out", str(tmp_path), "--methods", method])
+
+
+def test_backbones_that_will_not_do(tiny, tmp_path, monkeypatch):
+    classifier, tokenizer = tiny
+    tokenizer.save_pretrained(tmp_path / "opt")
+    transformers.OPTForCausalLM(transformers.OPTConfig(
+        vocab_size=len(tokenizer), hidden_size=32, ffn_dim=32, num_hidden_layers=8,
+        num_attention_heads=2, word_embed_proj_dim=32)).save_pretrained(tmp_path / "opt")
+    with pytest.raises(InputError, match="--lora-layers 0 does not"):
+        cross_lingual.main([*FAST, "--model", str(tmp_path / "opt"), "--lora-layers", "6",
+                            "--out", str(tmp_path)])
+    tokenizer.save_pretrained(tmp_path / "images")
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+              "num_attention_heads": 1, "image_size": 28, "patch_size": 14}
+    config = transformers.Gemma3Config(text_config=classifier.config.to_dict(),
+                                       vision_config=vision, mm_tokens_per_image=4)
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(tmp_path / "images")
+    with pytest.raises(InputError, match="text and images"):
+        cross_lingual.main([*FAST, "--model", str(tmp_path / "images"), "--out", str(tmp_path)])
+
+
+def test_an_oracle_says_that_it_needs_labels(cache, files):
+    folder, flags = files
+    with pytest.raises(InputError, match=r"target.jsonl:1: .* Tgt-Pref\* learn from target labels"):
+        cross_lingual.main([*FAST, *flags, "--methods", "Tgt-Pref", "--out", str(folder / "out")])
 
 
 def test_bad_flags_end_in_one_line_and_exit_code_2(cache, tmp_path):

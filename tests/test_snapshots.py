@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+from test_scripts import FAST
 from torch import nn
 
 import cross_lingual
+import few_shot
 import safety
 import snapshots
 from data import InputError
@@ -88,6 +90,14 @@ def test_rows_are_named_by_their_rule(tmp_path):
     assert set(rows) == {"Src-Pref, oracle*", "DIAL, bound", "DIAL, oracle*"}
     assert json.loads((tmp_path / "results.json").read_text())["config"]["choose"] == ["bound",
                                                                                     "oracle*"]
+
+
+def test_one_rule_for_several_pairs(cache, tmp_path, capsys):
+    """No row goes by a bare name then, and there is a table all the same."""
+    few_shot.main([*FAST, "--seeds", "0", "--steps", "1", "--eval-every", "1", "--splits", "A", "C",
+                   "--max-length", "2048", "--choose", "entropy", "--out", str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert "DIAL, entropy" in lines[0] and lines[1].startswith("ten of A")
 
 
 def test_few_shot_never_chooses_by_what_it_is_tested_on(tmp_path):

@@ -169,7 +169,7 @@ def test_evaluate_restores_the_mode_and_keeps_the_order(config, tiny):
 def test_evaluate_refuses_nan(config, tiny):
     model, _ = build(config)
     torch.nn.init.constant_(model.reward_head.weight, float("nan"))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="not finite"):
         evaluate(model, data.evaluation_batches(data.encode(ROWS, tiny[1], 512)))
 
 

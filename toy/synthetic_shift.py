@@ -23,7 +23,7 @@ from tqdm import tqdm  # noqa: E402
 
 import counterexamples  # noqa: E402
 import dial  # noqa: E402
-from common import Parser, command_line  # noqa: E402
+from common import Parser, command_line, make_folder, whole  # noqa: E402
 from data import InputError  # noqa: E402
 from dial import Critic, DialConfig, ToyModel, preference_error, wasserstein_1  # noqa: E402
 from figures import COLORS, figure  # noqa: E402
@@ -137,7 +137,7 @@ def main(argv=None):
     p.add_argument("--kind", choices=KINDS, default="shift", help="(%(default)s)")
     p.add_argument("--shift", nargs="+", type=float, default=[0, 0.5, 1, 2, 3],
                    help="0 to 3 (0 0.5 1 2 3)")
-    p.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="(0 1 2)")
+    p.add_argument("--seeds", nargs="+", type=whole, default=[0, 1, 2], help="(0 1 2)")
     p.add_argument("--bound", action="store_true", help="print the counterexamples, and stop")
     p.add_argument("--out", type=Path, default=Path("runs/synthetic_shift"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
@@ -159,7 +159,7 @@ def main(argv=None):
             | mean_and_error([m[name] for m in found[method, s]]) | {"n_test": 300, "paper": None}
             for method, s in found for name in found[method, s][0]]
     print_errors(rows, distances, shifts, args.kind)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     write_results(args.out, "synthetic_shift", "MLP", SETTINGS, args.seeds, rows,
                   time.time() - start)
     draw(found, distances, shifts, args.kind, args.out / "synthetic_shift.png")

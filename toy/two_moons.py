@@ -22,7 +22,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("",
 import torch  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from common import Parser, command_line  # noqa: E402
+from common import Parser, command_line, make_folder, whole  # noqa: E402
 from dial import Critic, DialConfig, ToyModel, train  # noqa: E402
 from figures import figure  # noqa: E402
 from report import mean_and_error, print_columns, plus_minus, write_results  # noqa: E402
@@ -99,7 +99,7 @@ def draw(runs, path, place):
 def main(argv=None):
     p = Parser(description=__doc__)
     p.add_argument("--labels-at", choices=LABELS_AT, default="outer", help="(%(default)s)")
-    p.add_argument("--seeds", nargs="+", type=int, default=list(range(10)), help="(0 to 9)")
+    p.add_argument("--seeds", nargs="+", type=whole, default=list(range(10)), help="(0 to 9)")
     p.add_argument("--out", type=Path, default=Path("runs/two_moons"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
     torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
@@ -113,7 +113,7 @@ def main(argv=None):
     print_columns([("method", "labels at", "accuracy", "worst", "seeds")] + [
         (row["method"], args.labels_at, plus_minus(row), f"{min(row['values']):.3f}",
          str(len(args.seeds))) for row in rows])
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     write_results(args.out, "two_moons", "MLP", SETTINGS, args.seeds, rows, time.time() - start)
     draw(runs, args.out / "two_moons.png", args.labels_at)
 
