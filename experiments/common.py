@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
         if others:
             self.error(f"{others[0]} does not go with --{own[0].replace('_', '-')}, which says "
                        "what the data are")
-        if getattr(args, "paper_data", "") and not args.paper:
+        if "--paper-data" in given and not args.paper:
             self.error("--paper-data goes with --paper")
 
     def refuse(self, args, where, *names):

@@ -75,6 +75,10 @@ def test_dry_run_names_the_files_without_fetching(capsys):
     ("clean_to_noisy", ["--noise", "2"], "from 0 to 1"),
     ("clean_to_noisy", ["--noise", "nan"], "from 0 to 1"),
     ("clean_to_noisy", ["--source-data", "a", "--noise=.2"], "--noise .* go with --source-data"),
+    ("cross_lingual", ["--paper", "--source-data", "a"], "--source-data does not go with --paper"),
+    ("few_shot", ["--paper", "--splits", "B"], "--splits: not with --paper"),
+    ("scaling", ["--methods", "DIAL"], "--methods: not for scaling"),
+    ("embeddings", ["--seeds", "0", "1"], "takes one"),
     ("odd_one_out", ["--paper", "--n-train", "9"], "--n-train .* go with --paper")])
 def test_flags_that_cannot_be(script, flags, words):
     with pytest.raises(data.InputError, match=words):

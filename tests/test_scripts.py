@@ -202,7 +202,6 @@ def test_labels_in_the_target_file_do_not_matter(cache, files):
     (["--max-length", "20"], ["row 1", "more than 20", "--truncate"]),
     (["--source-data", "missing.jsonl"], ["--target-data"]),
     (["--validation-data", "missing.jsonl"], ["--source-data"]),
-    (["--paper", "--source-data", "a.jsonl"], ["--source-data does not go with --paper"]),
     (["--paper-data", "folder"], ["--paper-data", "--paper"]),
     (["--seeds", "0", "0"], ["--seeds takes each once"]),
     (["--seeds", "-1"], ["whole number", "-1"]),
