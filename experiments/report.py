@@ -89,17 +89,17 @@ def print_table(rows):
     paper's beside it where there is one."""
     cells = {(r["method"], r["source"], r["target"], r["metric"]): r for r in rows}
     metrics = sorted({row["metric"] for row in rows} - {"source_accuracy"})
-    published = {row["metric"] for row in rows if row["paper"] is not None}
+    in_paper = {row["metric"] for row in rows if row["paper"] is not None}
     table = [["method", "source", "target", "source accuracy"]]
     for metric in metrics:
-        table[0] += [f"target {metric}"] + ["paper"] * (metric in published)
+        table[0] += [f"target {metric}"] + ["paper"] * (metric in in_paper)
     table[0].append("n")
     for method, source, target in dict.fromkeys(key[:3] for key in cells):
         found = [cells[method, source, target, metric] for metric in metrics]
         on_source = cells[method, source, target, "source_accuracy"]
         line = [method, source, target, plus_minus(on_source)]
         for row in found:
-            line += [plus_minus(row)] + [number(row["paper"])] * (row["metric"] in published)
+            line += [plus_minus(row)] + [number(row["paper"])] * (row["metric"] in in_paper)
         table.append([*line, f"{len(found[0]['values'])} x {found[0]['n_test']}"])
     print_columns(table)
 
@@ -116,9 +116,9 @@ def print_pairs(rows):
         over_pairs = mean_and_error([row["mean"] for row in found if row])
         columns.append([method, *(plus_minus(row) if row else "" for row in found),
                         plus_minus(over_pairs)])
-        published = [row and row["paper"] for row in found]
-        if any(value is not None for value in published):
-            columns.append(["paper", *map(number, published),
+        theirs = [row and row["paper"] for row in found]
+        if any(value is not None for value in theirs):
+            columns.append(["paper", *map(number, theirs),
                             number(average(rows, method, key="paper"))])
     sources, targets = zip(*pairs)
     print_columns(list(zip(["source", *sources, "average"], ["target", *targets, ""], *columns)))

@@ -42,16 +42,16 @@ def plan(methods, seeds, pairs):
     return runs
 
 
-def run_and_report(args, title, pairs, published, chance=0.5):
+def run_and_report(args, title, pairs, paper, chance=0.5):
     """What a script ends in: all runs, then the table, the figure and results.json.
 
     Args:
-        title: of the figure. pairs: as for `run`. published: the paper's numbers, as for
+        title: of the figure. pairs: as for `run`. paper: the paper's numbers, as for
             `report.summarize`. chance: the accuracy of guessing.
     """
     start = time.time()
     results, log = run(args, pairs)
-    finish(args, results, log, published, title, configure(args), time.time() - start, chance)
+    finish(args, results, log, paper, title, configure(args), time.time() - start, chance)
 
 
 def run(args, pairs):
