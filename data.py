@@ -145,7 +145,7 @@ def read_rows(path):
 def _from_hub(path):
     """Fetch hub:owner/name/file, a file of a data set, and return where it lies."""
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     parts = path.removeprefix("hub:").split("/", 2)
     if len(parts) < 3:
@@ -153,10 +153,12 @@ def _from_hub(path):
     repo, file = "/".join(parts[:2]), parts[2]
     try:
         return hf_hub_download(repo, file, repo_type="dataset")
-    except EntryNotFoundError:
-        held = ", ".join(HfApi().list_repo_files(repo, repo_type="dataset"))
-        raise InputError(f"{path}: no such file; {repo} holds {held}") from None
-    except Exception as error:  # offline, private, misspelled: the hub's own words say which
+    except Exception as error:
+        offline = isinstance(error, LocalEntryNotFoundError)
+        if isinstance(error, EntryNotFoundError) and not offline:
+            held = ", ".join(HfApi().list_repo_files(repo, repo_type="dataset"))
+            raise InputError(f"{path}: no such file; {repo} holds {held}") from None
+        # offline, private, misspelled: the hub's own words say which
         raise InputError(f"{path}: cannot be fetched: {str(error).splitlines()[0]}") from None
 
 
@@ -188,6 +190,8 @@ def read_text(file):
         opener = gzip.open if file.suffix == ".gz" else open
         with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
             return f.read()
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file or folder") from None
     except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
 
@@ -293,7 +297,8 @@ def read_unlabeled(row, where, tokenizer=None):
         return _scored_text(row, where)
     responses = row["responses"] if "responses" in row else [row["response"]]
     if not isinstance(responses, list) or not responses:
-        raise InputError(f"{where}: 'responses' must be a list with at least one text")
+        raise InputError(f"{where}: 'responses' must be a list with at least one text, which takes "
+                         "JSON: a cell of a table is a single text")
     prompt = _text(row.get("prompt"), "prompt", where)
     return Unlabeled(prompt, [_text(r, "responses", where) for r in responses])
 

@@ -145,7 +145,8 @@ def main(argv=None):
     found = list(FORMATS[args.name](args.files))
     records = select(without_empty(found, args), args, random.Random(args.seed))
     if not records:
-        raise InputError(f"{args.name}: of {len(found)} records none is left")
+        raise InputError(f"{args.name}: of {len(found)} records none is left by the flags that "
+                         "choose among them")
     make_folder(args.out.parent)
     with open(args.out, "w", encoding="utf-8") as f:
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -64,8 +64,9 @@ class Trainer:
         centred = self.args.center_prompts and self.args.lambda_da
         aligns = dial.METHODS[method]["term"] == "lambda_da"
         if aligns and centred and min(len(responses) for _, responses in rows) < 2:
-            raise InputError(f"{target.name}: a prompt with a single response; --center-prompts "
-                             "needs two or more, --no-center-prompts does not")
+            raise InputError(f"{target.name}: a record with a single response; --center-prompts "
+                             "needs all of a prompt's in one record, two or more; "
+                             "--no-center-prompts does not")
 
     def encode(self, domain, part):
         """A part of a domain as `data.encode` gives it, kept."""
