@@ -94,7 +94,7 @@ def load_preferences(path, tokenizer=None):
     Raises:
         InputError: the file, line and field that cannot be used.
     """
-    return [read_preference(row, where, tokenizer) for where, row in read_rows(path)]
+    return _preferences(read_rows(path), tokenizer)
 
 
 def load_unlabeled(path, tokenizer=None):
@@ -117,7 +117,11 @@ def load_test(path, tokenizer=None):
     rows = read_rows(path)
     if kind_of(rows[0][1]) == "scored":
         return _scored(rows)
-    return [read_preference(row, where, tokenizer) for where, row in rows], None
+    return _preferences(rows, tokenizer), None
+
+
+def _preferences(rows, tokenizer):
+    return [read_preference(row, where, tokenizer) for where, row in rows]
 
 
 def _scored(rows):

@@ -113,7 +113,7 @@ def parser(description, out, preset):
                    help="the paper's model, data and settings (paper.py), on CUDA")
     p.add_argument("--paper-data", default="",
                    help="where they lie: a folder, or hub:owner/name (the authors', on the hub)")
-    p.add_argument("--epochs", type=positive, default=0.0,
+    p.add_argument("--epochs", type=nonnegative, default=0.0,
                    help="over the labelled rows, instead of --steps (0: --steps; 2 to 10 in A.2-6)")
     method = p.add_argument_group("the method")
     for f in SETTINGS:
@@ -152,7 +152,7 @@ def number(kind, low, high, words):
 
 count = number(int, 1, math.inf, "a whole number above 0")
 whole = number(int, 0, math.inf, "a whole number, 0 or more")
-positive = number(float, 0, math.inf, "a number, 0 or more")
+nonnegative = number(float, 0, math.inf, "a number, 0 or more")
 probability = number(float, 0, 1, "a number from 0 to 1")
 
 

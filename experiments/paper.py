@@ -12,9 +12,9 @@ as it was posted, their commands also show askscience_train_train.json.
 import sys
 from pathlib import Path
 
-import backbones
 import data
 from data import Domain, InputError
+from memory import memory_line
 from methods import SETTINGS, check_methods
 
 OWNER = "hub:david9dragon9"
@@ -108,7 +108,7 @@ def describe(args, pairs):
     print(f"{args.model} from the hub; {len(check_methods(args.methods))} methods, "
           f"{len(args.seeds)} seeds, {len(pairs)} pairs of domains; {args.epochs} epochs of "
           f"{args.batch_size} + {args.batch_size} rows\n{args.paper_data}:")
-    print("".join(f"  {name}\n" for name in files) + backbones.memory_line(args))
+    print("".join(f"  {name}\n" for name in files) + memory_line(args))
     sys.exit(0)
 
 

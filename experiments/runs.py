@@ -9,11 +9,11 @@ import time
 
 from tqdm import tqdm
 
-import backbones
 import dial
 import snapshots
 from common import configure, make_folder
 from data import InputError
+from memory import memory_line
 from methods import METHODS, SETTINGS, check_methods, labeled_domains, reads_target
 from report import finish
 from trainer import Trainer, steps
@@ -170,7 +170,7 @@ def describe(args, config, runs):
         length = f"{steps(args, n)} steps" if method in dial.METHODS else "no training"
         print(f"  {method}, seed {seed}, {length}: "
               f"{', '.join(f'{s.name} -> {t.name}' for s, t in pairs)}")
-    print(backbones.memory_line(args))
+    print(memory_line(args))
 
 
 def read_lines(path):

@@ -8,9 +8,9 @@ import torch
 import transformers
 from conftest import random_classifier
 
-import backbones
 import common
 import data
+import memory
 import paper
 import trainer
 
@@ -99,7 +99,7 @@ def test_memory_counts_weights_and_lora(config):
     bodies = 2 * sum(p.numel() for p in body.parameters())
     lora = 3 * args.lora_rank * ((32 + 32) + (32 + 16))  # three layers of q and v
     activations = 4 * 3 * 2 * (10 * 32 + 3 * 48)
-    assert backbones.memory(model_config, args) == bodies + 16 * lora + activations
+    assert memory.memory(model_config, args) == bodies + 16 * lora + activations
     assert torch.get_default_device().type == "cpu"
 
 
