@@ -1,14 +1,15 @@
-"""Text for DIAL: records, files, generated lists, splits, and batches that share prompts.
+"""Text for DIAL: records, files, tokens, and batches whose rows share prompts.
 
 The plain form of a file is one JSON object a line,
 
     {"prompt": "...", "chosen": "...", "rejected": "..." or ["...", ...]}     a Preference
     {"prompt": "...", "responses": ["...", ...]}  (or "response": "...")      Unlabeled
+    {"prompt": "...", "response": "...", "score": number}                     to correlate with
 
-`load_preferences` and `load_unlabeled` also read JSON lists, CSV and TSV, gzip, folders of such
-files, `hub:owner/name/file`, and the columns of the authors' files (`response_chosen`,
-`response_rejected`; `correct`, `wrong_a` ...) and of TRL (the prompt implicit or not, plain or
-conversational). Bad input raises `InputError`, which says where and what to do.
+The loaders also read JSON lists, CSV and TSV, gzip, folders of such files, `hub:owner/name/file`,
+and the columns of the authors' files (`response_chosen`, `response_rejected`; `correct`, `wrong_a`
+...; `text`, `label`) and of TRL (the prompt implicit or not, plain or conversational). Bad input
+raises `InputError`, which says where and what to do.
 """
 import csv
 import gzip
@@ -16,7 +17,6 @@ import io
 import json
 import math
 import random
-import re
 import zlib
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -28,7 +28,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used; the message says where and what to do about it."""
+    """What a user gave cannot be used; the message, one line, says where and what to do."""
+
+    def __init__(self, message):
+        super().__init__(" ".join(str(message).split()))
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,6 @@ class Unlabeled:
         object.__setattr__(self, "responses", tuple(sorted(self.responses)))
 
 
-@dataclass
-class Domain:
-    """The text of a domain: Preferences to test on, and to train on (a source, or for an oracle);
-    Unlabeled records, all that DIAL sees of a target."""
-
-    name: str
-    test: list
-    scores: list = None  # of `test`, which then holds single responses and is correlated with
-    labeled: list = ()
-    unlabeled: list = ()
-    validation: "Domain" = None  # whose `test` a snapshot is chosen by; a target's, by an oracle
-
-    @property
-    def metric(self):
-        """What is measured on `test`."""
-        return "accuracy" if self.scores is None else "pearson"
-
-
 def unlabel(preferences):
     """Forget which response was chosen."""
     return [Unlabeled(p.prompt, p.responses) for p in preferences]
@@ -94,7 +79,7 @@ def load_preferences(path, tokenizer=None):
     Raises:
         InputError: the file, line and field that cannot be used.
     """
-    return _preferences(read_rows(path), tokenizer)
+    return [read_preference(row, where, tokenizer) for where, row in read_rows(path)]
 
 
 def load_unlabeled(path, tokenizer=None):
@@ -102,44 +87,23 @@ def load_unlabeled(path, tokenizer=None):
     return [read_unlabeled(row, where, tokenizer) for where, row in read_rows(path)]
 
 
-def load_scored(path):
-    """Read texts with scores, {"prompt": ..., "response": ..., "score": number}, to correlate with;
-    or {"text": ..., "label": number}, as the authors name them.
-
-    Returns:
-        (records, scores): `Unlabeled` of one response each, and floats.
-    """
-    return _scored(read_rows(path))
-
-
 def load_test(path, tokenizer=None):
-    """Read what to measure with: (records, scores), the scores None for preferences."""
+    """Read what to measure with: (records, scores); of preferences the scores are None, of scored
+    texts the records are `Unlabeled` of one response each."""
     rows = read_rows(path)
     if kind_of(rows[0][1]) == "scored":
-        return _scored(rows)
-    return _preferences(rows, tokenizer), None
-
-
-def _preferences(rows, tokenizer):
-    return [read_preference(row, where, tokenizer) for where, row in rows]
-
-
-def _scored(rows):
-    return tuple(map(list, zip(*(read_scored(row, where) for where, row in rows))))
+        return tuple(map(list, zip(*(read_scored(row, where) for where, row in rows))))
+    return [read_preference(row, where, tokenizer) for where, row in rows], None
 
 
 def read_rows(path):
     """All records of a file or folder, each as (where it stands, dictionary)."""
-    path = str(path)
-    if path.startswith("hub:"):
-        path = _from_hub(path)
-    path = Path(path)
-    if path.is_dir():
-        files = [f for f in sorted(path.iterdir()) if _kind(f)]
-    elif path.is_file():
-        files = [path]
-    else:
+    path = Path(_from_hub(path) if str(path).startswith("hub:") else path)
+    if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    files = [path]
+    if path.is_dir():
+        files = [f for f in sorted(path.iterdir()) if _suffix(f) in READERS]
     rows = [row for file in files for row in _read(file)]
     if not rows:
         raise InputError(f"{path}: holds no records")
@@ -151,40 +115,32 @@ def _from_hub(path):
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-    parts = path.removeprefix("hub:").split("/", 2)
-    if len(parts) < 3:
+    owner, _, rest = path.removeprefix("hub:").partition("/")
+    name, _, file = rest.partition("/")
+    if not file:
         raise InputError(f"{path}: a data set on the hub is named hub:owner/name/file")
-    repo, file = "/".join(parts[:2]), parts[2]
     try:
-        return hf_hub_download(repo, file, repo_type="dataset")
-    except Exception as error:
-        offline = isinstance(error, LocalEntryNotFoundError)
-        if isinstance(error, EntryNotFoundError) and not offline:
-            held = ", ".join(HfApi().list_repo_files(repo, repo_type="dataset"))
-            raise InputError(f"{path}: no such file; {repo} holds {held}") from None
-        # offline, private, misspelled: the hub's own words say which
+        return hf_hub_download(f"{owner}/{name}", file, repo_type="dataset")
+    except Exception as error:  # offline, private, misspelled: the hub's own words say which
+        missing = isinstance(error, EntryNotFoundError)
+        if missing and not isinstance(error, LocalEntryNotFoundError):
+            held = ", ".join(HfApi().list_repo_files(f"{owner}/{name}", repo_type="dataset"))
+            raise InputError(f"{path}: no such file; {owner}/{name} holds {held}") from None
         raise InputError(f"{path}: cannot be fetched: {str(error).splitlines()[0]}") from None
 
 
-def _kind(file):
-    """The format of a file by its name: 'json', 'csv', 'tsv' or None."""
-    suffix = Path(file.name.removesuffix(".gz")).suffix
-    return {".json": "json", ".jsonl": "json", ".csv": "csv", ".tsv": "tsv"}.get(suffix)
+def _suffix(file):
+    return Path(file.name.removesuffix(".gz")).suffix
 
 
 def _read(file):
-    kind = _kind(file)
-    if kind is None:
+    if _suffix(file) not in READERS:
         raise InputError(f"{file}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
-    if kind == "json":
-        text = read_text(file)
-        rows = _json_list(text, file) if text.lstrip().startswith("[") else _json_lines(text, file)
-    else:
-        rows = read_table(file, "," if kind == "csv" else "\t")
+    rows = READERS[_suffix(file)](file)
     for where, row in rows:
         if not isinstance(row, dict):
-            found = type(row).__name__
-            raise InputError(f"{where}: expected an object with named fields, found {found}")
+            kind = type(row).__name__
+            raise InputError(f"{where}: expected an object with named fields, found {kind}")
     return rows
 
 
@@ -194,43 +150,40 @@ def read_text(file):
         opener = gzip.open if file.suffix == ".gz" else open
         with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
             return f.read()
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file or folder") from None
     except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
 
 
-def _json_list(text, file):
+def _read_json(file):
+    text = read_text(file)
+    if text.lstrip().startswith("["):
+        return [(f"{file}: record {i}", row) for i, row in enumerate(_parse(text, file), 1)]
+    return [(f"{file}:{i}", _parse(line, f"{file}:{i}"))
+            for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _parse(text, where):
     try:
-        return [(f"{file}: record {i}", row) for i, row in enumerate(json.loads(text), 1)]
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{error.lineno}: not valid JSON: {error.msg}") from None
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
+        raise InputError(f"{where}: not valid JSON: {error}") from None
 
 
-def _json_lines(text, file):
-    rows = []
-    for i, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                rows.append((f"{file}:{i}", json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise InputError(f"{file}:{i}: not valid JSON: {error.msg}") from None
-    return rows
-
-
-def read_table(file, delimiter, columns=(), quoting=csv.QUOTE_MINIMAL):
+def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
     """The rows of a file with a header line, each as (where it stands, dictionary).
 
     Args:
-        columns: that must be there. quoting: as for the csv module.
+        delimiter: a comma for .csv and a tab for others if not given. columns: that must be there.
+        quoting: as for the csv module.
     """
+    delimiter = delimiter or {".csv": ","}.get(_suffix(file), "\t")
     lines = io.StringIO(read_text(file), newline="")
     reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     rows = []
     try:
         if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
-            there = ", ".join(reader.fieldnames or ["none"])
-            raise InputError(f"{file}: no column '{missing[0]}'; there are: {there}")
+            names = ", ".join(reader.fieldnames or ["none"])
+            raise InputError(f"{file}: no column '{missing[0]}'; there are: {names}")
         for row in reader:
             where = f"{file}:{reader.line_num}"
             if None in row or None in row.values():
@@ -242,44 +195,10 @@ def read_table(file, delimiter, columns=(), quoting=csv.QUOTE_MINIMAL):
     return rows
 
 
-def _text(value, name, where, allow_empty=False):
-    if not isinstance(value, str):
-        found = "is missing" if value is None else f"must be text, not {type(value).__name__}"
-        raise InputError(f"{where}: '{name}' {found}")
-    if not value.strip() and not allow_empty:
-        raise InputError(f"{where}: '{name}' is empty")
-    return value
+READERS = {".json": _read_json, ".jsonl": _read_json, ".csv": read_table, ".tsv": read_table}
 
 
-def read_preference(row, where, tokenizer=None, allow_empty=False):
-    """Turn a record with any of the known column names into a Preference.
-
-    Args:
-        row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
-    """
-    names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
-    row = {names.get(k, k): v for k, v in row.items()}
-    wrong = [row[k] for k in sorted(row) if k.startswith("wrong_")]
-    if "rejected" not in row and wrong:
-        row["rejected"] = wrong
-    for name in ("chosen", "rejected"):
-        if name not in row:
-            raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
-    if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
-        return _conversation(row, where, tokenizer)
-    chosen, rejected = _text(row["chosen"], "chosen", where, allow_empty), row["rejected"]
-    rejected = rejected if isinstance(rejected, list) else [rejected]
-    rejected = [_text(r, "rejected", where, allow_empty) for r in rejected]
-    if not rejected:
-        raise InputError(f"{where}: 'rejected' is empty")
-    if "prompt" in row:
-        return Preference(_text(row["prompt"], "prompt", where), chosen, tuple(rejected))
-    prompt = commonprefix([chosen, *rejected])  # implicit: what the dialogues share, up to a blank
-    prompt = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
-    name = "chosen or rejected, after what they share,"
-    chosen, *rejected = [_text(r[len(prompt):], name, where, allow_empty)
-                         for r in (chosen, *rejected)]
-    return Preference(_text(prompt, "prompt", where), chosen, tuple(rejected))
+# ------------------------------------------------------------------ records
 
 
 def kind_of(row):
@@ -292,13 +211,41 @@ def kind_of(row):
     return "preference"  # if it is none, its reader says what is missing
 
 
+def read_preference(row, where, tokenizer=None, allow_empty=False):
+    """Turn a record with any of the known column names into a Preference.
+
+    Args:
+        row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
+    """
+    names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
+    row = {names.get(k, k): v for k, v in row.items()}
+    if wrong := [row[k] for k in sorted(map(str, row)) if k.startswith("wrong_")]:
+        row.setdefault("rejected", wrong)
+    for name in ("chosen", "rejected"):
+        if name not in row:
+            raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
+    if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
+        return _conversation(row, where, tokenizer)
+    rejected = row["rejected"] if isinstance(row["rejected"], list) else [row["rejected"]]
+    if not rejected:
+        raise InputError(f"{where}: 'rejected' is empty")
+    responses = [_text(row["chosen"], "chosen", where, allow_empty),
+                 *(_text(r, "rejected", where, allow_empty) for r in rejected)]
+    if "prompt" not in row:  # implicit: what the dialogues share, up to a blank
+        prompt = commonprefix(responses)
+        row["prompt"] = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
+        responses = [_text(r[len(row["prompt"]):], "chosen or rejected, after what they share,",
+                           where, allow_empty) for r in responses]
+    return Preference(_text(row["prompt"], "prompt", where), responses[0], tuple(responses[1:]))
+
+
 def read_unlabeled(row, where, tokenizer=None):
     """Turn a record of any kind into an Unlabeled one: its label is dropped, its score not read."""
     kind = kind_of(row)
     if kind == "preference":
         return unlabel([read_preference(row, where, tokenizer)])[0]
     if kind == "scored":
-        return _scored_text(row, where)
+        return read_scored(row | {"score": 0}, where)[0]
     responses = row["responses"] if "responses" in row else [row["response"]]
     if not isinstance(responses, list) or not responses:
         raise InputError(f"{where}: 'responses' must be a list with at least one text, which takes "
@@ -308,21 +255,27 @@ def read_unlabeled(row, where, tokenizer=None):
 
 
 def read_scored(row, where):
-    """Turn a record into (Unlabeled, score)."""
-    record, value = _scored_text(row, where), row.get("score", row.get("label"))
+    """Turn a record into (Unlabeled, score); without a prompt it is "Text:"."""
+    row = {"prompt": "Text:", "response": row.get("text"), "score": row.get("label")} | row
     try:
-        score = float(value)
+        score = float(row["score"])
     except (TypeError, ValueError):
         score = math.nan
     if not math.isfinite(score):
-        raise InputError(f"{where}: 'score' must be a number, not {value!r}")
-    return record, score
-
-
-def _scored_text(row, where):
-    row = {"prompt": "Text:", "response": row.get("text")} | row
+        raise InputError(f"{where}: 'score' must be a number, not {row['score']!r}")
     response, prompt = (_text(row[k], k, where) for k in ("response", "prompt"))
-    return Unlabeled(prompt, [response])
+    return Unlabeled(prompt, [response]), score
+
+
+def _text(value, name, where, allow_empty=False):
+    if not isinstance(value, str):
+        problem = "is missing" if value is None else f"must be text, not {type(value).__name__}"
+        raise InputError(f"{where}: '{name}' {problem}")
+    if not value.strip() and not allow_empty:
+        raise InputError(f"{where}: '{name}' is empty")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
+    return value
 
 
 def _conversation(row, where, tokenizer):
@@ -331,152 +284,18 @@ def _conversation(row, where, tokenizer):
         raise InputError(f"{where}: a conversation needs a tokenizer with a chat template")
     if not isinstance(row["rejected"], list):
         raise InputError(f"{where}: 'rejected' must be a conversation, as 'chosen' is")
-    skip = 0 if "prompt" in row else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1],
-                                                              zip(row["chosen"], row["rejected"])))
-    prompt = row["prompt"] if "prompt" in row else row["chosen"][:skip]
+    pairs = zip(row["chosen"], row["rejected"])
+    skip = 0 if "prompt" in row else len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    prompt = row.get("prompt", row["chosen"][:skip])
     try:
         texts = [tokenizer.apply_chat_template(prompt + row[k][skip:], tokenize=False)
                  for k in ("chosen", "rejected")]
         start = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
     except Exception as error:
         raise InputError(f"{where}: the chat template does not take it: {error}") from None
-    if not all(text.startswith(start) for text in texts):
-        start = commonprefix(texts)
+    start = start if all(text.startswith(start) for text in texts) else commonprefix(texts)
     chosen, rejected = (_text(text[len(start):], "chosen and rejected", where) for text in texts)
     return Preference(_text(start, "prompt", where), chosen, (rejected,))
-
-
-# ------------------------------------------------------------------ generated data and splits
-
-
-def split_items(items, seed=0, fractions=(0.6, 0.2, 0.2)):
-    """Split a sequence at random into train, validation and test; the same for the same seed."""
-    order = random.Random(seed).sample(range(len(items)), len(items))
-    ends = [round(sum(fractions[:i]) * len(items)) for i in range(len(fractions) + 1)]
-    return tuple([items[i] for i in order[a:b]] for a, b in zip(ends, ends[1:]))
-
-
-def split_by_prompt(rows, seed=0, fractions=(0.8, 0.1, 0.1)):
-    """Split records into train, validation and test so that no prompt is in two of them."""
-    prompts = split_items(sorted({row.prompt for row in rows}), seed, fractions)
-    return tuple([row for row in rows if row.prompt in part] for part in map(set, prompts))
-
-
-ODD_ONE_OUT = ("Identify the item that does not fit. Only output the name of the item as written "
-               "and nothing else.")  # A.6
-
-
-def odd_one_out(items, others, n, seed=0):
-    """Lists of four items of a category and one other, which is the right answer (A.6).
-
-    Args:
-        items, others: names in the category, and outside it.
-        n: how many lists; no two have the same items.
-    Returns:
-        n Preferences, with four rejected responses each.
-    Raises:
-        InputError: fewer than four items, no others, or not as many lists as asked for.
-    """
-    if len(items) < 4 or not others:
-        there = f"{len(items)} and {len(others)}"
-        raise InputError(f"an odd-one-out list takes 4 items and 1 other, there are {there}")
-    rng, seen, lists = random.Random(seed), set(), []
-    for _ in range(20 * n):
-        same, odd = rng.sample(items, 4), rng.choice(others)
-        if len(lists) < n and (key := (odd, *sorted(same))) not in seen:
-            seen.add(key)
-            listed = rng.sample([odd, *same], 5)
-            prompt = f"{ODD_ONE_OUT}\n\n{', '.join(listed)}\n"
-            lists.append(Preference(prompt, odd, tuple(i for i in listed if i != odd)))
-    if len(lists) < n:
-        there = f"{len(items)} items and {len(others)} others"
-        raise InputError(f"{there} do not make {n} different lists")
-    return lists
-
-
-SLANG = {"because": "cuz", "you": "u", "your": "ur", "are": "r", "people": "ppl", "with": "w/",
-         "without": "w/o", "really": "rly", "going to": "gonna", "want to": "wanna", "about": "abt",
-         "before": "b4", "great": "gr8", "today": "2day", "though": "tho", "through": "thru",
-         "should": "shd", "please": "plz", "and": "n", "them": "em", "something": "smth",
-         "probably": "prolly", "their": "thier", "there": "ther", "every": "evry", "never": "nvr"}
-NOISE = 0.15  # chance of a typo in a word
-EMOJI = "😀😂🙄🤔👍🙏😅🔥💯😬"
-
-
-def add_noise(text, rng, rate=NOISE):
-    """Write a text as in a hurry on a phone; nothing else about it changes.
-
-    Args:
-        rng: a random.Random.
-        rate: chance of a typo in a word, and, each sentence, half of that of an emoji. A word of
-            SLANG is replaced half of the time; a sentence loses its capital and its punctuation
-            half of the time each.
-    """
-    sentences = re.split(r"(?<=[.!?]) +", text)
-    noisy = []
-    for sentence in sentences:
-        for word, short in SLANG.items():
-            if rng.random() < 0.5:
-                sentence = re.sub(rf"\b{word}\b", short, sentence, flags=re.IGNORECASE)
-        words = [_typo(word, rng) if rng.random() < rate else word for word in sentence.split(" ")]
-        sentence = " ".join(words)
-        if rng.random() < 0.5:
-            sentence = sentence.lower()
-        if rng.random() < 0.5:
-            sentence = re.sub(r"[.,;:!?']", "", sentence)
-        if rng.random() < rate / 2:
-            sentence += " " + rng.choice(EMOJI)
-        noisy.append(sentence)
-    return " ".join(noisy)
-
-
-def _typo(word, rng):
-    """Swap two neighbouring letters, or drop or double one; short words stay."""
-    if len(word) < 4:
-        return word
-    i = rng.randrange(1, len(word) - 1)
-    return rng.choice([word[:i] + word[i + 1] + word[i] + word[i + 2:],
-                       word[:i] + word[i + 1:], word[:i] + word[i] + word[i:]])
-
-
-def graded_text(sound, flawed, n, flaws, rng):
-    """A text of `n` sentences of which `flaws` are flawed, in random order.
-
-    Args:
-        sound, flawed: sentences to draw from, without replacement. rng: a random.Random.
-    Raises:
-        InputError: too few of either.
-    """
-    if len(sound) < n - flaws or len(flawed) < flaws:
-        raise InputError(f"{n} sentences with {flaws} flawed: there are {len(sound)} and "
-                         f"{len(flawed)} to draw from")
-    sentences = rng.sample(sound, n - flaws) + rng.sample(flawed, flaws)
-    return " ".join(rng.sample(sentences, n))
-
-
-def neighbouring_pairs(texts, scores, prompt, n, rng):
-    """Preferences between texts of neighbouring score levels (A.5).
-
-    Every text that has a neighbour is in one pair at least, if `n` allows.
-
-    Args:
-        texts, scores: as many of each; distinct scores are the levels.
-        prompt: of all pairs. n: how many pairs. rng: a random.Random.
-    Raises:
-        InputError: fewer than two levels.
-    """
-    levels = [[t for t, s in zip(texts, scores) if s == level] for level in sorted(set(scores))]
-    if len(levels) < 2:
-        raise InputError("pairs of neighbouring levels need two levels of scores")
-    pairs = []
-    for low, high in zip(levels, levels[1:]):
-        for i in range(max(len(low), len(high))):
-            pairs.append((high[i % len(high)], low[i % len(low)]))
-    rng.shuffle(pairs)
-    while len(pairs) < n:
-        i = rng.randrange(len(levels) - 1)
-        pairs.append((rng.choice(levels[i + 1]), rng.choice(levels[i])))
-    return [Preference(prompt, better, (worse,)) for better, worse in pairs[:n]]
 
 
 # ------------------------------------------------------------------ tokens and batches
@@ -489,8 +308,7 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     tokenised as a whole, so the tokens are those that the plain tokenizer gives. BOS leads.
 
     Args:
-        rows: Preferences or Unlabeled.
-        max_length: the longest text, in tokens.
+        rows: Preferences or Unlabeled. max_length: the longest text, in tokens.
         truncate: cut longer prompts from the left, keeping BOS and the whole response.
         name: of the data, for error messages.
     Returns:
@@ -502,29 +320,25 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     encoded, bos = [], tokenizer.bos_token_id
     for i, row in enumerate(rows, 1):
         joint = "" if row.prompt[-1].isspace() else "\n"
-        texts = [row.prompt + joint + response for response in row.responses]
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
-        tokens = tokenizer(texts, add_special_tokens=not template)["input_ids"]
+        texts = [row.prompt + joint + response for response in row.responses]
+        alone = [row.prompt + joint] if len(texts) == 1 else []  # it shares nothing but its prompt
+        tokens = tokenizer(texts + alone, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
-            tokens = [ids if ids[0] == bos else [bos, *ids] for ids in tokens]
+            tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
+        tokens, shared = tokens[: len(texts)], len(commonprefix(tokens))
         if tokenizer.pad_token_id in [ids[-1] for ids in tokens]:
             raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
                              "padding token: where it ends would not be known")
-        alone = []  # a single response shares nothing but its prompt
-        if len(texts) == 1:
-            alone = [tokenizer(row.prompt + joint, add_special_tokens=False)["input_ids"]]
-            if bos is not None and not template:
-                alone = [[bos, *alone[0]]]
-        shared = min(len(commonprefix(tokens + alone)), min(map(len, tokens)) - 1)
+        shared = min(shared, min(map(len, tokens)) - 1)
         prefix, suffixes = tokens[0][:shared], [ids[shared:] for ids in tokens]
-        excess = max(map(len, tokens)) - max_length
+        length = max(map(len, tokens))
+        excess, keep = length - max_length, int(bos is not None)
         if excess > 0:
-            keep = 1 if bos is not None else 0
             if not truncate or excess > shared - keep:
-                advice = "raise --max-length" + (" or pass --truncate" if not truncate else
-                                                 ": its response alone is too long")
-                raise InputError(f"{name}: row {i} has {excess + max_length} tokens, more than "
-                                 f"{max_length}: {advice}")
+                advice = "pass --truncate" if not truncate else "its response alone is too long"
+                raise InputError(f"{name}: row {i} has {length} tokens, more than {max_length}: "
+                                 f"raise --max-length, or {advice}")
             prefix = prefix[:keep] + prefix[keep + excess:]
         encoded.append((prefix, suffixes))
     return encoded
@@ -534,90 +348,77 @@ def pack(encoded, pad_id=0, share=True):
     """Make one batch, as `RewardModel.embed` wants it, of encoded records.
 
     Args:
-        encoded: what `encode` returns.
-        pad_id: the token that fills up rows; it is never seen.
-        share: one row a record, its prompt once; otherwise one row a response.
+        encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
+        share: one row a record, its prompt once and then each response; otherwise a row a response.
     Returns:
-        `input_ids`, `position_ids`, `segment_ids`: (R, L), padded to the longest row (segment -1);
-        `last`: (2, N), row and column of each response's last token; `shared`: as asked for;
-        `counts`: how many responses each record has.
+        `input_ids`: (R, L), padded to the longest row. `last_row`, `last_column`, `record`: (N,),
+        where each response's last token is, and which record it belongs to. `token_id`,
+        `token_row`, `token_before`, `token_record`, `token_response`: (T,), of all tokens that a
+        language model has to predict: the token, its row, the column of the position before it,
+        its record, and its response, -1 in a prompt. With `share` also `position_ids`: (R, L),
+        which restart after the prompt, and `attends`: (R, L, L), which token sees which.
     """
-    rows = encoded
-    if not share:
-        rows = [(prefix, [suffix]) for prefix, suffixes in encoded for suffix in suffixes]
-    ids, positions, segments, last = [], [], [], []
-    for r, (prefix, suffixes) in enumerate(rows):
-        row, position, segment = list(prefix), list(range(len(prefix))), [0] * len(prefix)
-        for k, suffix in enumerate(suffixes, 1):
-            row += suffix
-            position += range(len(prefix), len(prefix) + len(suffix))
-            segment += [k] * len(suffix)
-            last.append((r, len(row) - 1))
-        ids.append(row), positions.append(position), segments.append(segment)
+    ids, positions, segments, places, tokens = [], [], [], [], []
+    for r, (prefix, suffixes) in enumerate(encoded):
+        for k, suffix in enumerate(suffixes):
+            if k == 0 or not share:  # a new row; it begins with the prompt
+                ids.append([]), positions.append([]), segments.append([])
+                parts = [(0, -1, prefix), (k + 1, len(places), suffix)]
+            else:
+                parts = [(k + 1, len(places), suffix)]
+            for segment, response, part in parts:
+                start = len(prefix) if segment else 0
+                for i, token in enumerate(part, start):
+                    before = len(ids[-1]) - 1 if i > start else start - 1
+                    if before >= 0:  # nothing comes before BOS
+                        tokens.append((token, len(ids) - 1, before, r, response))
+                    ids[-1].append(token), positions[-1].append(i), segments[-1].append(segment)
+            places.append((len(ids) - 1, len(ids[-1]) - 1, r))
 
-    def padded(lists, value):
-        return pad_sequence([torch.tensor(x) for x in lists], True, value)
+    def padded(rows, value):
+        return pad_sequence([torch.tensor(row) for row in rows], True, value)
 
-    return {"input_ids": padded(ids, pad_id), "position_ids": padded(positions, 0),
-            "segment_ids": padded(segments, -1), "last": torch.tensor(last).T, "shared": share,
-            "counts": [len(suffixes) for _, suffixes in encoded]}
+    names = ("token_id", "token_row", "token_before", "token_record", "token_response")
+    batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
+    batch |= zip(("last_row", "last_column", "record"), torch.tensor(places).T)
+    batch["input_ids"] = padded(ids, pad_id)
+    if share:
+        batch["position_ids"] = padded(positions, 0)
+        batch["attends"] = tree_mask(padded(segments, -1))
+    return batch
 
 
-def next_tokens(batch):
-    """All that a language model has to predict in a batch of `pack`.
+def tree_mask(segments):
+    """Which token may attend to which, (R, L, L), query before key.
 
-    Returns:
-        (4, T): row and column of the position before each token, the token, and which of the
-        batch's responses it belongs to, -1 for a prompt.
+    A row is prompt (segment 0), response (1), response (2), ..., padding (-1): (R, L). A response
+    sees the prompt and itself; nothing sees what comes later.
     """
-    segment = batch["segment_ids"]  # (R, L)
-    there = segment >= 0
-    there[:, 0] = False  # nothing comes before BOS
-    row, column = there.nonzero().T
-    end = (segment == 0).sum(dim=1) - 1  # of each prompt: what comes before a response's first
-    same = segment[row, column] == segment[row, column - 1]
-    before = torch.where(same, column - 1, end[row])
-    responses = segment.amax(dim=1)  # (R,): how many in each row
-    first = responses.cumsum(0) - responses
-    which = torch.where(segment[row, column] > 0, first[row] + segment[row, column] - 1, -1)
-    found = torch.stack([row, before, batch["input_ids"][row, column], which])
-    return found[:, before >= 0]  # without BOS, a prompt may be empty
+    query, key = segments[:, :, None], segments[:, None, :]  # (R, L, 1), (R, 1, L)
+    return ((key == query) | ((key == 0) & (query >= 0))).tril()
 
 
-def training_batches(source, target, batch_size, steps, seed=0, language=None, lm_tokens=0,
-                     **pack_options):
-    """Yield `steps` batches of `batch_size` source records, then as many target records.
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
+    """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
-    Each domain is gone through in a new random order every epoch. The source's order does not
-    depend on the target, so that methods with and without one see the same source batches.
+    Each part is gone through in a new random order every epoch, which does not depend on the
+    others, so that methods with and without a target see the same source batches.
 
     Args:
-        source: encoded Preferences. target: encoded Unlabeled records, or None.
-        language: adds `predict`, the `next_tokens` of "source" (the chosen responses) or "target"
-            (prompts and responses): all, or `lm_tokens` of them at random.
+        labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
         pack_options: for `pack`.
     """
-    source_order = _epochs(source, random.Random(seed))
-    target_order = _epochs(target, random.Random(seed + 1)) if target else iter(())
-    rng = random.Random(seed + 2)
+    parts = [*labeled, *([unlabeled] if unlabeled else [])]
+    orders = [_epochs(part, random.Random(seed + i)) for i, part in enumerate(parts)]
+    n_labeled = len(labeled) * batch_size
     for _ in range(steps):
-        rows = [*islice(source_order, batch_size), *islice(target_order, batch_size)]
-        batch = pack(rows, **pack_options)
-        counts = batch["counts"][:batch_size]
-        starts = [sum(counts[:i]) for i in range(batch_size)]
+        records = [record for order in orders for record in islice(order, batch_size)]
+        batch = pack(records, **pack_options)
+        counts = [len(suffixes) for _, suffixes in records[:n_labeled]]
+        starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
-        chosen, rejected = torch.tensor(pairs).T
-        batch |= {"n_source": sum(counts), "chosen": chosen, "rejected": rejected}
-        if language:
-            found = next_tokens(batch)
-            if language == "source":
-                wanted = torch.isin(found[3], torch.tensor(starts))
-            else:
-                wanted = found[0] >= batch["last"][0, sum(counts)]  # from the target's first row
-            found = found[:3, wanted]
-            some = rng.sample(range(found.shape[1]), min(lm_tokens, found.shape[1]))
-            batch["predict"] = found[:, sorted(some)] if lm_tokens else found
-        yield batch
+        yield batch | {"n_source": sum(counts)} | dict(
+            zip(("chosen", "rejected"), torch.tensor(pairs).T))
 
 
 def _epochs(rows, rng):

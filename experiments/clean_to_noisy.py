@@ -6,19 +6,20 @@
         --eval-data noisy_test.jsonl                           # one's own two domains
 
 The default learns from pairs of answers to a question, labelled, the better one with fewer flaws
-(essays.py says which), and from unlabelled answers with typos, slang, emoji, dropped punctuation
-and lost capitals (`data.add_noise`). Test questions are in no training text.
+(domains/arguments.py says which), and from unlabelled answers with typos, slang, emoji, dropped
+punctuation and lost capitals (domains/noise.py). Test questions are in no training text.
 """
-from common import LAPTOP, add_size_flags, probability, command_line, parser  # first: sets the path
-import data
-from essays import argument_domain
-from own_data import add_data_flags, given_domains
-from report import published
-from runs import run_and_report
+import support  # noqa: F401  (first: it sets the path)
+from domains.arguments import argument_domain
+from domains.noise import NOISE
+from domains.own import given_domains
+from support.cli import (LAPTOP, command_line, generated_flag, own_flags, parse, probability,
+                         run_flags, size_flags)
+from support.report import published, report
+from support.runs import plan, run_jobs
 
-# Half the rows a step, for they are long. The critic sees answers less their pair's mean: chosen on
-# validation questions.
-PRESET = LAPTOP | {"batch_size": 4, "center_prompts": True, "eval_every": 40}
+# The critic sees answers less their pair's mean: chosen on validation questions.
+PRESET = LAPTOP | {"center_prompts": True}
 PAPER = {  # Table 2: SHP, the mean over three subreddits
     "Base LM": 0.553, "Src-Pref": 0.670, "Src-Pref-SFT": 0.653, "Src-Pref-Tgt-NTP": 0.647,
     "DIAL": 0.703, "Tgt-Pref*": 0.727, "Src-Tgt-Pref*": 0.733,
@@ -26,17 +27,22 @@ PAPER = {  # Table 2: SHP, the mean over three subreddits
 
 
 def main(argv=None):
-    p = parser(__doc__, "clean_to_noisy", PRESET)
-    add_size_flags(p)
-    p.generated.add_argument("--noise", type=probability, default=data.NOISE,
-                             help="chance of a typo in a word of noisy answers (%(default)s)")
-    add_data_flags(p)
-    args = p.parse_args(argv)
+    p = run_flags(__doc__, "clean_to_noisy", PRESET, batch_size=4)
+    size_flags(p)
+    generated_flag(p, "--noise", type=probability, default=NOISE,
+                   help="chance of a typo in a word of noisy answers (%(default)s)")
+    own_flags(p)
+    args = parse(p, argv)
+
+    def answers(seed):
+        return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, args.noise, seed)
+                      for form in ("clean", "noisy"))]
+
     given = given_domains(args)
-    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test,
-                                            args.noise) for form in ("clean", "noisy"))]
-    paper = published(PAPER, pairs) if args.paper or not given else {}
-    run_and_report(args, "Clean to noisy", pairs, paper)
+    jobs = plan(args, given or answers)
+    runs = run_jobs(args, jobs)
+    pairs = {names for job in jobs for names in job.names} if args.paper or not given else ()
+    report(args, runs, "Clean to noisy", published(PAPER, pairs))
 
 
 if __name__ == "__main__":

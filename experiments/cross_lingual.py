@@ -2,23 +2,23 @@
 
     python experiments/cross_lingual.py                        # English -> Korean, on a laptop
     python experiments/cross_lingual.py --target desserts:ko desserts:th desserts:zh
-    python experiments/cross_lingual.py --source-data en.jsonl --target-data ko.jsonl \\
-        --eval-data ko_test.jsonl                              # one's own two domains
+    python experiments/cross_lingual.py --source-data en.jsonl --target-data ko.jsonl --save
 
 The default learns from odd-one-out lists of desserts in English, labelled, and such lists in
-Korean, unlabelled. Of one's own files (data.py says which columns), the source and the evaluation
-data hold preferences; the target may hold them too, but only an oracle method ever reads them. A
-tenth of the source's prompts is kept to measure the source accuracy.
+Korean, unlabelled. Of one's own files (data.py says which columns) the source holds preferences;
+the target may, too, but only an oracle method ever reads them. A tenth of the source's prompts is
+kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, measures the target.
 """
-from common import LAPTOP, command_line, parser  # first: sets the path
-from odd_one_out import add_list_flags, list_domains
-from own_data import add_data_flags, given_domains
-from report import published
-from runs import run_and_report
+import support  # noqa: F401  (first: it sets the path)
+from domains.foods import food_domain
+from domains.own import given_domains
+from support.cli import (LAPTOP, command_line, generated_flag, own_flags, parse, run_flags,
+                         size_flags)
+from support.report import published, report
+from support.runs import plan, run_jobs
 
-# The critic sees embeddings less their list's mean, which holds the language, and its gradient is
-# kept within the preferences'. These and the number of steps were chosen on Thai validation lists.
-PRESET = LAPTOP | {"steps": 80, "center_prompts": True, "gradient_ratio": 1.0, "eval_every": 20}
+# The critic sees embeddings less their list's mean, which holds the language.
+PRESET = LAPTOP | {"steps": 80, "center_prompts": True}
 PAPER = {  # Table 1: SHP, the mean over three subreddits and three languages
     "Base LM": 0.561, "Src-Pref": 0.621, "Src-Pref-SFT": 0.609, "Src-Pref-Tgt-NTP": 0.617,
     "DIAL": 0.661, "Tgt-Pref*": 0.659, "Src-Tgt-Pref*": 0.679,
@@ -26,14 +26,25 @@ PAPER = {  # Table 1: SHP, the mean over three subreddits and three languages
 
 
 def main(argv=None):
-    p = parser(__doc__, "cross_lingual", PRESET)
-    add_list_flags(p, "desserts:en", "desserts:ko")
-    add_data_flags(p)
-    args = p.parse_args(argv)
+    p = run_flags(__doc__, "cross_lingual", PRESET)
+    generated_flag(p, "--source", default="desserts:en",
+                   help="labelled, category[:language] (%(default)s)")
+    generated_flag(p, "--target", nargs="+", default=["desserts:ko"],
+                   help="unlabelled, one domain or several (desserts:ko)")
+    size_flags(p)
+    own_flags(p)
+    args = parse(p, argv)
+
+    def lists(seed):
+        source, *targets = (food_domain(name, seed, args.part, args.n_train, args.n_test)
+                            for name in (args.source, *args.target))
+        return [(source, target) for target in targets]
+
     given = given_domains(args)
-    pairs = given or list_domains(args)
-    paper = published(PAPER, pairs) if args.paper or not given else {}
-    run_and_report(args, "Cross-lingual transfer", pairs, paper, chance=0.5 if given else 0.2)
+    jobs = plan(args, given or lists)
+    runs = run_jobs(args, jobs)
+    pairs = {names for job in jobs for names in job.names} if args.paper or not given else ()
+    report(args, runs, "Cross-lingual transfer", published(PAPER, pairs), 0.5 if given else 0.2)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,24 @@
 """Few-shot to full (section 3.3): ten labelled examples, and the rest of the domain unlabelled.
 
     python experiments/few_shot.py
-    python experiments/few_shot.py --methods all --splits A B C
+    python experiments/few_shot.py --methods all
     python experiments/few_shot.py --data my.jsonl             # one's own labelled preferences
 
-The default has questions with a safe and an unsafe answer (safety.py). As in the paper, a split
-says which ten are labelled; here also which questions are kept for the test, two fifths of them.
-Of one's own file, the labels of all but the ten are used for the test and by oracles only.
+The default has questions with a safe and an unsafe answer (domains/safety.py). A seed says which
+ten are labelled, as the paper's splits do; here also which questions are kept for the test, two
+fifths of them. Of one's own file, the labels of all but the ten are used for the test and by
+oracles only.
 """
-from common import LAPTOP, command_line, parser  # first: sets the path
-import backbones
+import support  # noqa: F401  (first: it sets the path)
 import data
-from own_data import given_domains
-from runs import run_and_report
-from safety import few_shot_domains, read_answers
+from domains.own import given_domains
+from domains.safety import few_shot_domains, read_answers
+from support import backbones
+from support.cli import LAPTOP, command_line, generated_flag, parse, run_flags
+from support.report import published, report
+from support.runs import plan, run_jobs
 
-PRESET = LAPTOP | {"center_prompts": True}  # chosen on splits D and E
+PRESET = LAPTOP | {"center_prompts": True}  # chosen on seeds 3 and 4
 PAPER = {  # Table 3, Table 7: CValues; splits A, B, C
     "Few-shot LM": (0.599, 0.643, 0.646), "Src-Pref": (0.820, 0.862, 0.852),
     "Src-Pref-SFT": (0.744, 0.788, 0.710), "Src-Pref-Tgt-NTP": (0.759, 0.721, 0.721),
@@ -24,25 +27,28 @@ PAPER = {  # Table 3, Table 7: CValues; splits A, B, C
 
 
 def main(argv=None):
-    p = parser(__doc__, "few_shot", PRESET)
-    p.add_argument("--splits", nargs="+", default=["A", "B", "C"], help="some of A to J (A B C)")
+    p = run_flags(__doc__, "few_shot", PRESET)
     p.add_argument("--data", help="labelled preferences: a file, a folder, hub:owner/name/file")
-    p.add_argument("--evaluate-on", choices=["validation", "test"], default="test")
-    p.set_defaults(seeds=[0])
-    args = p.parse_args(argv)
-    if args.paper:
-        p.refuse(args, "with --paper, which has its own", "splits", "evaluate_on")
+    generated_flag(p, "--part", choices=["validation", "test"], default="test",
+                   help="what to evaluate on (%(default)s)")
+    args = parse(p, argv)
+    rows = None
     if args.data:
         rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
-    else:
-        rows = read_answers()
-    pairs = given_domains(args) or [
-        few_shot_domains(rows, split, args.evaluate_on) for split in args.splits]
-    splits = "ABC" if args.paper else "" if args.data else args.splits
-    paper = {(method, s.name, t.name, "accuracy"): numbers["ABC".index(split)]
-             for split, (s, t) in zip(splits, pairs) if split in "ABC"
-             for method, numbers in PAPER.items()}
-    run_and_report(args, "Few-shot to full", pairs, paper)
+
+    def answers(seed):
+        return [few_shot_domains(rows or read_answers(), seed, args.part)]
+
+    jobs = plan(args, given_domains(args) or answers)
+    runs = run_jobs(args, jobs)
+    pairs = list(dict.fromkeys(names for job in jobs for names in job.names))
+    if args.paper:  # a pair each split
+        paper = {k: v for i, pair in enumerate(pairs) for k, v in published(
+            {method: numbers[i] for method, numbers in PAPER.items()}, [pair]).items()}
+    else:  # their mean
+        means = {method: sum(numbers) / 3 for method, numbers in PAPER.items()}
+        paper = published(means, () if args.data else pairs)
+    report(args, runs, "Few-shot to full", paper)
 
 
 if __name__ == "__main__":

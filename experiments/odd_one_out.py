@@ -9,13 +9,15 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 """
 import itertools
 
-from common import LAPTOP, add_size_flags, command_line, parser  # first: sets the path
-from foods import CATEGORIES, food_domain
-from own_data import given_domains
-from runs import run_and_report
+import support  # noqa: F401  (first: it sets the path)
+from domains.foods import CATEGORIES, food_domain
+from domains.own import given_domains
+from support.cli import LAPTOP, command_line, generated_flag, parse, run_flags, size_flags
+from support.report import published, report
+from support.runs import plan, run_jobs
 
-# Half the rows a step and a third more steps: chosen on validation lists of four pairs.
-PRESET = LAPTOP | {"batch_size": 4, "steps": 160, "eval_every": 40}
+# 4 + 4 lists for 160 steps: chosen on validation lists of four pairs.
+PRESET = LAPTOP | {"steps": 160}
 # Table 8: source -> target: Src-Pref ("train on source"), DIAL.
 TABLE_8 = {
     ("desserts", "fruits"): (0.363, 0.686), ("desserts", "sauces"): (0.400, 0.743),
@@ -31,37 +33,29 @@ TABLE_8 = {
 }
 
 
-def add_list_flags(p, source, target):
-    """The flags of food lists; `foods.food_domain` explains them."""
-    add = p.generated.add_argument
-    add("--source", default=source, help="labelled, category[:language] (%(default)s)")
-    add("--target", nargs="+", default=[target],
-        help=f"unlabelled, one domain or several ({target})")
-    add("--split", choices=["items", "lists"], default="items",
-        help="test on unseen items, or as in the paper on new lists (%(default)s)")
-    add_size_flags(p)
-
-
-def list_domains(args, pairs=None):
-    """The (source, target) pairs of domains by name; those of the flags where none are given."""
-    pairs = pairs or [(args.source, target) for target in args.target]
-    return [tuple(food_domain(name, args.split, args.evaluate_on, args.n_train, args.n_test)
-                  for name in pair) for pair in pairs]
-
-
 def main(argv=None):
-    p = parser(__doc__, "odd_one_out", PRESET)
-    add_list_flags(p, "desserts", "fruits")
-    p.generated.add_argument("--all", action="store_true",
-                             help="all 20 ordered pairs of categories")
-    args = p.parse_args(argv)
-    pairs = given_domains(args) or list_domains(
-        args, itertools.permutations(CATEGORIES, 2) if args.all else None)
+    p = run_flags(__doc__, "odd_one_out", PRESET, batch_size=4)
+    generated_flag(p, "--source", default="desserts",
+                   help="labelled, category[:language] (%(default)s)")
+    generated_flag(p, "--target", nargs="+", default=["fruits"],
+                   help="unlabelled, one domain or several (fruits)")
+    generated_flag(p, "--all", action="store_true", help="all 20 ordered pairs of categories")
+    size_flags(p)
+    args = parse(p, argv)
+    names = [(args.source, target) for target in args.target]
+    if args.all:
+        names = list(itertools.permutations(CATEGORIES, 2))
+
+    def lists(seed):
+        made = {name: food_domain(name, seed, args.part, args.n_train, args.n_test)
+                for name in dict.fromkeys(sum(names, ()))}
+        return [(made[source], made[target]) for source, target in names]
+
+    runs = run_jobs(args, plan(args, given_domains(args) or lists))
     name = "{}_sub_out_train" if args.paper else "{}:en"
-    paper = {(method, name.format(source), name.format(target), "accuracy"): number
-             for (source, target), numbers in TABLE_8.items()
-             for method, number in zip(("Src-Pref", "DIAL"), numbers)}
-    run_and_report(args, "Odd one out", pairs, paper, chance=0.2)
+    paper = {k: v for pair, numbers in TABLE_8.items() for k, v in published(
+        dict(zip(("Src-Pref", "DIAL"), numbers)), [tuple(map(name.format, pair))]).items()}
+    report(args, runs, "Odd one out", paper, chance=0.2)
 
 
 if __name__ == "__main__":

@@ -27,10 +27,13 @@ import statistics
 import sys
 from pathlib import Path
 
-from common import Parser, command_line, count, make_folder, probability  # first: the path
+import support  # noqa: F401  (first: it sets the path)
 import data
 from data import InputError
-from formats import FORMATS
+from domains.noise import NOISE, add_noise
+from domains.public import FORMATS
+from domains.splits import split_items
+from support.cli import Parser, command_line, count, make_folder, probability
 
 PARTS = {"all": None, "train": 0, "validation": 1, "test": 2}
 
@@ -60,11 +63,11 @@ def balance_length(records, rng):
 
 
 def in_a_hurry(record, rng, rate):
-    """The record with `data.add_noise` in all its texts."""
+    """The record with `add_noise` in all its texts."""
     def noisy(value):
         if isinstance(value, list):
             return [noisy(v) for v in value]
-        return data.add_noise(value, rng, rate) if isinstance(value, str) else value
+        return add_noise(value, rng, rate) if isinstance(value, str) else value
 
     return {name: noisy(value) for name, value in record.items()}
 
@@ -80,8 +83,7 @@ def longer_wins(records):
 
 def parse(argv):
     """The flags, checked."""
-    p = Parser(description=__doc__, allow_abbrev=False,
-               formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(__doc__)
     p.add_argument("name", choices=FORMATS, metavar="NAME", help=", ".join(FORMATS))
     p.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files, or folders (ukp)")
     p.add_argument("--out", type=Path, required=True, help="the file to write, .jsonl")
@@ -95,9 +97,9 @@ def parse(argv):
     p.add_argument("--max-words", type=int, default=10**6, help="in every response (any)")
     p.add_argument("--balance-length", action="store_true",
                    help="the chosen response the longer one as often as the shorter one")
-    p.add_argument("--noise", nargs="?", type=probability, const=data.NOISE, metavar="RATE",
+    p.add_argument("--noise", nargs="?", type=probability, const=NOISE, metavar="RATE",
                    help="write all texts as in a hurry, with a typo in so many of the words "
-                        f"({data.NOISE})")
+                        f"({NOISE})")
     p.add_argument("--limit", type=count, help="so many records at random")
     p.add_argument("--seed", type=int, default=0, help="of what the flags choose or change (0)")
     args = p.parse_args(argv)
@@ -124,7 +126,7 @@ def select(found, args, rng):
     """The records that the flags ask for, of all (group, record)."""
     if args.part != "all":
         groups = sorted({group for group, _ in found})
-        part = set(data.split_items(groups, args.seed, args.fractions)[PARTS[args.part]])
+        part = set(split_items(groups, args.seed, args.fractions)[PARTS[args.part]])
         found = [(group, record) for group, record in found if group in part]
     records = [record for _, record in found
                if all(args.min_words <= len(text.split()) <= args.max_words
@@ -151,7 +153,7 @@ def main(argv=None):
     with open(args.out, "w", encoding="utf-8") as f:
         f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     labeled = "chosen" in records[0]
-    load = data.load_scored if "score" in records[0] else data.load_unlabeled
+    load = data.load_test if "score" in records[0] else data.load_unlabeled
     load(args.out)  # what is wrong with any record is said now
     words = statistics.fmean(len(t.split()) for r in records for t in responses(r))
     note = f"; the longer response wins in {longer_wins(records):.3f}" if labeled else ""

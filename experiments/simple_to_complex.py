@@ -7,19 +7,19 @@
 
 The default learns from pairs of short arguments of neighbouring scores, labelled, and from essays
 of three times the length, unlabelled; it is measured by the correlation of its rewards with the
-true scores of new essays on new questions (essays.py says how both are made). Of one's own files,
-the evaluation data hold {"prompt": ..., "response": ..., "score": number} or preferences; texts are
-correlated among those of the same prompt.
+true scores of new essays on new questions (domains/arguments.py says how both are made). Of one's
+own files, the evaluation data hold {"prompt": ..., "response": ..., "score": number} or
+preferences; texts are correlated among those of the same prompt.
 """
-from common import LAPTOP, add_size_flags, command_line, parser  # first: sets the path
-from essays import argument_domain
-from own_data import add_data_flags, given_domains
-from report import published
-from runs import run_and_report
+import support  # noqa: F401  (first: it sets the path)
+from domains.arguments import argument_domain
+from domains.own import given_domains
+from support.cli import LAPTOP, command_line, own_flags, parse, run_flags, size_flags
+from support.report import published, report
+from support.runs import plan, run_jobs
 
-# Half the rows a step, for they are long; a small lambda, chosen on validation questions (.3 did
-# harm).
-PRESET = LAPTOP | {"batch_size": 4, "lambda_da": 0.03, "eval_every": 40}
+# A small lambda, chosen on validation questions (.3 did harm).
+PRESET = LAPTOP | {"lambda_da": 0.03}
 PAPER = {  # Table 4: Pearson and Spearman; short arguments to full essays
     "Base LM": (0.408, 0.394), "Src-Pref": (0.516, 0.508), "Src-Pref-SFT": (0.567, 0.562),
     "Src-Pref-Tgt-NTP": (0.567, 0.558), "DIAL": (0.577, 0.556), "Tgt-Pref*": (0.857, 0.855),
@@ -28,15 +28,20 @@ PAPER = {  # Table 4: Pearson and Spearman; short arguments to full essays
 
 
 def main(argv=None):
-    p = parser(__doc__, "simple_to_complex", PRESET)
-    add_size_flags(p)
-    add_data_flags(p)
-    args = p.parse_args(argv)
+    p = run_flags(__doc__, "simple_to_complex", PRESET, batch_size=4)
+    size_flags(p)
+    own_flags(p)
+    args = parse(p, argv)
+
+    def arguments(seed):
+        return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, seed=seed)
+                      for form in ("short", "long"))]
+
     given = given_domains(args)
-    pairs = given or [tuple(argument_domain(form, args.evaluate_on, args.n_train, args.n_test)
-                            for form in ("short", "long"))]
-    paper = published(PAPER, pairs, ("pearson", "spearman")) if args.paper or not given else {}
-    run_and_report(args, "Simple to complex", pairs, paper)
+    jobs = plan(args, given or arguments)
+    runs = run_jobs(args, jobs)
+    pairs = {names for job in jobs for names in job.names} if args.paper or not given else ()
+    report(args, runs, "Simple to complex", published(PAPER, pairs, ("pearson", "spearman")))
 
 
 if __name__ == "__main__":

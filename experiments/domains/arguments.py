@@ -15,6 +15,10 @@ import zlib
 from pathlib import Path
 
 import data
+from data import InputError, Preference
+
+from domains.noise import NOISE, add_noise
+from domains.splits import Domain, split_items
 
 PARTS = ("train", "validation", "test")
 JUDGE = "How sound is this argument?"
@@ -35,7 +39,7 @@ class Writer:
     def __init__(self, part, seed):
         self.sentences, self.rng = read_sentences(), random.Random(zlib.crc32(seed.encode()))
         topics = sorted(set(self.sentences) - {"*"})
-        self.topics = dict(zip(PARTS, data.split_items(topics)))[part]
+        self.topics = dict(zip(PARTS, split_items(topics)))[part]
 
     def paragraph(self, topic, n, flaws):
         """`n` sentences on a question, `flaws` of them weak, empty or on another question."""
@@ -43,19 +47,19 @@ class Writer:
         flawed = [sentence for kind in (self.sentences[topic]["weak"], self.sentences["*"]["vague"],
                                         self.sentences[elsewhere]["reason"])
                   for sentence in self.rng.sample(kind, 3)]
-        return data.graded_text(self.sentences[topic]["reason"], flawed, n, flaws, self.rng)
+        return graded_text(self.sentences[topic]["reason"], flawed, n, flaws, self.rng)
 
     def answers(self, n, noise):
         """`n` Preferences between two answers to one question; `noise`: the rate of
-        `data.add_noise`, None for answers as they are."""
+        `add_noise`, None for answers as they are."""
         rows = []
         for _ in range(n):
             topic, better = self.rng.choice(self.topics), self.rng.randrange(3)
             worse = better + self.rng.randrange(1, min(2, 3 - better) + 1)
             texts = [topic, *(self.paragraph(topic, 3, flaws) for flaws in (better, worse))]
             if noise is not None:
-                texts = [data.add_noise(text, self.rng, noise) for text in texts]
-            rows.append(data.Preference(texts[0], texts[1], (texts[2],)))
+                texts = [add_noise(text, self.rng, noise) for text in texts]
+            rows.append(Preference(texts[0], texts[1], (texts[2],)))
         return rows
 
     def graded(self, n, long):
@@ -72,11 +76,11 @@ class Writer:
         return texts, scores
 
 
-def argument_domain(form, test="test", n_train=1000, n_test=200, noise=data.NOISE):
+def argument_domain(form, part="test", n_train=1000, n_test=200, noise=NOISE, seed=0):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:
-        test: the part that is evaluated on, "validation" or "test". n_train, n_test: texts (long)
+        part: the part that is evaluated on, "validation" or "test". n_train, n_test: texts (long)
             or pairs to train and to evaluate on. noise: the rate of noisy texts.
     """
     noise = noise if form == "noisy" else None
@@ -89,14 +93,54 @@ def argument_domain(form, test="test", n_train=1000, n_test=200, noise=data.NOIS
         texts, scores = new.graded(n_test, long)
         if long:
             return [data.Unlabeled(JUDGE, (text,)) for text in texts], [float(s) for s in scores]
-        return data.neighbouring_pairs(texts, scores, JUDGE, n_test, new.rng), None
+        return neighbouring_pairs(texts, scores, JUDGE, n_test, new.rng), None
 
     if form in ("clean", "noisy"):
         labeled = train.answers(n_train, noise)
         unlabeled = data.unlabel(labeled)
     else:
         texts, scores = train.graded(n_train, long)
-        labeled = data.neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
+        labeled = neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
         unlabeled = [data.Unlabeled(JUDGE, (text,)) for text in texts]
-    return data.Domain(form, *measured(test), labeled=labeled, unlabeled=unlabeled,
-                       validation=data.Domain("validation", *measured("validation")))
+    rows, scores = measured(part)
+    return Domain(form, labeled=labeled, unlabeled=unlabeled, test=rows, scores=scores)
+
+
+def graded_text(sound, flawed, n, flaws, rng):
+    """A text of `n` sentences of which `flaws` are flawed, in random order.
+
+    Args:
+        sound, flawed: sentences to draw from, without replacement. rng: a random.Random.
+    Raises:
+        InputError: too few of either.
+    """
+    if len(sound) < n - flaws or len(flawed) < flaws:
+        raise InputError(f"{n} sentences with {flaws} flawed: there are {len(sound)} and "
+                         f"{len(flawed)} to draw from")
+    sentences = rng.sample(sound, n - flaws) + rng.sample(flawed, flaws)
+    return " ".join(rng.sample(sentences, n))
+
+
+def neighbouring_pairs(texts, scores, prompt, n, rng):
+    """Preferences between texts of neighbouring score levels (A.5).
+
+    Every text that has a neighbour is in one pair at least, if `n` allows.
+
+    Args:
+        texts, scores: as many of each; distinct scores are the levels.
+        prompt: of all pairs. n: how many pairs. rng: a random.Random.
+    Raises:
+        InputError: fewer than two levels.
+    """
+    levels = [[t for t, s in zip(texts, scores) if s == level] for level in sorted(set(scores))]
+    if len(levels) < 2:
+        raise InputError("pairs of neighbouring levels need two levels of scores")
+    pairs = []
+    for low, high in zip(levels, levels[1:]):
+        for i in range(max(len(low), len(high))):
+            pairs.append((high[i % len(high)], low[i % len(low)]))
+    rng.shuffle(pairs)
+    while len(pairs) < n:
+        i = rng.randrange(len(levels) - 1)
+        pairs.append((rng.choice(levels[i + 1]), rng.choice(levels[i])))
+    return [Preference(prompt, better, (worse,)) for better, worse in pairs[:n]]

@@ -8,6 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import data
 from data import InputError
 
+from domains.arguments import neighbouring_pairs
+
 
 def unquoted(file, *columns):
     """The rows of a tab-separated file in which quotation marks mean nothing."""
@@ -104,7 +106,7 @@ def ukp_ranks(folders):
 def scores(files):
     """Neighbouring levels, as many pairs as texts; a prompt of one level makes none."""
     for file in files:
-        rows, values = data.load_scored(file)
+        rows, values = data.load_test(file)
         by_prompt = {}
         for row, score in zip(rows, values):
             by_prompt.setdefault(row.prompt, []).append((row.responses[0], score))
@@ -113,7 +115,7 @@ def scores(files):
             if len(set(levels)) < 2:
                 print(f"{file}: all texts of one score, no pairs: {prompt[:60]!r}", file=sys.stderr)
                 continue
-            for pair in data.neighbouring_pairs(texts, levels, prompt, len(texts),
+            for pair in neighbouring_pairs(texts, levels, prompt, len(texts),
                                                 random.Random(0)):
                 yield prompt, as_record(pair)
 

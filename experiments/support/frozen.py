@@ -3,11 +3,14 @@
 With LoRA in the top layers only (`--lora-layers`), what the layers below make of a text never
 changes. Every later pass over that text, in another epoch, evaluation, method or seed, starts from
 it: with 6 of 18 layers trained, an evaluation costs a third and a training step about half. It
-takes 2 * hidden size bytes a token in bf16: 60 KB for a list of foods.
+takes 2 * hidden size bytes a token in bf16: 60 KB for a list of foods. At LIMIT bytes no more is
+remembered.
 """
 from contextlib import contextmanager
 
 import torch
+
+LIMIT = 2 * 2**30
 
 
 def remember_frozen_layers(transformer, trained, pad_id):
@@ -20,11 +23,12 @@ def remember_frozen_layers(transformer, trained, pad_id):
         trained: how many layers may change.
         pad_id: the padding token.
     """
-    layers, run, memory = transformer.layers, transformer.forward, {}
+    layers, run, memory, used = transformer.layers, transformer.forward, {}, 0
     lower, first = layers[: len(layers) - trained], layers[len(layers) - trained]
 
     def forward(input_ids, position_ids=None, attention_mask=None, **kwargs):
-        keys, lengths = [], []
+        nonlocal used
+        keys, lengths, hidden = [], [], {}
         for r, ids in enumerate(input_ids.tolist()):
             length = max(i for i, token in enumerate(ids, 1) if token != pad_id)
             positions = () if position_ids is None else position_ids[r, :length].tolist()
@@ -35,13 +39,16 @@ def remember_frozen_layers(transformer, trained, pad_id):
             with torch.no_grad(), passing(layers[len(lower):]), before(first, seen.append):
                 run(input_ids[part], position_ids=select(position_ids, part),
                     attention_mask=select(attention_mask, part), **kwargs)
-            for row, r in zip(seen[0], missing):
-                memory[keys[r]] = row[: lengths[r]].clone()  # (length, D)
-        remembered = [memory[key] for key in keys]
-        hidden = remembered[0].new_zeros(*input_ids.shape, remembered[0].shape[-1])  # (R, L, D)
-        for r, row in enumerate(remembered):
-            hidden[r, : len(row)] = row
-        with passing(lower), before(first, lambda _: hidden):
+            hidden = {keys[r]: row[: lengths[r]] for row, r in zip(seen[0], missing)}
+            for key, row in hidden.items():
+                if used + row.numel() * row.element_size() <= LIMIT:
+                    memory[key] = row.clone()  # (length, D)
+                    used += row.numel() * row.element_size()
+        rows = [memory.get(key, hidden.get(key)) for key in keys]
+        states = rows[0].new_zeros(*input_ids.shape, rows[0].shape[-1])  # (R, L, D)
+        for r, row in enumerate(rows):
+            states[r, : len(row)] = row
+        with passing(lower), before(first, lambda _: states):
             return run(input_ids, position_ids=position_ids, attention_mask=attention_mask,
                        **kwargs)
 

@@ -32,23 +32,24 @@ def figure_grid(path, title, rows, columns, size=None):
     plt.close(picture)
 
 
-def plot_training(log, path, title):
-    """Over training: target accuracy of every method, the distance, the critic's slope."""
-    target = next((key for r in log for key in r if key.startswith("target_")), "target_accuracy")
-    panels = {target: target.replace("_", " "), "normalized_distance": "distance (W / slope)",
-              "slope": "slope of the critic"}
+def plot_training(runs, path, title):
+    """Over training: the target's accuracy, the distance, the critic's slope, of every method."""
+    names = [name for run in runs for record in run["log"] for name in record]
+    target = next((name for name in names if name.startswith("target_")), "target_accuracy")
+    panels = {target.replace("_", " "): lambda r: r.get(target),
+              "distance (W / slope)": lambda r: r["distance"] / r["slope"] if r.get("slope")
+              else None,
+              "slope of the critic": lambda r: r.get("slope")}
     with figure(path, f"{title} (thin: a seed, thick: their mean)", (12, 3.6), 3) as axes:
-        for ax, (key, label) in zip(axes, panels.items()):
-            for method in dict.fromkeys(record["method"] for record in log):
-                values = {}  # by seed and by step
-                for r in log:
-                    if r["method"] == method and key in r:
-                        values.setdefault(r["seed"], {})[r["step"]] = r[key]
-                if values:
-                    plot_seeds(ax, values.values(), method)
+        for ax, (label, value) in zip(axes, panels.items()):
+            for method in dict.fromkeys(run["method"] for run in runs):
+                curves = [{r["step"]: value(r) for r in run["log"] if value(r) is not None}
+                          for run in runs if run["method"] == method]
+                if all(curves):
+                    plot_seeds(ax, curves, method)
             ax.set(xlabel="step", title=label)
-        lines = [ax.get_legend_handles_labels() for ax in axes]  # none without --eval-every
-        lines = max(lines, key=lambda found: len(found[0]))
+        lines = [ax.get_legend_handles_labels() for ax in axes]  # none where nothing was measured
+        lines = max(lines, key=lambda line: len(line[0]))
         axes[0].figure.legend(*lines, loc="outside lower center", ncols=8, frameon=False)
         axes[1].axhline(0, color="gray", lw=0.5)
         axes[2].axhline(1, color="gray", lw=0.8, ls=":")

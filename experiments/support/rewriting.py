@@ -16,8 +16,8 @@ import torch
 import transformers
 from tqdm import tqdm
 
-from common import Parser, command_line, count, make_folder  # first: puts the project on the path
-import backbones
+from support import backbones
+from support.cli import Parser, command_line, count, make_folder
 import data
 from data import InputError
 
@@ -115,8 +115,7 @@ def rewrite_all(texts, make, batch_size, kept, settings):
 
 def parse(argv):
     """The flags, checked."""
-    p = Parser(description=__doc__, allow_abbrev=False,
-               formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = Parser(__doc__)
     p.add_argument("name", choices=["translate", "formal"], metavar="NAME",
                    help="translate or formal")
     p.add_argument("file", help="preferences: a file, a folder, or hub:owner/name/file")

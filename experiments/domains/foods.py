@@ -1,0 +1,89 @@
+"""Odd-one-out lists of foods as domains named category[:language]: desserts, desserts:ko, ...
+
+foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row
+an item. `all` is the five categories mixed. Test lists are made of items that no training list in
+any language contains. The instruction stays in English; the names change language.
+"""
+import csv
+import random
+import zlib
+from pathlib import Path
+
+import data
+from data import InputError, Preference
+
+from domains.splits import PARTS, Domain, split_items
+
+CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
+LANGUAGES = ("en", "ko", "th", "zh")
+INSTRUCTION = ("Identify the item that does not fit. Only output the name of the item as written "
+               "and nothing else.")  # A.6
+
+
+def read_foods(language):
+    """The names in one language by category, in the order of the file."""
+    with open(Path(__file__).with_name("foods.tsv"), encoding="utf-8", newline="") as f:
+        rows = list(csv.DictReader(f, delimiter="\t"))
+    return {c: [row[language] for row in rows if row["category"] == c] for c in CATEGORIES}
+
+
+def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
+    """Make a domain.
+
+    Args:
+        name: category[:language]. seed: of the split of the items, and of the lists.
+        part: what is evaluated on, "validation" or "test".
+        n_train, n_test: lists to train on, labelled or not, and to evaluate on.
+    Raises:
+        InputError: no such category or language.
+    """
+    category, _, language = name.partition(":")
+    language = language or "en"
+    if category not in (*CATEGORIES, "all") or language not in LANGUAGES:
+        raise InputError(
+            f"domain {name}: it must be category[:language], with a category of "
+            f"{', '.join(CATEGORIES)}, all and a language of {', '.join(LANGUAGES)}")
+    # Rows are split alike in every language, so that what is new in one is new in all.
+    parts = {c: dict(zip(PARTS, split_items(foods, zlib.crc32(c.encode()))))
+             for c, foods in read_foods(language).items()}
+
+    def lists(part, n):
+        chosen, made = CATEGORIES if category == "all" else (category,), []
+        for i, c in enumerate(chosen):
+            others = [item for other in CATEGORIES if other != c for item in parts[other][part]]
+            share = n // len(chosen) + (i < n % len(chosen))
+            list_seed = zlib.crc32(f"{c}:{language}:{part}".encode())
+            made += odd_one_out(parts[c][part], others, share, list_seed)
+        return made
+
+    train = lists("train", n_train)
+    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
+                  test=lists(part, n_test))
+
+
+def odd_one_out(items, others, n, seed=0):
+    """Lists of four items of a category and one other, which is the right answer (A.6).
+
+    Args:
+        items, others: names in the category, and outside it.
+        n: how many lists; no two have the same items.
+    Returns:
+        n Preferences, with four rejected responses each.
+    Raises:
+        InputError: fewer than four items, no others, or not as many lists as asked for.
+    """
+    if len(items) < 4 or not others:
+        raise InputError(f"an odd-one-out list takes 4 items and 1 other, there are {len(items)} "
+                         f"and {len(others)}")
+    rng, made, lists = random.Random(seed), set(), []
+    for _ in range(20 * n):
+        same, odd = rng.sample(items, 4), rng.choice(others)
+        if len(lists) < n and (key := (odd, *sorted(same))) not in made:
+            made.add(key)
+            listed = rng.sample([odd, *same], 5)
+            prompt = f"{INSTRUCTION}\n\n{', '.join(listed)}\n"
+            lists.append(Preference(prompt, odd, tuple(i for i in listed if i != odd)))
+    if len(lists) < n:
+        raise InputError(f"{len(items)} items and {len(others)} others do not make {n} different "
+                         "lists")
+    return lists

@@ -1,0 +1,58 @@
+"""Domains that a user gives: one's own two domains, or the paper's."""
+from pathlib import Path
+
+import data
+from data import InputError
+
+from domains.splits import Domain, split_by_prompt, split_items
+from support import backbones, paper
+from support.methods import METHODS
+
+
+def given_domains(args):
+    """A function from a seed to the (source, target) pairs of --paper or of one's own files; None
+    without either.
+
+    Raises:
+        InputError: what cannot be read, or is missing.
+    """
+    if args.paper:
+        pairs = paper.domains(args)
+        return lambda seed: pairs
+    names = ("source_data", "target_data", "eval_data")
+    files = {name: getattr(args, name, None) for name in names}
+    if not any(files.values()):
+        return None
+    for name in names[:2]:  # without --eval-data there is nothing to measure the target with
+        if not files[name]:
+            raise InputError(f"--{name.replace('_', '-')} is missing: one's own two domains are "
+                             "two files, and a third, --eval-data, if there is one to measure with")
+    tokenizer = backbones.load_tokenizer(args.model)  # conversations need its chat template
+    rows = data.load_preferences(args.source_data, tokenizer)
+    target = Domain("", unlabeled=data.load_unlabeled(args.target_data, tokenizer))
+    if args.eval_data:
+        target.test, target.scores = data.load_test(args.eval_data, tokenizer)
+    if oracles := [name for name in args.methods if "target" in METHODS[name].labels]:
+        try:
+            target.labeled = data.load_preferences(args.target_data, tokenizer)
+        except InputError as error:
+            raise InputError(f"{error}; {' and '.join(oracles)} learn from target labels: leave "
+                             "them out of --methods, or label the target") from None
+    source_name, target.name = (Path(args.source_data).name, Path(args.target_data).name)
+    if source_name == target.name:
+        source_name, target.name = args.source_data, args.target_data
+
+    def domains(seed):
+        train, test = split_source(rows, seed)
+        if not test:
+            raise InputError(f"{args.source_data}: too few rows, a tenth is kept for testing")
+        return [(Domain(source_name, labeled=train, test=test), target)]
+
+    return domains
+
+
+def split_source(rows, seed):
+    """Nine tenths to train on and one to measure the source accuracy: of the prompts, or of the
+    rows where prompts are too few."""
+    train, _, test = split_by_prompt(rows, seed, fractions=(0.9, 0.0, 0.1))
+    return (train, test) if test else split_items(rows, seed, fractions=(0.9, 0.1))

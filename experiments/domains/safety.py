@@ -1,0 +1,39 @@
+"""Few labels: ten questions with a safe and an unsafe answer, labelled, and the rest unlabelled.
+
+safety.tsv holds 200 everyday questions, each with an answer that one could stand by and one that
+is reckless, unkind or dishonest, of the same length; nothing in it helps anybody do harm.
+"""
+import csv
+from pathlib import Path
+
+import data
+from data import InputError
+
+from domains.splits import Domain, split_by_prompt, split_items
+
+LABELED = 10
+
+
+def read_answers():
+    with open(Path(__file__).with_name("safety.tsv"), encoding="utf-8", newline="") as f:
+        rows = csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [data.Preference(row["prompt"], row["safe"], (row["unsafe"],)) for row in rows]
+
+
+def few_shot_domains(rows, seed=0, part="test"):
+    """The source, ten labelled rows, and the target, all training rows unlabelled.
+
+    Args:
+        rows: Preferences; half of their prompts are for training, a tenth for validation.
+        seed: says which (a split, A, B, C, ... in A.4). part: what is evaluated on, "validation"
+            or "test".
+    """
+    divide = split_by_prompt if len({row.prompt for row in rows}) > 1 else split_items
+    train, validation, test = divide(rows, seed, fractions=(0.5, 0.1, 0.4))
+    test = {"validation": validation, "test": test}[part]
+    if len(train) <= LABELED or not test:
+        raise InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and a test")
+    share = LABELED / len(train)
+    ten, _ = split_items(train, seed, fractions=(share, 1 - share))
+    return (Domain("ten", labeled=ten, test=test),
+            Domain("all", labeled=train, unlabeled=data.unlabel(train), test=test))

@@ -1,0 +1,211 @@
+"""Flags and exit codes of the commands."""
+import argparse
+import inspect
+import math
+import re
+import sys
+import warnings
+from dataclasses import fields
+from pathlib import Path
+
+from data import InputError
+from dial import DialConfig
+
+from support import backbones, paper
+from support.methods import METHODS
+
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
+
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README.md here.
+LAPTOP = {
+    "steps": 120, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4, "lambda_da": 1.0,
+    "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5, "lora_layers": 6,
+    "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj",
+    "scale_embeddings": True,
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises InputError where argparse would exit."""
+
+    def __init__(self, doc, **options):
+        super().__init__(description=doc, allow_abbrev=False, usage="%(prog)s [flags]",
+                         formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message):
+        raise InputError(f"{message} (--help lists the flags)")
+
+
+def run_flags(doc, name, preset, batch_size=8):
+    """The flags of a command that trains.
+
+    Args:
+        doc: of the command. name: of its experiment, and of its folder in runs/.
+        preset: of DialConfig, over its defaults. batch_size: the default of --batch-size.
+    """
+    p = Parser(doc, epilog=settings_table(preset))
+    add = p.add_argument
+    add("--model", default=backbones.GEMMA,
+        help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
+    add("--methods", nargs="+", default=["Src-Pref", "DIAL"],
+        help=f"all, or some of {', '.join(METHODS)} (Src-Pref DIAL)")
+    add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
+        help="a run each, with its own split of the items (0 1 2)")
+    add("--steps", type=count, help=f"of training ({preset['steps']})")
+    add("--batch-size", type=count, default=batch_size,
+        help="labelled records a step, and as many of the target (%(default)s)")
+    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
+    add("--truncate", action="store_true", help="cut longer prompts from the left")
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="settings of the method, see below")
+    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
+        help="of the frozen body; auto: bfloat16 where it is fast")
+    add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
+    add("--resume", action="store_true", help="keep finished runs found in --out")
+    add("--save", nargs="?", const="adapter", choices=["adapter", "merged"],
+        help="keep the model of each method's first run; merged: also the whole model in one")
+    add("--dry-run", action="store_true", help="print what would be run, and stop")
+    add("--paper", action="store_true",
+        help="the paper's model, data and settings (support/paper.py), on CUDA")
+    add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
+    p.set_defaults(experiment=name, preset=preset, epochs=0, start_epochs=0, eval_every=0)
+    p.generated = []  # the flags of generated data
+    return p
+
+
+def size_flags(p, n_train=1000, n_test=200):
+    """The flags of generated domains."""
+    generated_flag(p, "--part", choices=["validation", "test"], default="test",
+                   help="what to evaluate on (%(default)s)")
+    generated_flag(p, "--n-train", type=count, default=n_train,
+                   help="records to train on (%(default)s)")
+    generated_flag(p, "--n-test", type=count, default=n_test,
+                   help="records to evaluate on (%(default)s)")
+
+
+def generated_flag(p, flag, **options):
+    """A flag of generated data, which does not go with data that are given."""
+    p.generated.append(p.add_argument(flag, **options).dest)
+
+
+def own_flags(p):
+    """The flags of one's own two domains."""
+    add = p.add_argument_group("your own two domains").add_argument
+    own = "a file, a folder, or hub:owner/name/file"
+    add("--source-data", help=f"labelled preferences: {own}")
+    add("--target-data", help=f"the target's texts, labelled or not: {own}")
+    add("--eval-data", help="the target's labelled preferences, or texts with scores, to measure "
+                            f"with, if there are any: {own}")
+
+
+def parse(p, argv=None):
+    """The flags of a command as a namespace; `config` holds the DialConfig.
+
+    Raises:
+        InputError: what cannot be used, or would not be.
+    """
+    args = p.parse_args(argv)
+    if args.paper:
+        p.set_defaults(**paper.defaults(args.experiment))
+        args = p.parse_args(argv)
+        if args.steps:
+            raise InputError("--paper goes by epochs, not by --steps")
+        paper.check(args)
+    elif args.paper_data:
+        raise InputError("--paper-data goes with --paper")
+    for name in ("methods", "seeds", "target"):
+        values = getattr(args, name, [])
+        if isinstance(values, list) and len(set(values)) < len(values):
+            raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
+    own = [f"--{name}" for name in ("paper", "data", "source-data", "target-data", "eval-data")
+           if getattr(args, name.replace("-", "_"), None)]
+    others = own[1:] if args.paper else []
+    others += [f"--{name.replace('_', '-')}" for name in p.generated if own
+               and getattr(args, name) != p.get_default(name)]
+    if others:
+        raise InputError(f"{others[0]} does not go with {own[0]}, which says what the data are")
+    args.methods = method_names(args.methods)
+    args.config = configure(args)
+    return args
+
+
+def method_names(names):
+    """The methods by their full names; `tgt-pref` will do for `Tgt-Pref*`."""
+    known = {name.rstrip("*").lower(): name for name in METHODS}
+    if names == ["all"]:
+        return list(METHODS)
+    for name in names:
+        if name.rstrip("*").lower() not in known:
+            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
+    return list(dict.fromkeys(known[name.rstrip("*").lower()] for name in names))
+
+
+def configure(args):
+    """The DialConfig of the preset, --steps and --set."""
+    values, types = dict(args.preset), {f.name: f.type for f in fields(DialConfig)}
+    if args.steps:
+        values["steps"] = args.steps
+    for word in args.set:
+        name, _, value = word.partition("=")
+        if name not in types or not value:
+            raise InputError(f"--set {word}: it takes NAME=VALUE with a NAME of {', '.join(types)}")
+        try:
+            values[name] = ({"true": True, "false": False}[value.lower()]
+                            if types[name] is bool else types[name](value))
+        except (ValueError, KeyError):
+            raise InputError(f"--set {word}: {name} is of type {types[name].__name__}") from None
+    try:
+        return DialConfig(**values)
+    except ValueError as error:
+        raise InputError(f"--set: {error}") from None
+
+
+def settings_table(preset):
+    """DialConfig's fields, the values of `preset` and the comments that explain them."""
+    lines = ["settings of the method (--set), this command's value and DialConfig's:"]
+    source = inspect.getsource(DialConfig)
+    for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
+        value = str(preset.get(name, default.strip('"')))
+        lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
+    return "\n".join(lines)
+
+
+def number(kind, low, high, words):
+    """A type for argparse: a `kind` of number from `low` to `high`."""
+    def parse_number(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high or math.isinf(value):
+            raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
+        return value
+
+    return parse_number
+
+
+count = number(int, 1, math.inf, "a whole number above 0")
+whole = number(int, 0, math.inf, "a whole number, 0 or more")
+probability = number(float, 0, 1, "a number from 0 to 1")
+
+
+def make_folder(path):
+    """Make a folder, with those it lies in."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None
+
+
+def command_line(main):
+    """Call `main` and exit: 0 done, 2 with one line for bad input, 130 stopped by hand, 1 for
+    anything else."""
+    try:
+        main()
+    except (InputError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)

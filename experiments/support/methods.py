@@ -1,0 +1,39 @@
+"""The table of methods: whose labels each learns from, what it reads, and its step function."""
+from dataclasses import dataclass
+
+from dial import dial_step, preference_step
+
+from support import baselines
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that is trained has a `step`, one that is not gives `rewards`."""
+
+    labels: tuple = ("source",)  # the domains whose labels it learns from
+    reads_target: bool = False  # whether it is shown the target's unlabelled texts
+    step: callable = None  # a function like `dial.dial_step`
+    rewards: callable = None  # a function like `baselines.longest`
+    language: bool = False  # whether it needs the probabilities of tokens
+
+    @property
+    def aligns(self):
+        """Whether a critic sees the target."""
+        return self.reads_target and not self.language
+
+
+# A star marks an oracle: it sees target labels.
+METHODS = {
+    "Longest": Method(labels=(), rewards=baselines.longest),
+    "Shortest": Method(labels=(), rewards=baselines.shortest),
+    "Seen sentences": Method(rewards=baselines.seen_sentences),
+    "Base LM": Method(labels=(), rewards=baselines.base_lm, language=True),
+    "Few-shot LM": Method(rewards=baselines.few_shot_lm, language=True),
+    "Src-Pref": Method(step=preference_step),
+    "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
+    "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
+    "DIAL": Method(step=dial_step, reads_target=True),
+    "DEAL": Method(step=baselines.deal_step, reads_target=True),
+    "Tgt-Pref*": Method(labels=("target",), step=preference_step),
+    "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
+}

@@ -1,0 +1,167 @@
+"""What comes out of the commands: the table, the paired gain, and results.json.
+
+The toys print and write with these too (`print_columns`, `mean_and_error`, `write_results`, and
+`figure` of figures.py): toy/mlp.py says how they reach them.
+"""
+import json
+import platform
+import statistics
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+
+from support.figures import plot_pairs, plot_training
+
+BASE, METHOD = "Src-Pref", "DIAL"
+
+
+def report(args, runs, title, paper, chance=0.5):
+    """The table, the figure and results.json.
+
+    Args:
+        runs: of `runs.run_jobs`; nothing is done without any. title: of the figure.
+        paper: the paper's number by (method, source, target, metric).
+        chance: the accuracy of guessing.
+    """
+    if not runs:
+        return
+    rows = summarize(runs, paper)
+    print_columns(table(rows))
+    gains = [gain(rows, metric) for metric in measured(rows)]
+    for row in filter(None, gains):
+        print(gain_line(row))
+    if not measured(rows):
+        print("accuracy on the target: not measured, for there is no --eval-data")
+    pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
+    if len(pairs) > 1:
+        plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
+    else:
+        plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
+    config = asdict(args.config) | {"seeds": args.seeds, "batch_size": args.batch_size}
+    if args.epochs:
+        config |= {"epochs": args.epochs, "steps": None}  # they follow from the epochs
+    write_results(args.out, args.experiment, args.model, config, rows + [g for g in gains if g],
+                  sum(run["seconds"] for run in runs))
+
+
+def summarize(runs, paper):
+    """One row for each method, pair and metric: the values by seed, their mean and standard
+    error, and what the method gains on Src-Pref, paired by seed."""
+    groups = {}
+    for run in sorted(runs, key=lambda run: run["seed"]):
+        for r in run["results"]:
+            for metric, value in r["metrics"].items():
+                key = (r["method"], r["source"], r["target"], metric)
+                groups.setdefault(key, (r["n_test"], {}))[1][run["seed"]] = value
+    rows = []
+    for (method, source, target, metric), (n_test, values) in groups.items():
+        _, base = groups.get((BASE, source, target, metric), (0, {}))
+        both = [seed for seed in values if seed in base] if method != BASE else []
+        rows.append({"method": method, "source": source, "target": target, "metric": metric,
+                     **mean_and_error(list(values.values())), "seeds": list(values),
+                     "n_test": n_test, "paper": paper.get((method, source, target, metric)),
+                     "gain": mean_and_error([values[s] - base[s] for s in both]) if both else None})
+    return rows
+
+
+def measured(rows):
+    """The metrics of the target that are there."""
+    return [m for m in ("accuracy", "pearson", "spearman") if any(r["metric"] == m for r in rows)]
+
+
+def gain(rows, metric):
+    """What DIAL adds to Src-Pref, paired by seed and averaged over the pairs of domains: a row; None
+    where one of the two is missing."""
+    methods = {name: [r for r in rows if (r["method"], r["metric"]) == (name, metric)]
+               for name in (BASE, METHOD)}
+    cells = [{(r["source"], r["target"], seed): value for r in found
+              for seed, value in zip(r["seeds"], r["values"])} for found in methods.values()]
+    by_seed = {}
+    for key in cells[0].keys() & cells[1].keys():
+        by_seed.setdefault(key[2], []).append(cells[1][key] - cells[0][key])
+    if not by_seed:
+        return None
+    theirs = [statistics.fmean(values) if None not in values and values else None
+              for values in ([r["paper"] for r in found] for found in methods.values())]
+    pairs = {(r["source"], r["target"]) for r in methods[METHOD]}
+    source, target = pairs.pop() if len(pairs) == 1 else ("all", "all")
+    return {"method": f"{METHOD} less {BASE}", "source": source, "target": target,
+            "metric": metric, "seeds": sorted(by_seed),
+            **mean_and_error([statistics.fmean(by_seed[seed]) for seed in sorted(by_seed)]),
+            "n_test": methods[METHOD][0]["n_test"],
+            "paper": None if None in theirs else theirs[1] - theirs[0]}
+
+
+def gain_line(row):
+    """The paired gain in words, and whether it is established."""
+    n, up = len(row["values"]), sum(value > 0 for value in row["values"])
+    established = n >= 5 and row["mean"] > 2 * row["se"]
+    return (f"paired gain of {METHOD} over {BASE} in {row['metric']}: {row['mean']:+.3f}"
+            + (f" ± {row['se']:.3f}" if row["se"] is not None else "") + f", {up} of {n} seeds up"
+            + (f"; in the paper {row['paper']:+.3f}" if row["paper"] is not None else "")
+            + ("; established" if established else "; not established (two standard errors, "
+               "five seeds)"))
+
+
+def table(rows):
+    """The lines of the table: one for each method, pair of domains and metric of the target."""
+    cells = {(r["method"], r["source"], r["target"], r["metric"]): r for r in rows}
+    metrics = measured(rows)
+    lines = [["method", "source", "target", "source accuracy", "distance",
+              *(["metric", "on the target", "paper", "gain", "n"] if metrics else ["n"])]]
+    for method, source, target in dict.fromkeys(key[:3] for key in cells):
+        first = [plus_minus(cells.get((method, source, target, name)))
+                 for name in ("source_accuracy", "distance")]
+        found = [cells[key] for m in metrics if (key := (method, source, target, m)) in cells]
+        for row in found or [cells[method, source, target, "source_accuracy"]]:
+            n = f"{len(row['values'])} x {row['n_test']}"
+            last = [row["metric"], plus_minus(row), number(row["paper"]),
+                    plus_minus(row["gain"], "+"), n] if found else [n]
+            lines.append([method, source, target, *first, *last])
+    keep = [i for i, column in enumerate(zip(*lines)) if any(column[1:])]  # no empty columns
+    return [[line[i] for i in keep] for line in lines]
+
+
+def print_columns(lines):
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def published(numbers, pairs, metrics=("accuracy",)):
+    """The paper's numbers of each method, for every pair of names, as `report` takes them.
+
+    Args:
+        numbers: a number by method, or one for each of the metrics.
+    """
+    return {(method, source, target, metric): value for source, target in pairs
+            for method, values in numbers.items()
+            for metric, value in zip(metrics, values if isinstance(values, tuple) else (values,))}
+
+
+def mean_and_error(values):
+    """Mean, standard error (None for a single value) and the values themselves."""
+    n = len(values)
+    se = statistics.stdev(values) / n**0.5 if n > 1 else None
+    return {"mean": statistics.fmean(values), "se": se, "values": values}
+
+
+def number(value):
+    return "" if value is None else f"{value:.3f}"
+
+
+def plus_minus(row, sign=""):
+    """Mean ± standard error of a row, or of nothing."""
+    if not row:
+        return ""
+    return f"{row['mean']:{sign}.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
+
+
+def write_results(out, experiment, model, config, rows, seconds):
+    """OUT/results.json: the command, its settings, versions, and the rows."""
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
+              "config": config, "seconds": round(seconds, 1),
+              "versions": versions | {"python": platform.python_version()}, "rows": rows}
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (out / "results.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,169 @@
+"""Runs over methods, pairs of domains and seeds, and what they leave in a folder.
+
+A run trains one method with one seed. Its results and its log are a file of their own, OUT/runs/
+METHOD-SEED-....json, written when it is done, whole or not at all; `--resume` takes finished runs
+from there.
+"""
+import json
+import sys
+import time
+import zlib
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from tqdm import tqdm
+
+from data import InputError
+
+from support import backbones, paper
+from support.cli import make_folder
+from support.methods import METHODS
+from support.training import Trainer, steps_of
+
+# Flags that two runs may differ in and still be of one table; all others must agree to --resume.
+NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
+               "experiment", "preset", "set", "steps", "eval_every")
+
+
+@dataclass
+class Job:
+    """A run to do: the method is trained on the first of the pairs and measured on all."""
+
+    method: str
+    seed: int
+    pairs: list  # of (source, target) domains
+
+    @property
+    def names(self):
+        return [(source.name, target.name) for source, target in self.pairs]
+
+
+def plan(args, domains):
+    """The jobs of a command.
+
+    Args:
+        domains: a function from a seed to the (source, target) pairs of domains.
+    Returns:
+        a list of `Job`. A method that does not look at the target is trained once for all targets
+        of a source.
+    """
+    jobs = {}
+    for seed in args.seeds:
+        pairs = domains(seed)
+        for name in args.methods:
+            method = METHODS[name]
+            for source, target in pairs:
+                key = (name, seed, source.name if "source" in method.labels else "",
+                       target.name if method.reads_target or "target" in method.labels else "")
+                jobs.setdefault(key, Job(name, seed, [])).pairs.append((source, target))
+    return list(jobs.values())
+
+
+def run_jobs(args, jobs):
+    """Train and measure all jobs, or with --dry-run print what would be run.
+
+    Returns:
+        the runs, a dictionary for each: method, seed, settings, results, log, seconds.
+    """
+    if args.dry_run:
+        describe(args, jobs)
+        return []
+    settings = {k: str(v) if k == "paper_data" else v for k, v in vars(args).items()
+                if k not in NO_SETTINGS} | {"config": asdict(args.config)}
+    settings = json.loads(json.dumps(settings))
+    folder = args.out / "runs"
+    finished = earlier(folder, settings) if args.resume else []
+    jobs = unfinished(args, jobs, finished)
+    trainer = Trainer(args) if jobs else None
+    if trainer:
+        trainer.check(jobs)
+    make_folder(args.out)
+    with locked(args.out):
+        if not args.resume and folder.exists():
+            folder.rename(folder.with_name(f"runs-{time.strftime('%Y%m%d-%H%M%S')}"))
+        make_folder(folder)
+        saved = {run["method"] for run in finished if run["saved"]}
+        for job in tqdm(jobs, desc="runs", dynamic_ncols=True):
+            start, save = time.time(), bool(args.save and job.method not in saved
+                                            and METHODS[job.method].step)
+            try:
+                results, log = trainer.run(job, save)
+            except (InputError, KeyboardInterrupt):
+                print("finished runs are kept: go on with --resume", file=sys.stderr)
+                raise
+            saved |= {job.method} if save else set()
+            finished.append({"method": job.method, "seed": job.seed, "settings": settings,
+                             "saved": save, "seconds": round(time.time() - start, 1),
+                             "results": results, "log": log})
+            name = f"{job.method}-{job.seed}-{zlib.crc32(str(job.names).encode()):08x}"
+            write_whole(folder / f"{name.replace('*', '').replace(' ', '_')}.json", finished[-1])
+    return finished
+
+
+def unfinished(args, jobs, finished):
+    """What is left of the jobs. Raises InputError where --save comes too late."""
+    done = {(run["method"], run["seed"], r["source"], r["target"])
+            for run in finished for r in run["results"]}
+    left = [Job(job.method, job.seed, [(s, t) for s, t in job.pairs
+                                       if (job.method, job.seed, s.name, t.name) not in done])
+            for job in jobs]
+    left = [job for job in left if job.pairs]
+    late = ({job.method for job in jobs if METHODS[job.method].step}
+            - {run["method"] for run in finished if run["saved"]} - {job.method for job in left})
+    if args.save and late:
+        raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and their "
+                         "model was not kept; leave out --resume to train again")
+    return left
+
+
+def earlier(folder, settings):
+    """The finished runs of a folder. Raises InputError for runs of other settings."""
+    runs = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            differs = [k for k in settings if run["settings"].get(k) != settings[k]]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{path}: not a run of this program") from None
+        if differs:
+            name = differs[0]
+            raise InputError(f"--resume: {path} has {name} {run['settings'].get(name)}, not "
+                             f"{settings[name]}: choose another --out, or the same settings")
+        runs.append(run)
+    return runs
+
+
+def write_whole(path, record):
+    """Write JSON, all of it or nothing."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record), encoding="utf-8")
+    part.replace(path)
+
+
+@contextmanager
+def locked(folder):
+    """Raise InputError if another command is writing to this folder; ends with the process."""
+    with open(folder / "lock", "w") as f:
+        try:
+            import fcntl
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass  # Windows: two commands on one folder are up to the user
+        except OSError:
+            raise InputError(f"--out {folder}: another command is writing there") from None
+        yield
+
+
+def describe(args, jobs):
+    """Print what would be run."""
+    rows = f"{args.batch_size} + {args.batch_size}"
+    print(f"{args.model}: {len(jobs)} runs with {rows} rows a step")
+    for job in jobs:
+        method = METHODS[job.method]
+        config = steps_of(args, method, *job.pairs[0])
+        length = f"{args.epochs} epochs" if args.epochs else f"{config.steps} steps"
+        print(f"  {job.method}, seed {job.seed}, {length if method.step else 'no training'}: "
+              f"{', '.join(f'{s} -> {t}' for s, t in job.names)}")
+    print(backbones.memory_line(args))
+    if args.paper:
+        print("files:", *paper.files(args), sep="\n  ")

@@ -1,0 +1,49 @@
+"""Save a reward model so that transformers and peft load it without this project's code."""
+import json
+from dataclasses import asdict
+
+import torch
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+TEXTS = ("Which is a fruit?\nApple", "Which is a fruit?\nThe carrot, I would say.")
+
+
+def save(model, tokenizer, config, folder, merged=False):
+    """Write the LoRA adapter with its score head (the scale folded in), the tokenizer and the
+    settings, and check them; with `merged`, a subfolder `merged` holds the whole model, LoRA added
+    to its weights.
+
+    Raises:
+        RuntimeError: loaded again, it gives other rewards (by 1e-4 in fp32, .05 in bf16).
+    """
+    score = model.backbone.get_base_model().score.modules_to_save["default"]
+    score.weight.data = (model.reward_head.weight / model.scale).detach().clone()
+    model.backbone.save_pretrained(folder, save_embedding_layers=False)
+    tokenizer.save_pretrained(folder)
+    (folder / "dial_config.json").write_text(json.dumps(asdict(config), indent=1))
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=model.transformer.dtype)
+    loaded = loaded.to(model.scale.device).eval()
+    loaded.config.pad_token_id = tokenizer.pad_token_id  # a Llama's own has none
+    check_same_rewards(model, loaded, AutoTokenizer.from_pretrained(folder))
+    if merged:
+        loaded.merge_and_unload().save_pretrained(folder / "merged")
+        tokenizer.save_pretrained(folder / "merged")
+
+
+@torch.no_grad()
+def check_same_rewards(model, classifier, tokenizer):
+    """Raise RuntimeError unless a transformers classifier gives the rewards of `model`, which takes
+    one text at a time here, to several texts at once."""
+    training = model.training
+    model.eval()
+    inputs = tokenizer(list(TEXTS), return_tensors="pt", padding=True, padding_side="right")
+    rewards = classifier(**inputs.to(model.scale.device)).logits[:, 0].tolist()
+    for text, reward in zip(TEXTS, rewards):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"].to(model.scale.device)  # (1, L)
+        ours = model({"input_ids": ids, "last_row": 0, "last_column": ids.shape[1] - 1}).item()
+        tolerance = 1e-4 if model.transformer.dtype == torch.float32 else 0.05
+        if not abs(ours - reward) <= tolerance * (1 + abs(ours)):
+            raise RuntimeError(f"the saved model gives {reward}, not {ours}, for {text!r}")
+    model.train(training)

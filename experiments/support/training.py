@@ -1,0 +1,200 @@
+"""One run: a method trained once, with one seed, and measured; and what stays from run to run."""
+import dataclasses
+import math
+import statistics
+
+import torch
+
+import data
+import dial
+from data import InputError
+
+from support import backbones, saving
+from support.correlation import within_prompts
+from support.frozen import remember_frozen_layers
+from support.methods import METHODS
+
+LOOKS = 4  # how often the target is measured during training, for the figure
+LOOK_ROWS = 50  # on so many of its test rows
+
+
+class Trainer:
+    """What stays from run to run: the backbone and the encoded domains."""
+
+    def __init__(self, args):
+        self.args, self.config, self.encoded = args, args.config, {}
+        self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
+        if 0 < self.config.lora_layers < self.classifier.config.num_hidden_layers:
+            if not hasattr(self.classifier.base_model, "layers"):
+                raise InputError(f"--model {args.model}: lora_layers={self.config.lora_layers} "
+                                 "needs a backbone with .layers, --set lora_layers=0 does not")
+            remember_frozen_layers(self.classifier.base_model, self.config.lora_layers,
+                                   self.tokenizer.pad_token_id)
+
+    def check(self, jobs):
+        """Encode what the jobs will need: what cannot be used is said before the first of them."""
+        for job in jobs:
+            method = METHODS[job.method]
+            if method.language and not self.classifier.config.tie_word_embeddings:
+                raise InputError(f"{job.method} predicts tokens, which here takes a backbone with "
+                                 f"tied embeddings; {self.args.model} has an output layer")
+            for source, target in job.pairs:
+                for domain in labeled_domains(method, source, target):
+                    self.encode(domain, "labeled")
+                for domain in (source, target):
+                    self.encode(domain, "test")
+                rows = self.encode(target, "unlabeled") if method.reads_target else []
+                alone = any(len(responses) < 2 for _, responses in rows)
+                if method.aligns and self.config.center_prompts and alone:
+                    raise InputError(f"{target.name}: a record with a single response; "
+                                     "center_prompts needs all of a prompt's in one record, two or "
+                                     "more; --set center_prompts=false does not")
+
+    def encode(self, domain, part):
+        """A part of a domain as `data.encode` gives it, kept."""
+        rows = getattr(domain, part)
+        if id(rows) not in self.encoded:
+            encoded = data.encode(rows, self.tokenizer, self.args.max_length, self.args.truncate,
+                                  f"{domain.name}, {part}")
+            self.encoded[id(rows)] = encoded, rows  # rows are held, so that the id stays theirs
+        return self.encoded[id(rows)][0]
+
+    def run(self, job, save=False):
+        """Train and measure one job; return its results, a dictionary for each pair of domains and
+        snapshot, and its log, one for each step."""
+        run = Run(self, job)
+        try:
+            method = METHODS[job.method]
+            log = run.train(method.step) if method.step else []
+            results = run.results(log)
+            if save:
+                folder = self.args.out / "models" / job.method.rstrip("*")
+                saving.save(run.model, self.tokenizer, run.config, folder,
+                            self.args.save == "merged")
+            if run.best:
+                run.best.restore()
+                results += [r | {"method": f"{job.method.rstrip('*')}, best*"}
+                            for r in run.results(log)]
+        except FloatingPointError as error:
+            raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
+        finally:
+            run.close()
+        return results, log
+
+
+def labeled_domains(method, source, target):
+    """Those of the two domains whose labels a method learns from."""
+    return [source] * ("source" in method.labels) + [target] * ("target" in method.labels)
+
+
+class Run:
+    """A reward model as yet untrained, with what it takes to train and to measure it."""
+
+    def __init__(self, trainer, job):
+        """The backbone is the trainer's, until `close` hands it back."""
+        self.trainer, self.args, self.tokenizer = trainer, trainer.args, trainer.tokenizer
+        self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, None
+        self.source, self.target = job.pairs[0]
+        self.config = trainer.config
+        torch.manual_seed(job.seed)
+        try:
+            self.model = dial.RewardModel(trainer.classifier, self.config)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self.critic = dial.Critic(self.model.reward_head.in_features).to(self.model.scale.device)
+        self.pack_options = {"pad_id": self.tokenizer.pad_token_id,
+                             "share": self.model.shares_rows}
+
+    def close(self):
+        """Take LoRA off the backbone again."""
+        self.trainer.classifier = self.model.backbone.unload()
+
+    def train(self, step, look=None):
+        """Train on the first pair of domains; return the log.
+
+        Args:
+            step: the method. look: called with each step's record, instead of the looks at the
+                target for the figure.
+        """
+        method = METHODS[self.job.method]
+        labeled = [[row for domain in labeled_domains(method, self.source, self.target)
+                    for row in self.encode(domain, "labeled")]]
+        unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
+        config = self.config = steps_of(self.args, method, self.source, self.target)
+
+        def batches(seed=self.seed):
+            return data.training_batches(labeled, unlabeled, self.args.batch_size, config.steps,
+                                         seed, **self.pack_options)
+
+        if config.scale_embeddings:
+            self.model.set_scale(dial.to_device(next(batches()), self.model))
+        return dial.train(self.model, self.critic, batches(), config, step, look or self.look,
+                          f"{self.job.method}, seed {self.seed}")
+
+    def look(self, record):
+        """The target's accuracy on the way, for the figure; with a validation set, the best so far
+        is kept."""
+        step, steps, found = record["step"], self.config.steps, {}
+        if len(self.job.pairs) == 1 and self.target.test and step % math.ceil(steps / LOOKS) == 0:
+            metric = self.target.metric
+            found[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
+        validation = self.target.validation
+        if validation and (step % self.args.eval_every == 0 or step == steps):
+            value = self.measure(validation)[validation.metric]
+            found["target_validation"] = value
+            self.best = self.best or Snapshot(self.model)
+            self.best.keep(value)
+        return found
+
+    def results(self, log):
+        """A result for each pair of domains; `distance` is the mean W / slope of the last steps."""
+        sources = {id(s): self.measure(s) for s, _ in self.job.pairs}
+        distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
+        common = {"distance": statistics.fmean(distances)} if distances else {}
+        return [{"method": self.job.method, "source": s.name, "target": t.name,
+                 "n_test": len(t.test), "metrics": self.measure(t) | common | {
+                     f"source_{name}": value for name, value in sources[id(s)].items()}}
+                for s, t in self.job.pairs]
+
+    def batches(self, encoded):
+        return data.evaluation_batches(encoded, **self.pack_options)
+
+    def measure(self, domain, limit=None):
+        """The accuracy of rewards on a domain's test rows, or on the first of them; of single texts
+        with scores, the correlations; nothing where there are none."""
+        if not domain.test:
+            return {}
+        untrained = METHODS[self.job.method].rewards
+        if untrained:
+            rewards = untrained(self, domain)
+        else:
+            rewards = dial.predict(self.model, self.batches(self.encode(domain, "test")[:limit]),
+                                   f"{self.job.method} on {domain.name}")
+        if domain.scores is None:
+            return {"accuracy": dial.accuracy(rewards)}
+        prompts = [row.prompt for row in domain.test[: len(rewards)]]
+        return within_prompts(torch.cat(rewards).tolist(), domain.scores[: len(rewards)], prompts)
+
+
+def steps_of(args, method, source, target):
+    """The config of a run; the paper's epochs are over the labelled rows."""
+    n = sum(len(domain.labeled) for domain in labeled_domains(method, source, target))
+    steps = math.ceil(args.epochs * n / args.batch_size) or args.config.steps
+    return dataclasses.replace(args.config, steps=steps)
+
+
+class Snapshot:
+    """The best state so far of what is trained."""
+
+    def __init__(self, model):
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.value, self.state = -math.inf, None
+
+    def keep(self, value):
+        """Keep the state as it is if it is the best; of equals, the later stays."""
+        if value >= self.value:
+            self.value, self.state = value, [p.detach().clone() for p in self.trained]
+
+    def restore(self):
+        for p, best in zip(self.trained, self.state):
+            p.data.copy_(best)
