@@ -273,10 +273,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.
         penalty, slope = gradient_penalty(critic, source.detach(), target.detach())  # eq. (3)
         distance = wasserstein_distance(critic, source.detach(), target.detach())  # eq. (2)
         descend(config.lambda_gp * penalty - distance, critic_optimizer)
-    distance = wasserstein_distance(critic, source.detach(), target.detach())
-    _, slope = gradient_penalty(critic, source.detach(), target.detach())
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
-    source, target = critic_view(emb, batch, config)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
     descend(source_loss + ramp * config.lambda_da * domain_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
