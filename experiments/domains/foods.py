@@ -44,7 +44,7 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
             f"domain {name}: it must be category[:language], with a category of "
             f"{', '.join(CATEGORIES)}, all and a language of {', '.join(LANGUAGES)}")
     # Rows are split alike in every language, so that what is new in one is new in all.
-    parts = {c: dict(zip(PARTS, split_items(foods, zlib.crc32(c.encode()))))
+    parts = {c: dict(zip(PARTS, split_items(foods, zlib.crc32(f"{c}:{seed}".encode()))))
              for c, foods in read_foods(language).items()}
 
     def lists(part, n):
@@ -52,7 +52,7 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
         for i, c in enumerate(chosen):
             others = [item for other in CATEGORIES if other != c for item in parts[other][part]]
             share = n // len(chosen) + (i < n % len(chosen))
-            list_seed = zlib.crc32(f"{c}:{language}:{part}".encode())
+            list_seed = zlib.crc32(f"{c}:{language}:{part}:{seed}".encode())
             made += odd_one_out(parts[c][part], others, share, list_seed)
         return made
 
