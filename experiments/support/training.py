@@ -117,8 +117,8 @@ class Run:
                 target for the figure.
         """
         method = METHODS[self.job.method]
-        labeled = [[row for domain in labeled_domains(method, self.source, self.target)
-                    for row in self.encode(domain, "labeled")]]
+        labeled = [self.encode(domain, "labeled")
+                   for domain in labeled_domains(method, self.source, self.target)]
         unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
         config = self.config = steps_of(self.args, method, self.source, self.target)
 
@@ -178,7 +178,7 @@ class Run:
 
 def steps_of(args, method, source, target):
     """The config of a run; the paper's epochs are over the labelled rows."""
-    n = sum(len(domain.labeled) for domain in labeled_domains(method, source, target))
+    n = max([len(domain.labeled) for domain in labeled_domains(method, source, target)], default=0)
     steps = math.ceil(args.epochs * n / args.batch_size) or args.config.steps
     return dataclasses.replace(args.config, steps=steps)
 
