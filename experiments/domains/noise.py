@@ -1,4 +1,4 @@
-"""Write a text as in a hurry on a phone."""
+"""Typos, slang and the like: clean text becomes hasty text of the same content."""
 import re
 
 SLANG = {"because": "cuz", "you": "u", "your": "ur", "are": "r", "people": "ppl", "with": "w/",

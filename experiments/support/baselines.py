@@ -130,17 +130,26 @@ def shortest(run, domain):
 
 
 def seen_sentences(run, domain):
-    """Sums the sentences of a response that the source's labels told good or bad, by the log odds
-    of being chosen; it reads nothing and knows no others."""
-    def sentences(text):
-        return re.split(r"(?<=[.!?])\s+", text.strip().lower())
+    """Adds up the sentences of a response, each by the log odds of being chosen in the labelled
+    source: it reads nothing, and new sentences count 0."""
+    return log_odds(run, domain, r"(?<=[.!?])\s+")
+
+
+def seen_words(run, domain):
+    """The same with words."""
+    return log_odds(run, domain, r"\s+")
+
+
+def log_odds(run, domain, separator):
+    def parts(text):
+        return re.split(separator, text.strip().lower())
 
     chosen, rejected = Counter(), Counter()
     for row in run.source.labeled:
-        chosen.update(sentences(row.chosen))
-        rejected.update(s for text in row.rejected for s in sentences(text))
-    return [torch.tensor([sum(math.log((chosen[s] + 1) / (rejected[s] + 1))
-                              for s in sentences(text)) for text in row.responses])
+        chosen.update(parts(row.chosen))
+        rejected.update(part for text in row.rejected for part in parts(text))
+    return [torch.tensor([sum(math.log((chosen[part] + 1) / (rejected[part] + 1))
+                              for part in parts(text)) for text in row.responses])
             for row in domain.test]
 
 

@@ -27,6 +27,7 @@ METHODS = {
     "Longest": Method(labels=(), rewards=baselines.longest),
     "Shortest": Method(labels=(), rewards=baselines.shortest),
     "Seen sentences": Method(rewards=baselines.seen_sentences),
+    "Seen words": Method(rewards=baselines.seen_words),
     "Base LM": Method(labels=(), rewards=baselines.base_lm, language=True),
     "Few-shot LM": Method(rewards=baselines.few_shot_lm, language=True),
     "Src-Pref": Method(step=preference_step),
