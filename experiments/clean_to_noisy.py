@@ -20,6 +20,7 @@ from support.runs import plan, run_jobs
 
 # The critic sees answers less their pair's mean: chosen on validation questions.
 PRESET = LAPTOP | {"center_prompts": True}
+METHODS = ("Longest", "Shortest", "Seen sentences", "Seen words", "Src-Pref", "DIAL")
 PAPER = {  # Table 2: SHP, the mean over three subreddits
     "Base LM": 0.553, "Src-Pref": 0.670, "Src-Pref-SFT": 0.653, "Src-Pref-Tgt-NTP": 0.647,
     "DIAL": 0.703, "Tgt-Pref*": 0.727, "Src-Tgt-Pref*": 0.733,
@@ -27,7 +28,7 @@ PAPER = {  # Table 2: SHP, the mean over three subreddits
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "clean_to_noisy", PRESET, batch_size=4)
+    p = run_flags(__doc__, "clean_to_noisy", PRESET, batch_size=4, methods=METHODS)
     size_flags(p)
     generated_flag(p, "--noise", type=probability, default=NOISE,
                    help="chance of a typo in a word of noisy answers (%(default)s)")

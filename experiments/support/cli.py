@@ -36,19 +36,19 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the flags)")
 
 
-def run_flags(doc, name, preset, batch_size=8):
+def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     """The flags of a command that trains.
 
     Args:
         doc: of the command. name: of its experiment, and of its folder in runs/.
-        preset: of DialConfig, over its defaults. batch_size: the default of --batch-size.
+        preset: of DialConfig, over its defaults. batch_size, methods: their flags' defaults.
     """
     p = Parser(doc, epilog=settings_table(preset))
     add = p.add_argument
     add("--model", default=backbones.GEMMA,
         help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
-    add("--methods", nargs="+", default=["Src-Pref", "DIAL"],
-        help=f"all, or some of {', '.join(METHODS)} (Src-Pref DIAL)")
+    add("--methods", nargs="+", default=list(methods),
+        help=f"all, or some of {', '.join(METHODS)} ({', '.join(methods)})")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
         help="a run each, with its own split of the items (0 1 2)")
     add("--steps", type=count, help=f"of training ({preset['steps']})")
