@@ -12,9 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a test that wants the network must fail he
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-import backbones  # noqa: E402
 import data  # noqa: E402
 import dial  # noqa: E402
+from support import backbones  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -50,8 +50,8 @@ def tiny(cache):
 
 @pytest.fixture
 def config():
-    return dial.DialConfig(steps=3, batch_size=2, learning_rate=1e-2, lambda_da=1.0, lora_rank=4,
-                           lora_alpha=4, scale_embeddings=True)
+    return dial.DialConfig(steps=3, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
+                           scale_embeddings=True)
 
 
 ROWS = [data.Preference(f"Which one is number {i}?", f"It is {i}, I am sure.",
@@ -59,12 +59,12 @@ ROWS = [data.Preference(f"Which one is number {i}?", f"It is {i}, I am sure.",
 
 
 @pytest.fixture
-def batches(tiny, config):
+def batches(tiny):
     """A function that makes batches of ROWS as source and their unlabelled texts as target."""
-    encoded = data.encode(ROWS, tiny[1], 512)
+    source = data.encode(ROWS, tiny[1], 512)
     target = data.encode(data.unlabel(ROWS[::-1]), tiny[1], 512)
-    defaults = {"batch_size": 2, "steps": 3, "seed": 0}
-    return lambda **kw: data.training_batches(encoded, target, **(defaults | kw))
+    return lambda steps=3, seed=0, **kw: data.training_batches([source], target, 2, steps, seed,
+                                                               **kw)
 
 
 def random_classifier(kind, **changes):
@@ -76,9 +76,11 @@ def random_classifier(kind, **changes):
     configs = {
         "gemma": lambda: transformers.GemmaConfig(**common),
         "gemma2": lambda: transformers.Gemma2Config(**common | window),
-        "gemma3": lambda: transformers.Gemma3TextConfig(**common | window),
+        "gemma3_text": lambda: transformers.Gemma3TextConfig(**common | window),
         "llama": lambda: transformers.LlamaConfig(**common),
         "mistral": lambda: transformers.MistralConfig(**common | {"sliding_window": 7}),
+        "qwen2": lambda: transformers.Qwen2Config(**common),
+        "qwen3": lambda: transformers.Qwen3Config(**common),
         "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2,
                                                   n_head=2, pad_token_id=0),
     }
