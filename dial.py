@@ -79,9 +79,7 @@ def bradley_terry_loss(chosen, rejected):
         chosen: (B,) rewards, in logits.
         rejected: (B,), or (B, K) for K rejected responses, each compared with the chosen (A.6).
     Returns:
-        scalar >= 0; log 2 where all rewards tie.
-    Raises:
-        ValueError: other shapes.
+        scalar >= 0; log 2 where all rewards tie. Raises ValueError for other shapes.
     """
     if chosen.ndim != 1 or rejected.ndim not in (1, 2) or len(chosen) != len(rejected):
         shapes = f"{tuple(chosen.shape)} and {tuple(rejected.shape)}"
@@ -100,7 +98,7 @@ def wasserstein_distance(critic, source_emb, target_emb):
         critic: maps (N, D) to (N,). Where it is 1-Lipschitz this is a lower bound of W1.
         source_emb, target_emb: (N_s, D), (N_t, D).
     Returns:
-        scalar, in the unit of the embeddings, differentiable in all three arguments.
+        scalar, in the unit of the embeddings.
     """
     return critic(source_emb).mean() - critic(target_emb).mean()  # eq. (2)
 
@@ -151,21 +149,13 @@ class Critic(nn.Module):
 
 
 class RewardModel(nn.Module):
-    """A causal transformer with LoRA and a linear, bias-free reward head on the last token.
-
-    Head and embeddings are fp32 whatever the body's precision. `scale` divides the embeddings: 1,
-    or their mean norm at the start (`set_scale`).
-    """
-
-    # The kinds of backbone that take rows of several responses, an attention mask for each kind of
-    # layer (a test tries them). Others need batches of one response a row.
-    SHARES_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
+    """A causal transformer with LoRA and a linear reward head on the last token. Head and
+    embeddings are fp32 whatever the body's precision; `set_scale` divides the embeddings."""
 
     def __init__(self, classifier, config):
         """Wrap a transformers `...ForSequenceClassification` with one label.
 
-        Its own head stays unused until it is saved. Raises ValueError where it has none of the
-        `lora_modules`.
+        Its own head stays unused until it is saved. Raises ValueError without `lora_modules`.
         """
         from peft import LoraConfig, TaskType, get_peft_model
         from peft.tuners.tuners_utils import BaseTunerLayer
@@ -174,9 +164,8 @@ class RewardModel(nn.Module):
         linear = {name.rpartition(".")[-1] for name, module
                   in classifier.base_model.named_modules() if isinstance(module, nn.Linear)}
         modules = config.lora_modules.split(",")
-        if unknown := [name for name in modules if name not in linear]:
-            known = ", ".join(sorted(linear))
-            raise ValueError(f"lora_modules: no linear layer {unknown[0]!r}, there are {known}")
+        if unknown := set(modules) - linear:
+            raise ValueError(f"lora_modules: no linear layers {unknown}, there are {linear}")
         depth, dim = classifier.config.num_hidden_layers, classifier.config.hidden_size
         top = list(range(depth - config.lora_layers, depth))
         self.backbone = get_peft_model(classifier, LoraConfig(
@@ -191,7 +180,6 @@ class RewardModel(nn.Module):
         nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's
         self.register_buffer("scale", torch.ones(()))
         self.to(classifier.device)
-        self.shares_rows = classifier.config.model_type in self.SHARES_ROWS
 
     @property
     def transformer(self):
@@ -199,9 +187,8 @@ class RewardModel(nn.Module):
         return self.backbone.get_base_model().base_model
 
     def attention_masks(self, batch):
-        """What is added to the attention's logits, (R, 1, L, L) for each kind of layer; None where
-        each row is one text, for right padding cannot reach back in a causal model."""
-        if "attends" not in batch:
+        """What is added to the attention's logits, (R, 1, L, L) for each kind of layer."""
+        if "attends" not in batch:  # each row is one text: right padding cannot reach back
             return None
         config, dtype = self.transformer.config, self.transformer.dtype
         position = batch["position_ids"]  # (R, L)
@@ -217,12 +204,9 @@ class RewardModel(nn.Module):
         return {k: mask(window if "sliding" in k else None) for k in kinds} or mask(window)
 
     def hidden_states(self, batch):
-        """Final hidden states (R, L, D) in the body's precision.
-
-        Args:
-            batch: `input_ids`: (R, L), padded on the right. Where rows hold more than one text also
-                `position_ids`: (R, L), and `attends`: (R, L, L), which token sees which.
-        """
+        """Final hidden states (R, L, D) in the body's precision, of `input_ids`: (R, L), padded on
+        the right; where rows hold more than one text also of `position_ids`: (R, L), and `attends`:
+        (R, L, L), which token sees which."""
         dtype = self.transformer.dtype
         # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
         with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
@@ -231,14 +215,11 @@ class RewardModel(nn.Module):
                 position_ids=batch.get("position_ids"), use_cache=False).last_hidden_state
 
     def embed(self, batch, hidden=None):
-        """Embed every response, with its prompt, by the last token's final hidden state.
+        """Embed every response, with its prompt, by the last token's final hidden state: (N, D).
 
         Args:
-            batch: as for `hidden_states`, and `last_row`, `last_column`: (N,), where the last token
-                of each response is.
+            batch: as for `hidden_states`, and `last_row`, `last_column`: (N,), where it is.
             hidden: (R, L, D), where `hidden_states` was called already.
-        Returns:
-            (N, D) in fp32, divided by `scale`.
         """
         hidden = self.hidden_states(batch) if hidden is None else hidden
         return hidden[batch["last_row"], batch["last_column"]].float() / self.scale  # (N, D)
@@ -260,9 +241,8 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.
     """Algorithm 1 on one batch.
 
     Args:
-        model: has `embed` and `reward_head`; `optimizer` has what of it is trained.
-        critic: (N, D) -> (N,), trained by `critic_optimizer`.
-        batch: see the top of this file. ramp: what multiplies lambda_da.
+        model, critic: trained by the two optimisers. batch: see the top of this file.
+        ramp: what multiplies lambda_da.
     Returns:
         scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before the
         critic's last step.
@@ -288,7 +268,7 @@ def preference_step(model, critic, optimizer, critic_optimizer, batch, config, r
 
 
 def critic_view(emb, batch, config):
-    """Split embeddings into what the critic sees of the source and of the target.
+    """Split embeddings (N, D) into what the critic sees of the source and of the target.
 
     With `config.center_prompts`, each less the mean over its prompt's responses:
 
@@ -297,13 +277,8 @@ def critic_view(emb, batch, config):
     A preference compares responses to one prompt, so what they share cancels in the rewards'
     difference. It need not be aligned, and where it tells the domains apart (a language does),
     it would drown what matters.
-
-    Args:
-        emb: (N, D). batch: `n_source`, and `record` where prompts are centred.
-    Returns:
-        (N_s, D), (N_t, D).
-    Raises:
-        ValueError: a prompt with a single response, which centring would leave at 0.
+    Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, which
+    centring would leave at 0.
     """
     if config.center_prompts:
         record = batch["record"]  # (N,)
@@ -334,11 +309,10 @@ def descend(loss, optimizer, clip=0.0):
 # ------------------------------------------------------------------ training
 
 
-def learning_rate_factor(step, config):
-    """Warm-up, plateau, linear decay: the factor in (0, 1] of step 0, 1, ..."""
-    rise = (step + 1) / (config.warmup_steps + 1)
-    fall = (config.steps - step) / max(1.0, config.decay * config.steps)
-    return min(1.0, rise, fall)
+def learning_rate_factor(i, config):
+    """Warm-up, plateau, linear decay: the factor in (0, 1] of step i = 0, 1, ..."""
+    rise = (i + 1) / (config.warmup_steps + 1)
+    return min(1.0, rise, (config.steps - i) / max(1.0, config.decay * config.steps))
 
 
 def train(model, critic, batches, config, step=dial_step, evaluate=None, title="train"):
@@ -346,14 +320,13 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
 
     Args:
         model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1).
-        critic: (N, D) -> (N,). batches: yields at least `config.steps` batches.
+        critic: (N, D) -> (N,). batches: yields `config.steps` batches or more.
         step: the method, a function like `dial_step`.
         evaluate: called with each step's record; what it returns, a dictionary, is added to it.
         title: of the progress bar.
     Returns:
-        the records, one a step: `step`, and the floats that `step` and `evaluate` return.
-    Raises:
-        ValueError: too few batches. FloatingPointError: a loss is no longer finite.
+        the records, one a step: the floats that `step` and `evaluate` return.
+    Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
                                   lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -366,12 +339,11 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
     model.train()
     bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
     for i in bar:
-        batch = next(batches, None)
-        if batch is None:
+        if (batch := next(batches, None)) is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
+        batch = to_device(batch, model)
         ramp = min(1.0, i / max(1.0, config.lambda_ramp * config.steps))
-        losses = step(model, critic, optimizer, critic_optimizer, to_device(batch, model), config,
-                      ramp)
+        losses = step(model, critic, optimizer, critic_optimizer, batch, config, ramp)
         schedule.step()
         record = {"step": i} | {name: value.item() for name, value in losses.items()}
         if not all(map(math.isfinite, record.values())):
@@ -394,15 +366,12 @@ def to_device(batch, model):
 
 @torch.no_grad()
 def predict(model, batches, title="predict"):
-    """Rewards of all responses, in eval mode; the mode is restored.
+    """Rewards of all responses, in eval mode: for each record a tensor (responses,), on the CPU.
 
     Args:
         batches: what `model.embed` needs, `record` (N,), and `index`: which record of the data
             each of a batch is, so that batches may come in any order.
-    Returns:
-        a list over the records of (responses,) tensors on the CPU.
-    Raises:
-        FloatingPointError: a reward is not finite.
+    Raises FloatingPointError where a reward is not finite.
     """
     training, rewards = model.training, {}
     model.eval()
@@ -420,12 +389,10 @@ def predict(model, batches, title="predict"):
 
 def accuracy(rewards):
     """Fraction of records whose first response, the chosen one, has the largest reward; where m
-    rewards tie for it, 1 / m counts.
+    rewards tie for it, 1 / m counts. Raises ValueError where there are no records.
 
     Args:
         rewards: for each record a tensor (1 + K,): a list, or (B, 1 + K).
-    Raises:
-        ValueError: there are no records.
     """
     if not len(rewards):
         raise ValueError("nothing to evaluate")

@@ -20,6 +20,9 @@ from tqdm import tqdm
 from data import InputError
 
 GEMMA = "gemma-3-270m"
+# The kinds of model that take rows of several responses, with an attention mask for each kind of
+# layer (a test tries them). Others get one response a row.
+SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
 
 def load(name, device="auto", dtype="auto"):

@@ -103,7 +103,8 @@ class Run:
             raise InputError(str(error)) from None
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.model.scale.device)
         self.pack_options = {"pad_id": self.tokenizer.pad_token_id,
-                             "share": self.model.shares_rows}
+                             "share": trainer.classifier.config.model_type
+                             in backbones.SHARE_ROWS}
 
     def close(self):
         """Take LoRA off the backbone again."""
