@@ -22,9 +22,12 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from os.path import commonprefix
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
+
+ROW = 256  # about as many tokens in a row of a batch: attention costs the square of a row
 
 
 class InputError(ValueError):
@@ -301,8 +304,21 @@ def _conversation(row, where, tokenizer):
 # ------------------------------------------------------------------ tokens and batches
 
 
+class Encoded(NamedTuple):
+    """The tokens of a record: each of its texts, prompt and response, as a whole; the first
+    `n_prompt` tokens, fewer than any has, are the prompt's and common to all."""
+
+    n_prompt: int
+    texts: list
+
+    @property
+    def size(self):
+        """How many tokens, the prompt's counted once."""
+        return self.n_prompt + sum(len(text) - self.n_prompt for text in self.texts)
+
+
 def encode(rows, tokenizer, max_length, truncate=False, name="data"):
-    """Turn each record into the tokens that all its responses begin with and the rest of each.
+    """Turn each record into tokens.
 
     Each text, prompt and response joined by a line break unless the prompt ends in white space, is
     tokenised as a whole, so the tokens are those that the plain tokenizer gives. BOS leads.
@@ -312,7 +328,7 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         truncate: cut longer prompts from the left, keeping BOS and the whole response.
         name: of the data, for error messages.
     Returns:
-        a list of (prefix, suffixes): lists of token ids, no suffix empty.
+        a list of `Encoded`.
     Raises:
         InputError: a text is longer than `max_length`, and cutting is not asked for or no help;
             or it ends in the padding token.
@@ -321,27 +337,53 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     for i, row in enumerate(rows, 1):
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
-        texts = [row.prompt + joint + response for response in row.responses]
-        alone = [row.prompt + joint] if len(texts) == 1 else []  # it shares nothing but its prompt
-        tokens = tokenizer(texts + alone, add_special_tokens=not template)["input_ids"]
+        strings = [row.prompt + joint + response for response in row.responses]
+        alone = [row.prompt + joint] if len(strings) == 1 else []  # it shares only its prompt
+        tokens = tokenizer(strings + alone, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
-        tokens, shared = tokens[: len(texts)], len(commonprefix(tokens))
-        if tokenizer.pad_token_id in [ids[-1] for ids in tokens]:
+        texts, common = tokens[: len(strings)], len(commonprefix(tokens))
+        n_prompt, length = min(common, min(map(len, texts)) - 1), max(map(len, texts))
+        if tokenizer.pad_token_id in [ids[-1] for ids in texts]:
             raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
                              "padding token: where it ends would not be known")
-        shared = min(shared, min(map(len, tokens)) - 1)
-        prefix, suffixes = tokens[0][:shared], [ids[shared:] for ids in tokens]
-        length = max(map(len, tokens))
-        excess, keep = length - max_length, int(bos is not None)
-        if excess > 0:
-            if not truncate or excess > shared - keep:
-                advice = "pass --truncate" if not truncate else "its response alone is too long"
-                raise InputError(f"{name}: row {i} has {length} tokens, more than {max_length}: "
-                                 f"raise --max-length, or {advice}")
-            prefix = prefix[:keep] + prefix[keep + excess:]
-        encoded.append((prefix, suffixes))
+        excess, keep = max(0, length - max_length), int(bos is not None)
+        if excess and (not truncate or excess > n_prompt - keep):
+            advice = "pass --truncate" if not truncate else "its response alone is too long"
+            raise InputError(f"{name}: row {i} has {length} tokens, more than {max_length}: "
+                             f"raise --max-length, or {advice}")
+        encoded.append(Encoded(n_prompt - excess, [ids[:keep] + ids[keep + excess:]
+                                                   for ids in texts]))
     return encoded
+
+
+class Tree:
+    """A row: texts whose common beginnings are there once. A token sees its ancestors and itself,
+    so each text comes out as it would alone."""
+
+    def __init__(self):
+        self.ids, self.parents, self.positions, self.children = [], [], [], {}
+
+    def add(self, ids):
+        """Add a text; return the columns of its tokens."""
+        columns, column = [], -1
+        for position, token in enumerate(ids):
+            key = column, token
+            if key not in self.children:
+                self.children[key] = len(self.ids)
+                self.ids.append(token), self.parents.append(column)
+                self.positions.append(position)
+            column = self.children[key]
+            columns.append(column)
+        return columns
+
+    def attends(self, length):
+        """Which token sees which, (length, length), query before key; padding sees itself."""
+        seen = torch.eye(length, dtype=torch.bool).numpy()
+        for column, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[column] |= seen[parent]
+        return torch.from_numpy(seen)
 
 
 def pack(encoded, pad_id=0, share=True):
@@ -349,53 +391,58 @@ def pack(encoded, pad_id=0, share=True):
 
     Args:
         encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
-        share: one row a record, its prompt once and then each response; otherwise a row a response.
+        share: several texts a row, as a `Tree`; otherwise each has a row of its own.
     Returns:
-        `input_ids`: (R, L), padded to the longest row. `last_row`, `last_column`, `record`: (N,),
-        where each response's last token is, and which record it belongs to. `token_id`,
-        `token_row`, `token_before`, `token_record`, `token_response`: (T,), of all tokens that a
-        language model has to predict: the token, its row, the column of the position before it,
-        its record, and its response, -1 in a prompt. With `share` also `position_ids`: (R, L),
-        which restart after the prompt, and `attends`: (R, L, L), which token sees which.
+        `input_ids`: (R, L). `last_row`, `last_column`, `record`: (N,), where the last token of each
+        response is, and which record it belongs to. `token_id`, `token_row`, `token_before`,
+        `token_record`, `token_response`: (T,), all that a language model has to predict, by record:
+        the token, its row, the column of the token before it, its record, and its response, -1 in
+        a prompt. With `share` also `position_ids`: (R, L), and `attends`: (R, L, L), which token
+        sees which.
     """
-    ids, positions, segments, places, tokens = [], [], [], [], []
-    for r, (prefix, suffixes) in enumerate(encoded):
-        for k, suffix in enumerate(suffixes):
-            if k == 0 or not share:  # a new row; it begins with the prompt
-                ids.append([]), positions.append([]), segments.append([])
-                parts = [(0, -1, prefix), (k + 1, len(places), suffix)]
-            else:
-                parts = [(k + 1, len(places), suffix)]
-            for segment, response, part in parts:
-                start = len(prefix) if segment else 0
-                for i, token in enumerate(part, start):
-                    before = len(ids[-1]) - 1 if i > start else start - 1
-                    if before >= 0:  # nothing comes before BOS
-                        tokens.append((token, len(ids) - 1, before, r, response))
-                    ids[-1].append(token), positions[-1].append(i), segments[-1].append(segment)
-            places.append((len(ids) - 1, len(ids[-1]) - 1, r))
-
-    def padded(rows, value):
-        return pad_sequence([torch.tensor(row) for row in rows], True, value)
-
+    trees, row_of = [], {}
+    for row in rows_of(encoded, share):
+        trees.append(Tree())
+        row_of |= {place: len(trees) - 1 for place in row}
+    places, tokens = [], []
+    for r, record in enumerate(encoded):
+        for k, text in enumerate(record.texts):
+            row = row_of[r, k]
+            columns = trees[row].add(text)
+            for i in range(1 if k == 0 else record.n_prompt, len(text)):
+                response = len(places) if i >= record.n_prompt else -1
+                if i:  # nothing comes before BOS
+                    tokens.append((text[i], row, columns[i - 1], r, response))
+            places.append((row, columns[-1], r))
     names = ("token_id", "token_row", "token_before", "token_record", "token_response")
     batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
     batch |= zip(("last_row", "last_column", "record"), torch.tensor(places).T)
-    batch["input_ids"] = padded(ids, pad_id)
+    batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
     if share:
-        batch["position_ids"] = padded(positions, 0)
-        batch["attends"] = tree_mask(padded(segments, -1))
+        length = batch["input_ids"].shape[1]
+        batch["position_ids"] = padded([tree.positions for tree in trees], 0)
+        batch["attends"] = torch.stack([tree.attends(length) for tree in trees])
     return batch
 
 
-def tree_mask(segments):
-    """Which token may attend to which, (R, L, L), query before key.
+def rows_of(encoded, share):
+    """Which texts go into which row, as lists of (record, text): with `share` as many records a row
+    as make about ROW tokens, the rows about equally long."""
+    places = [[(r, k) for k in range(len(record.texts))] for r, record in enumerate(encoded)]
+    if not share:
+        return [[place] for record in places for place in record]
+    sizes = [record.size for record in encoded]
+    rows = [[] for _ in range(math.ceil(sum(sizes) / max(ROW, *sizes)))]
+    lengths = [0] * len(rows)
+    for r in sorted(range(len(sizes)), key=lambda r: -sizes[r]):  # the longest first
+        row = lengths.index(min(lengths))
+        rows[row] += places[r]
+        lengths[row] += sizes[r]
+    return rows
 
-    A row is prompt (segment 0), response (1), response (2), ..., padding (-1): (R, L). A response
-    sees the prompt and itself; nothing sees what comes later.
-    """
-    query, key = segments[:, :, None], segments[:, None, :]  # (R, L, 1), (R, 1, L)
-    return ((key == query) | ((key == 0) & (query >= 0))).tril()
+
+def padded(rows, value):
+    return pad_sequence([torch.tensor(row) for row in rows], True, value)
 
 
 def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
@@ -413,11 +460,10 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
     n_labeled = len(labeled) * batch_size
     for _ in range(steps):
         records = [record for order in orders for record in islice(order, batch_size)]
-        batch = pack(records, **pack_options)
-        counts = [len(suffixes) for _, suffixes in records[:n_labeled]]
+        counts = [len(record.texts) for record in records[:n_labeled]]
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
-        yield batch | {"n_source": sum(counts)} | dict(
+        yield pack(records, **pack_options) | {"n_source": sum(counts)} | dict(
             zip(("chosen", "rejected"), torch.tensor(pairs).T))
 
 
@@ -427,21 +473,12 @@ def _epochs(rows, rng):
 
 
 def evaluation_batches(encoded, tokens=2048, **pack_options):
-    """All records in batches of about `tokens` tokens at most, similar lengths together; `index`
-    says which records each batch holds."""
-    share = pack_options.get("share", True)
-
-    def size(i):
-        prefix, suffixes = encoded[i]
-        own = [len(suffix) for suffix in suffixes]
-        return (1, len(prefix) + sum(own)) if share else (len(own), len(prefix) + max(own))
-
-    batches, index, rows = [], [], 0
-    for i in sorted(range(len(encoded)), key=lambda i: size(i)[1]):
-        n, length = size(i)
-        if index and (rows + n) * length > tokens:
-            batches.append(index)
-            index, rows = [], 0
-        index, rows = [*index, i], rows + n
-    return [pack([encoded[i] for i in part], **pack_options) | {"index": part}
-            for part in [*batches, index]]
+    """All records in batches of about `tokens` tokens, similar lengths together; `index` says which
+    records each batch holds."""
+    order = sorted(range(len(encoded)), key=lambda i: encoded[i].size)
+    total, batches = 0, {}
+    for i in order:
+        total += encoded[i].size
+        batches.setdefault(total // tokens, []).append(i)
+    return [pack([encoded[i] for i in index], **pack_options) | {"index": index}
+            for index in batches.values()]

@@ -11,7 +11,6 @@ from data import InputError
 
 from support import backbones, saving
 from support.correlation import within_prompts
-from support.frozen import remember_frozen_layers
 from support.methods import METHODS
 
 LOOKS = 4  # how often the target is measured during training, for the figure
@@ -24,12 +23,6 @@ class Trainer:
     def __init__(self, args):
         self.args, self.config, self.encoded = args, args.config, {}
         self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
-        if 0 < self.config.lora_layers < self.classifier.config.num_hidden_layers:
-            if not hasattr(self.classifier.base_model, "layers"):
-                raise InputError(f"--model {args.model}: lora_layers={self.config.lora_layers} "
-                                 "needs a backbone with .layers, --set lora_layers=0 does not")
-            remember_frozen_layers(self.classifier.base_model, self.config.lora_layers,
-                                   self.tokenizer.pad_token_id)
 
     def check(self, jobs):
         """Encode what the jobs will need: what cannot be used is said before the first of them."""
@@ -44,7 +37,7 @@ class Trainer:
                 for domain in (source, target):
                     self.encode(domain, "test")
                 rows = self.encode(target, "unlabeled") if method.reads_target else []
-                alone = any(len(responses) < 2 for _, responses in rows)
+                alone = any(len(record.texts) < 2 for record in rows)
                 if method.aligns and self.config.center_prompts and alone:
                     raise InputError(f"{target.name}: a record with a single response; "
                                      "center_prompts needs all of a prompt's in one record, two or "
