@@ -60,6 +60,9 @@ class Trainer:
             method = METHODS[job.method]
             log = run.train(method.step) if method.step else []
             results = run.results(log)
+            if log and len(job.pairs) == 1 and run.target.test:  # the last look is of all rows
+                metric = run.target.metric
+                log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
             if save:
                 folder = self.args.out / "models" / job.method.rstrip("*")
                 saving.save(run.model, self.tokenizer, run.config, folder,
@@ -129,7 +132,8 @@ class Run:
         """The target's accuracy on the way, for the figure; with a validation set, the best so far
         is kept."""
         step, steps, found = record["step"], self.config.steps, {}
-        if len(self.job.pairs) == 1 and self.target.test and step % math.ceil(steps / LOOKS) == 0:
+        looks = range(0, steps, math.ceil(steps / LOOKS))  # the last step's comes with the results
+        if len(self.job.pairs) == 1 and self.target.test and step in looks:
             metric = self.target.metric
             found[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
         validation = self.target.validation
