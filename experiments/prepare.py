@@ -1,162 +1,137 @@
-"""Turn public data sets, and one's own scores, into the plain form that the scripts read.
+"""Make files of the plain form (data.py) out of public data, or out of one's own as the paper did.
 
     python experiments/prepare.py sib200 sib200/eng_Latn/train.tsv --out english.jsonl
-    python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --part train \\
-        --out short.jsonl
-    python experiments/prepare.py ukp-ranks UKPConvArg1-Ranking-CSV --min-words 60 --part test \\
-        --out long_scored.jsonl
+    python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --out short.jsonl
     python experiments/prepare.py plain my.jsonl --noise --out noisy.jsonl
+    python experiments/prepare.py translate my.jsonl --to kor_Hang --out korean.jsonl
+    python experiments/prepare.py formal my.jsonl --out formal.jsonl
 
-    NAME        files                                       a record
-    sib200      SIB-200, .tsv                               a text; its topic beats the other topics
-    copa        COPA, .xml, or XCOPA, .jsonl                a premise; the likelier cause or effect
-    paradetox   ParaDetox, .tsv                             the civil wording beats the toxic one
-    xstest      XSTest, completions of several models       answer safe questions, refuse the others
-    ukp         UKPConvArg1Strict, folder of .csv           the more convincing of two arguments
-    ukp-ranks   UKPConvArg1-Ranking, folder of .csv         an argument with its rank as a score
-    scores      {"prompt", "response", "score"} of one's own: pairs of neighbouring scores (A.5)
-    plain       whatever the scripts read already (HH-RLHF too; no conversations), to be filtered
-
-Every record is checked as the scripts would check it. Which data may be used for what is for their
-licences to say.
+--help says which NAMEs there are, `NAME --help` which flags. Every record is checked, the flags
+choose some, their texts are changed (--noise, translate, formal), and --out is written whole or not
+at all. What is translated or formal is kept in OUT.done: stopped and started again, it goes on from
+there. White space ends a word, so nothing here counts words in Chinese or Thai. Which data may be
+used for what is for their licences to say.
 """
-import argparse
 import json
 import random
-import statistics
 import sys
 from pathlib import Path
+from statistics import fmean
 
 import support  # noqa: F401  (first: it sets the path)
-import data
 from data import InputError
 from domains.noise import NOISE, add_noise
-from domains.public import FORMATS
-from domains.splits import split_items
-from support.cli import Parser, command_line, count, make_folder, probability
-
-PARTS = {"all": None, "train": 0, "validation": 1, "test": 2}
-
-
-def responses(record):
-    """The texts that are judged, the chosen one first."""
-    if "chosen" not in record:
-        return record["responses"] if "responses" in record else [record["response"]]
-    rejected = record["rejected"]
-    return [record["chosen"], *(rejected if isinstance(rejected, list) else [rejected])]
-
-
-def texts(record):
-    return [record["prompt"], *responses(record)]
-
-
-def balance_length(records, rng):
-    """As many pairs in which the chosen response is the longer as such in which it is shorter."""
-    longer, shorter, same = [], [], []
-    for record in records:
-        chosen, *rejected = map(len, responses(record))
-        kind = longer if chosen > max(rejected) else shorter if chosen < min(rejected) else same
-        kind.append(record)
-    n = min(len(longer), len(shorter))
-    kept = rng.sample(longer, n) + rng.sample(shorter, n) + same
-    return rng.sample(kept, len(kept))
-
-
-def in_a_hurry(record, rng, rate):
-    """The record with `add_noise` in all its texts."""
-    def noisy(value):
-        if isinstance(value, list):
-            return [noisy(v) for v in value]
-        return add_noise(value, rng, rate) if isinstance(value, str) else value
-
-    return {name: noisy(value) for name, value in record.items()}
-
-
-def longer_wins(records):
-    """How often the longest response is the chosen one; ties count a share."""
-    wins = []
-    for record in records:
-        lengths = [len(text) for text in responses(record)]
-        wins.append((lengths[0] == max(lengths)) / lengths.count(max(lengths)))
-    return statistics.fmean(wins)
+from domains.public import FORMATS, change_texts, read_records, texts
+from domains.splits import PARTS, split_items
+from support.cli import Parser, command_line, count, make_folder, probability, whole
+from support.rewriting import REWRITERS, rewrite, rewriting_flags
 
 
 def parse(argv):
     """The flags, checked."""
-    p = Parser(__doc__)
-    p.add_argument("name", choices=FORMATS, metavar="NAME", help=", ".join(FORMATS))
-    p.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files, or folders (ukp)")
-    p.add_argument("--out", type=Path, required=True, help="the file to write, .jsonl")
-    p.add_argument("--part", choices=PARTS, default="all",
-                   help="this part only of a split by prompt, for ukp by topic (all)")
-    p.add_argument("--fractions", nargs=3, type=float, default=[0.8, 0.1, 0.1],
-                   metavar=("TRAIN", "VALIDATION", "TEST"), help="of that split (.8 .1 .1)")
-    p.add_argument("--skip-empty", action="store_true",
-                   help="leave out preferences with an empty text, and say how many")
-    p.add_argument("--min-words", type=int, default=1, help="in every response (1)")
-    p.add_argument("--max-words", type=int, default=10**6, help="in every response (any)")
-    p.add_argument("--balance-length", action="store_true",
-                   help="the chosen response the longer one as often as the shorter one")
-    p.add_argument("--noise", nargs="?", type=probability, const=NOISE, metavar="RATE",
-                   help="write all texts as in a hurry, with a typo in so many of the words "
-                        f"({NOISE})")
-    p.add_argument("--limit", type=count, help="so many records at random")
-    p.add_argument("--seed", type=int, default=0, help="of what the flags choose or change (0)")
-    args = p.parse_args(argv)
+    parser = Parser(__doc__)
+    names = parser.add_subparsers(dest="name", metavar="NAME", required=True, prog=parser.prog)
+    for name, function in (FORMATS | REWRITERS).items():
+        p = names.add_parser(name, doc=function.__doc__, help=function.__doc__)
+        rewriting_flags(p, name) if name in REWRITERS else p.add_argument(
+            "--noise", nargs="?", type=probability, const=NOISE, metavar="RATE",
+            help=f"write as in a hurry, with a typo in so many of the words ({NOISE})")
+        common_flags(p.add_argument)
+    args = parser.parse_args(argv)
     if args.out.suffix != ".jsonl":
         raise InputError(f"--out {args.out}: the name must end in .jsonl")
-    if abs(sum(args.fractions) - 1) > 1e-6 or min(args.fractions) < 0:
-        raise InputError(f"--fractions {args.fractions}: must be at least 0 and sum to 1")
+    if {args.out.resolve(), args.out.resolve().parent} & {file.resolve() for file in args.files}:
+        raise InputError(f"--out {args.out}: is among the files to read")
+    if abs(sum(args.fractions) - 1) > 1e-6:
+        raise InputError(f"--fractions {args.fractions}: must sum to 1")
     return args
 
 
-def without_empty(found, args):
-    """Those of the (group, record) whose texts all say something."""
-    full = [(group, record) for group, record in found if all(map(str.strip, texts(record)))]
-    if len(full) < len(found):
-        count = f"{len(found) - len(full)} of {len(found)} records"
+def common_flags(add):
+    add("files", nargs="+", type=Path, metavar="FILE", help="files, or folders of files")
+    add("--out", type=Path, required=True, help="the file to write, .jsonl")
+    add("--part", choices=PARTS, help="this part only of a split by prompt, for ukp by topic")
+    add("--fractions", nargs=3, type=probability, default=[0.8, 0.1, 0.1], metavar="SHARE",
+        help="of train, validation and test in that split (.8 .1 .1)")
+    add("--skip-empty", action="store_true", help="leave out records with an empty text")
+    add("--min-words", type=whole, default=0, metavar="N", help="in every response")
+    add("--max-words", type=whole, default=10**6, metavar="N", help="in every response")
+    add("--balance-length", action="store_true",
+        help="the chosen response has the most words as often as the fewest")
+    add("--limit", type=count, metavar="N", help="so many records at random")
+    add("--seed", type=int, default=0, help="of all that is random (%(default)s)")
+
+
+def choose(found, args, rng):
+    """The records that the flags ask for, of all (group, record)."""
+    parts = split_items(sorted({group for group, _ in found}), args.seed, args.fractions)
+    part = set(parts[PARTS.index(args.part)] if args.part else sum(parts, []))
+    records = without_empty([record for group, record in found if group in part], args)
+    records = [record for record in records
+               if all(args.min_words <= n <= args.max_words for n in count_words(record))]
+    if args.balance_length:
+        records = balance_length(records, rng)
+    return records if args.limit is None else rng.sample(records, min(args.limit, len(records)))
+
+
+def without_empty(records, args):
+    full = [record for record in records if all(map(str.strip, texts(record)))]
+    if len(full) < len(records):
+        note = f"{len(records) - len(full)} of {len(records)} records have an empty text"
         if not args.skip_empty:
-            raise InputError(f"{args.name}: {count} have an empty text; --skip-empty leaves such "
-                             "records out")
-        print(f"{count} left out: an empty text", file=sys.stderr)
+            raise InputError(f"{args.name}: {note}; --skip-empty leaves such records out")
+        print(f"{note} and are left out", file=sys.stderr)
     return full
 
 
-def select(found, args, rng):
-    """The records that the flags ask for, of all (group, record)."""
-    if args.part != "all":
-        groups = sorted({group for group, _ in found})
-        part = set(split_items(groups, args.seed, args.fractions)[PARTS[args.part]])
-        found = [(group, record) for group, record in found if group in part]
-    records = [record for _, record in found
-               if all(args.min_words <= len(text.split()) <= args.max_words
-                      for text in responses(record))]
-    if args.balance_length and records and "chosen" not in records[0]:
+def count_words(record):
+    return [len(text.split()) for text in texts(record)[1:]]
+
+
+def longer_wins(record):
+    """1 if the chosen response has the most words, 0 if it has the fewest, 1/2 if neither."""
+    chosen, *rejected = count_words(record)
+    return ((chosen > max(rejected)) - (chosen < min(rejected)) + 1) / 2
+
+
+def balance_length(records, rng):
+    """As many records of which the longer response wins as of which it loses."""
+    if not all("chosen" in record for record in records):
         raise InputError("--balance-length takes preferences")
-    if args.balance_length:
-        records = balance_length(records, rng)
-    if args.limit is not None:
-        records = rng.sample(records, min(args.limit, len(records)))
-    if args.noise is None:
-        return records
-    return [in_a_hurry(record, rng, args.noise) for record in records]
+    wins, neither, losses = ([r for r in records if longer_wins(r) == x] for x in (1, 0.5, 0))
+    n = min(len(wins), len(losses))
+    kept = rng.sample(wins, n) + rng.sample(losses, n) + neither
+    return rng.sample(kept, len(kept))
+
+
+def write(records, out):
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with open(part, "w", encoding="utf-8") as f:
+            f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror}") from None
 
 
 def main(argv=None):
     args = parse(argv)
-    found = list(FORMATS[args.name](args.files))
-    records = select(without_empty(found, args), args, random.Random(args.seed))
-    if not records:
-        raise InputError(f"{args.name}: of {len(found)} records none is left by the flags that "
-                         "choose among them")
+    rng = random.Random(args.seed)
+    found = list(read_records("plain" if args.name in REWRITERS else args.name, args.files))
+    records = choose(found, args, rng)
     make_folder(args.out.parent)
-    with open(args.out, "w", encoding="utf-8") as f:
-        f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    labeled = "chosen" in records[0]
-    load = data.load_test if "score" in records[0] else data.load_unlabeled
-    load(args.out)  # what is wrong with any record is said now
-    words = statistics.fmean(len(t.split()) for r in records for t in responses(r))
-    note = f"; the longer response wins in {longer_wins(records):.3f}" if labeled else ""
+    if args.name in REWRITERS:
+        new = rewrite([text for record in records for text in texts(record)], args)
+        records = [change_texts(record, new.get) for record in records]
+    elif args.noise is not None:
+        records = [change_texts(r, lambda text: add_noise(text, rng, args.noise)) for r in records]
+    records = without_empty(records, args)
+    if not records:
+        raise InputError(f"{args.name}: of {len(found)} records none is left")
+    write(records, args.out)
+    words = fmean(n for record in records for n in count_words(record))
+    pairs = [longer_wins(record) for record in records if "chosen" in record]
+    note = f", the longer one wins in {fmean(pairs):.3f}" if pairs else ""
     print(f"{args.out}: {len(records)} records, {words:.0f} words a response{note}",
           file=sys.stderr)
 

@@ -1,147 +1,175 @@
-"""prepare.py: public formats into the plain form, and its filters."""
+"""prepare.py: public formats into the plain form, the flags that choose, and files written whole.
+What is expected is written out by hand, or counted here; data.py's loaders read what comes out."""
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from test_scripts import one_error_line, run
 
-import formats
-import prepare
-from data import InputError, Preference
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
+import prepare  # noqa: E402
+from data import InputError  # noqa: E402
 
-def prepared(tmp_path, name, files, *flags):
-    prepare.main([name, *map(str, files), "--out", str(tmp_path / "out.jsonl"), *flags])
-    return [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-
-
-def test_sib200(tmp_path):
-    (tmp_path / "a.tsv").write_text(
-        'index_id\tcategory\ttext\n1\tsports\tA "ball.\n2\ttravel\tA road.\n')
-    first, _ = prepared(tmp_path, "sib200", [tmp_path / "a.tsv"])
-    assert (first["chosen"], first["rejected"]) == ("sports", ["travel"])
-    assert 'A "ball.' in first["prompt"]
-
-
-def test_copa_and_xcopa(tmp_path):
-    (tmp_path / "a.xml").write_text(
-        '<c><item id="1" asks-for="cause" most-plausible-alternative="2"><p>It fell.</p>'
+XSTEST = [
+    ["id", "type", "prompt", "completion", "final_label"],
+    [1, "homonyms", "Kill a process?", "Use kill.", "1_full_compliance"],
+    [1, "homonyms", "Kill a process?", "Never!", "2_full_refusal"],
+    [2, "contrast_homonyms", "Kill a man?", "So:", "1_full_compliance"],
+    [2, "contrast_homonyms", "Kill a man?", "No.", "2_full_refusal"],
+    [2, "contrast_homonyms", "Kill a man?", "Perhaps", "3_partial_refusal"]]
+XCOPA = {"premise": "It rained.", "choice1": "Wet.", "choice2": "Dry.", "question": "effect",
+         "label": 0}
+COPA = ('<c><item id="1" asks-for="cause" most-plausible-alternative="2"><p>It fell.</p>'
         "<a1>No.</a1><a2>Wind.</a2></item></c>")
-    (tmp_path / "b.jsonl").write_text(json.dumps(
-        {"premise": "It rained.", "choice1": "Wet.", "choice2": "Dry.", "question": "effect",
-         "label": 0}))
-    rows = prepared(tmp_path, "copa", [tmp_path / "a.xml", tmp_path / "b.jsonl"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Wind.", "No."), ("Wet.", "Dry.")]
-    assert "cause" in rows[0]["prompt"] and "result" in rows[1]["prompt"]
 
 
-def test_paradetox_may_have_line_breaks_in_quotes(tmp_path):
-    (tmp_path / "a.tsv").write_text(
-        'toxic\tneutral1\tneutral2\n"bad\nword"\tgood\t\nugly\tfine\tok\n')
-    rows = prepared(tmp_path, "paradetox", [tmp_path / "a.tsv"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("good", "bad\nword"), ("fine", "ugly")]
+@pytest.fixture
+def prepared(tmp_path):
+    """A function that runs the command on one file of this content, and reads what it wrote."""
+    def run(name, file, content, *flags):
+        if isinstance(content, list):
+            content = "".join(json.dumps(row) + "\n" for row in content)
+        if content is not None:
+            (tmp_path / file).write_text(content, encoding="utf-8")
+        out = tmp_path / "out" / "out.jsonl"
+        prepare.main([name, str(tmp_path / file), "--out", str(out), *flags])
+        return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+
+    return run
 
 
-def test_xstest_pairs_by_what_the_prompt_deserves(tmp_path):
+def judged(rows):
+    return [(row["chosen"], row["rejected"]) for row in rows]
+
+
+def words(row):
+    return [len(text.split()) for text in (row["chosen"], *row["rejected"])]
+
+
+def test_formats_of_one_file(prepared, tmp_path):
+    rows = prepared("sib200", "a.tsv", 'id\tcategory\ttext\n1\tsports\tA "ball.\n2\ttravel\tRoad\n')
+    assert judged(rows) == [("sports", ["travel"]), ("travel", ["sports"])]
+    assert 'A "ball.' in rows[0]["prompt"] and "Road" in rows[1]["prompt"]
+    row, = prepared("copa", "a.xml", COPA)
+    assert judged([row]) == [("Wind.", ["No."])] and "It fell.\nWhat was the cause" in row["prompt"]
+    row, = prepared("copa", "a.jsonl", [XCOPA])
+    assert judged([row]) == [("Wet.", ["Dry."])] and "What happened as a result" in row["prompt"]
+    rows = prepared("paradetox", "a.tsv", 'toxic\tneutral1\n"bad\nword"\tgood\nugly\tfine\n')
+    assert judged(rows) == [("good", ["bad\nword"]), ("fine", ["ugly"])]
     with open(tmp_path / "a.csv", "w", newline="") as f:
-        w = csv.writer(f)
-        w.writerow(["id", "type", "prompt", "completion", "final_label"])
-        w.writerows([[1, "homonyms", "Kill a process?", "Use kill.", "1_full_compliance"],
-                     [1, "homonyms", "Kill a process?", "Never!", "2_full_refusal"],
-                     [2, "contrast_homonyms", "Kill a man?", "So:", "1_full_compliance"],
-                     [2, "contrast_homonyms", "Kill a man?", "No.", "2_full_refusal"],
-                     [2, "contrast_homonyms", "Kill a man?", "Perhaps", "3_partial_refusal"]])
-    rows = prepared(tmp_path, "xstest", [tmp_path / "a.csv"])
-    assert [(r["chosen"], r["rejected"]) for r in rows] == [("Use kill.", "Never!"), ("No.", "So:")]
+        csv.writer(f).writerows(XSTEST)
+    rows = prepared("xstest", "a.csv", None)
+    assert judged(rows) == [("Use kill.", ["Never!"]), ("No.", ["So:"])]
+    scored = [{"prompt": "Rate.", "response": f"Text {s}", "score": s} for s in (1, 2, 3)]
+    rows = prepared("scores", "a.jsonl", [*scored, scored[0] | {"prompt": "Other."}])
+    assert len(rows) == 3 and all(r["prompt"] == "Rate." for r in rows)
+    assert all(int(c[-1]) == int(r[-1]) + 1 for c, (r,) in judged(rows))
 
 
-def test_ukp(tmp_path):
+def test_ukp_is_split_by_topic(prepared, tmp_path):
     (tmp_path / "s").mkdir(), (tmp_path / "r").mkdir()
-    for i in range(10):
-        (tmp_path / "s" / f"topic-{i}_yes.csv").write_text(
-            '#id\tlabel\ta1\ta2\nx\ta2\tShort one.\tThis is "longer, it is.\n')
-        (tmp_path / "r" / f"topic-{i}_no.csv").write_text(
-            "#id\trank\targument\nx\t0.25\tAn argument.\n")
-    parts = [prepared(tmp_path, "ukp", [tmp_path / "s"], "--part", part)
-             for part in ("train", "validation", "test")]
-    assert [len(p) for p in parts] == [8, 1, 1]
-    assert len({r["prompt"] for p in parts for r in p}) == 10
-    assert parts[0][0]["chosen"] == 'This is "longer, it is.'
-    ranks = prepared(tmp_path, "ukp-ranks", [tmp_path / "r"], "--part", "test")
-    assert [r["score"] for r in ranks] == [-0.25]
-    topics = [part[0]["prompt"].split(":")[0] for part in (parts[2], ranks)]
-    assert topics[0] == topics[1]
+    for topic in range(10):
+        for side in ("yes", "no"):
+            (tmp_path / "s" / f"topic-{topic}_{side}.csv").write_text(
+                '#id\tlabel\ta1\ta2\nx\ta2\tShort.\t"longer, it is.\nx\ta1\tGood.\tBad.\n')
+            (tmp_path / "r" / f"topic-{topic}_{side}.csv").write_text(
+                "#id\trank\targument\nx\t0.25\tAn argument.\n")
+    parts = [prepared("ukp", "s", None, "--part", part) for part in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [32, 4, 4]
+    topics = [{row["prompt"].partition(":")[0] for row in part} for part in parts]
+    assert [len(part) for part in topics] == [8, 1, 1] and len(set.union(*topics)) == 10
+    assert judged(parts[1])[:2] == [('"longer, it is.', ["Short."]), ("Good.", ["Bad."])]
+    ranks = prepared("ukp-ranks", "r", None, "--part", "test")
+    assert [row["score"] for row in ranks] == [-0.25, -0.25]
+    assert {row["prompt"].partition(":")[0] for row in ranks} == topics[2]
+    assert len(prepared("ukp", "s", None)) == 40
+    flags = ["--part", "test", "--fractions", "0.5", "0", "0.5"]
+    assert len(prepared("ukp", "s", None, *flags)) == 20
 
 
-def test_scores_become_pairs(tmp_path):
-    with open(tmp_path / "a.jsonl", "w") as f:
-        for s in (1, 2, 3):
-            f.write(json.dumps({"prompt": "Rate.", "response": f"Text {s}", "score": s}) + "\n")
-    rows = prepared(tmp_path, "scores", [tmp_path / "a.jsonl"])
-    assert all(int(r["chosen"][-1]) == int(r["rejected"][-1]) + 1 for r in rows) and len(rows) == 3
+def test_flags_that_choose(prepared):
+    rows = [{"prompt": f"P{i}", "chosen": "a " * (1 + i % 5), "rejected": "extraordinarily " *
+             (1 + i % 3)} for i in range(60)]  # in characters the rejected one is always the longer
+    even = prepared("plain", "a.jsonl", rows, "--balance-length")
+    signs = [chosen - rejected for chosen, rejected in map(words, even)]
+    assert sum(s > 0 for s in signs) == sum(s < 0 for s in signs) == 12  # by hand: 12 of 60 lose
+    assert sum(s == 0 for s in signs) == 12
+    some = prepared("plain", "a.jsonl", rows, "--max-words", "4", "--min-words", "2")
+    wanted = [r["prompt"] for i, r in enumerate(rows) if i % 5 in (1, 2, 3) and i % 3 in (1, 2)]
+    assert [r["prompt"] for r in some] == wanted
+    few = [prepared("plain", "a.jsonl", rows, "--limit", "7", "--seed", s) for s in "001"]
+    assert len(few[0]) == 7 and few[0] == few[1] != few[2]
 
 
-def test_filters(tmp_path):
-    rows = [Preference(f"P{i}", "word " * (1 + i % 5), ("word " * (1 + i % 3),)) for i in range(60)]
-    with open(tmp_path / "a.jsonl", "w") as f:
-        f.writelines(json.dumps(formats.as_record(r)) + "\n" for r in rows)
-    assert prepare.longer_wins(map(formats.as_record, rows)) > 0.6
-    even = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--balance-length")
-    assert prepare.longer_wins(even) == pytest.approx(0.5) and len(even) > 20
-    short = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--max-words", "2")
-    assert 0 < len(short) < 60
-    assert all(len(text.split()) <= 2 for r in short for text in prepare.responses(r))
-    noisy = prepared(tmp_path, "plain", [tmp_path / "a.jsonl"], "--noise", "--limit", "7")
-    assert len(noisy) == 7 and any("wrod" in r["chosen"] or "wod" in r["chosen"] for r in noisy)
+@pytest.mark.parametrize("chosen, rejected, share", [
+    ("a b", ["longword"], 1), ("a", ["b"], 0.5), ("a", ["b c", "d"], 0.5),
+    ("a", ["b c", "d e"], 0)])
+def test_longer_is_of_more_words(chosen, rejected, share):
+    row = {"prompt": "p", "chosen": chosen, "rejected": tuple(rejected)}
+    assert prepare.longer_wins(row) == share
 
 
-def test_noise_for_any_of_the_scripts_files(tmp_path):
-    (tmp_path / "u.jsonl").write_text('{"prompt": "Because.", "responses": ["people are", "b"]}')
-    (tmp_path / "s.jsonl").write_text('{"prompt": "p", "response": "you are great", "score": 2}')
-    record, = prepared(tmp_path, "plain", [tmp_path / "u.jsonl"], "--noise", "--seed", "1")
-    assert record["prompt"] != "Because." and len(record["responses"]) == 2
-    record, = prepared(tmp_path, "plain", [tmp_path / "s.jsonl"], "--noise", "--seed", "1")
-    assert record["score"] == 2 and record["response"] != "you are great"
-    record, = prepared(tmp_path, "plain", [tmp_path / "u.jsonl"], "--noise", "1", "--seed", "1")
-    assert "people" not in record["responses"][1]
-    (tmp_path / "p.jsonl").write_text(
-        '{"prompt": "p", "chosen": "a", "rejected": "b", "responses": 2}')
-    assert prepared(tmp_path, "plain", [tmp_path / "p.jsonl"])[0]["chosen"] == "a"
-    with pytest.raises(InputError, match="takes preferences"):
-        prepared(tmp_path, "plain", [tmp_path / "s.jsonl"], "--balance-length")
+def test_noise_for_records_of_any_kind(prepared):
+    unlabeled = [{"prompt": "Because.", "responses": ["extraordinary", "b"]}]
+    scored = [{"prompt": "p", "response": "extraordinary " * 50, "score": 2}]
+    row, = prepared("plain", "a.jsonl", unlabeled, "--noise", "1")
+    assert len(row["responses"]) == 2 and "extraordinary" not in map(str.lower, row["responses"])
+    changed = []
+    for rate in ("0", "0.3", "1"):
+        row, = prepared("plain", "a.jsonl", scored, "--noise", rate)
+        assert row["score"] == 2
+        changed.append(sum(w.lower() != "extraordinary" for w in row["response"].split()[:50]))
+    assert changed[0] == 0 and 5 <= changed[1] <= 25 and changed[2] == 50
 
 
-@pytest.mark.parametrize("content, flags, words", [
-    ("index_id\ttopic\ttext\n1\ta\tb\n", [], ["no column 'category'", "topic"]),
-    ("index_id\tcategory\ttext\n1\ta\n", [], ["a.tsv:2", "columns"]),
-    ("index_id\tcategory\ttext\n1\ta\tb\n", ["--min-words", "9"], ["none is left"]),
-    ("index_id\tcategory\ttext\n1\ta\tb\n2\tc\td\n", ["--fractions", "1", "1", "1"], ["sum to 1"])])
-def test_bad_input_to_prepare(tmp_path, content, flags, words):
-    (tmp_path / "a.tsv").write_text(content)
-    with pytest.raises(InputError) as error:
-        prepared(tmp_path, "sib200", [tmp_path / "a.tsv"], *flags)
-    assert all(word in str(error.value) for word in words)
+@pytest.mark.parametrize("name, file, content, flags, expected", [
+    ("sib200", "a.tsv", "id\ttopic\ttext\n1\ta\tb\n", "", "no column 'category'"),
+    ("sib200", "a.tsv", "id\tcategory\ttext\n1\ta\n", "", "a.tsv:2: not 3 columns"),
+    ("copa", "a.xml", "<no", "", "a.xml: not valid XML"),
+    ("copa", "a.xml", "<x><item id='1'/></x>", "", "a.xml: item 1: not as in COPA"),
+    ("copa", "a.jsonl", [XCOPA | {"choice2": 5}], "", "a.jsonl:1: 'rejected' must be text"),
+    ("copa", "a.jsonl", [XCOPA | {"choice2": "\ud83d"}], "", "a.jsonl:1: .*half a character"),
+    ("ukp", "t_s.csv", "label\ta1\ta2\na3\tx\ty\n", "", "t_s.csv:2: 'label' must be a1 or a2"),
+    ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", "", "t_s.csv:2: .*'high'"),
+    ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*field"),
+    ("scores", "a.jsonl", [{"prompt": "p", "chosen": "a", "rejected": "b"}], "", "'score' must be"),
+    ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--balance-length", "takes preferences"),
+    ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--min-words 9", "of 1 records none is left"),
+    ("plain", "a.jsonl", [], "--fractions 1 1 1", "sum to 1"),
+    ("plain", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),
+    ("translate", "a.jsonl", [], "--noise", "unrecognized arguments: --noise"),
+    ("formal", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),
+    ("no-such", "a.jsonl", [], "", "no-such")])
+def test_errors_leave_no_file(prepared, tmp_path, name, file, content, flags, expected):
+    with pytest.raises(InputError, match=expected):
+        prepared(name, file, content, *flags.split())
+    assert not (tmp_path / "out" / "out.jsonl").exists()
 
 
-@pytest.mark.parametrize("name, file, content, words", [
-    ("copa", "a.xml", "<no", ["a.xml", "not valid XML"]),
-    ("copa", "a.xml", "<x><item id='1'/></x>", ["a.xml: item 1", "COPA"]),
-    ("copa", "a.jsonl", '{"premise": "p"}', ["a.jsonl:1", "question"]),
-    ("copa", "b.xml", None, ["b.xml"]),
-    ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", ["t_s.csv:2", "'high'"]),
-    ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, ["a.tsv:", "field"])])
-def test_files_that_are_not_of_the_format(tmp_path, name, file, content, words):
-    if content is not None:
-        (tmp_path / file).write_text(content)
-    with pytest.raises(InputError) as error:
-        prepared(tmp_path, name, [tmp_path / file])
-    assert all(word in str(error.value) for word in words)
+def test_empty_texts_are_an_error_of_one_line_unless_skipped(prepared, tmp_path):
+    row = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    assert judged(prepared("plain", "a.jsonl", [row | {"rejected": ""}, row], "--skip-empty")) == [
+        ("a", ["b"])]
+    result = subprocess.run(
+        [sys.executable, ROOT / "experiments/prepare.py", "plain", "a.jsonl", "--out", "o.jsonl"],
+        cwd=tmp_path, text=True, capture_output=True)
+    assert result.returncode == 2 and not (tmp_path / "o.jsonl").exists()
+    assert result.stderr.count("\n") == 1 and "1 of 2 records have an empty text" in result.stderr
 
 
-def test_empty_responses_are_an_error_unless_skipped(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": ""}\n'
-                                      '{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
-    flags = ["plain", str(tmp_path / "a.jsonl"), "--out", str(tmp_path / "o.jsonl")]
-    one_error_line(run("experiments/prepare.py", *flags), "empty")
-    result = run("experiments/prepare.py", *flags, "--skip-empty")
-    assert result.returncode == 0 and "1 of 2 records left out" in result.stderr
+def test_outputs_over_inputs_and_half_written_ones(prepared, tmp_path, monkeypatch):
+    row = {"prompt": "p", "chosen": "a", "rejected": "b"}
+    before = prepared("plain", "a.jsonl", [row])
+    for files in (["a.jsonl"], ["."]):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(InputError, match="among the files to read"):
+            prepare.main(["plain", *files, "--out", str(tmp_path / "x" / ".." / "a.jsonl")])
+    monkeypatch.setattr(prepare.json, "dumps", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        prepared("plain", "a.jsonl", None)
+    monkeypatch.undo()
+    assert [json.loads(line) for line in (tmp_path / "out/out.jsonl").open()] == before

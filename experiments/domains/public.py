@@ -1,8 +1,7 @@
-"""The formats that prepare.py reads: each takes files and yields (group, record), the record in the
-plain form, and by groups (a prompt, a topic) a data set is split."""
+"""The formats that prepare.py reads: each takes files and yields (where, group, row): where the row
+stands, for errors; what it is split by, None for its prompt; the row, for data.py to read."""
 import csv
 import random
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import data
@@ -11,21 +10,55 @@ from data import InputError
 from domains.arguments import neighbouring_pairs
 
 
-def unquoted(file, *columns):
-    """The rows of a tab-separated file in which quotation marks mean nothing."""
-    return data.read_table(file, "\t", columns, csv.QUOTE_NONE)
+def read_records(name, files):
+    """The records of a format as (group, dictionary in the plain form), checked; only responses of
+    preferences may be empty.
+
+    Raises:
+        InputError: the file, line and field that cannot be used.
+    """
+    for where, group, row in FORMATS[name](files):
+        kind = data.kind_of(row)
+        if kind == "scored":
+            item, score = data.read_scored(row, where)
+            record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
+        elif kind == "unlabeled":
+            record = vars(data.read_unlabeled(row, where))
+        else:
+            record = vars(data.read_preference(row, where, allow_empty=True))
+        yield group or record["prompt"], record
+
+
+def texts(record):
+    """The prompt, then the responses, a chosen one first."""
+    return [text for value in record.values() if not isinstance(value, float)
+            for text in ([value] if isinstance(value, str) else value)]
+
+
+def change_texts(record, change):
+    """The record with `change` of each of its texts."""
+    kinds = {str: change, tuple: lambda value: [*map(change, value)], float: lambda score: score}
+    return {name: kinds[type(value)](value) for name, value in record.items()}
+
+
+def tables(files, columns, delimiter="\t", quoting=csv.QUOTE_NONE):
+    """The rows of all files, each as (where, dictionary)."""
+    for file in files:
+        yield from data.read_table(file, delimiter, columns, quoting)
 
 
 def sib200(files):
-    rows = [row for file in files for _, row in unquoted(file, "category", "text")]
-    topics = sorted({row["category"] for row in rows})
-    for row in rows:
-        yield row["text"], {"prompt": f"{row['text']}\nThe topic of this text is:",
-                            "chosen": row["category"],
-                            "rejected": [t for t in topics if t != row["category"]]}
+    """SIB-200, .tsv: a text; its topic beats the other topics"""
+    rows = list(tables(files, ("category", "text")))
+    topics = sorted({row["category"] for _, row in rows})
+    for where, row in rows:
+        yield where, row["text"], {"prompt": f"{row['text']}\nThe topic of this text is:",
+                                   "chosen": row["category"],
+                                   "rejected": [t for t in topics if t != row["category"]]}
 
 
 def copa(files):
+    """COPA, .xml, or XCOPA, .jsonl: a premise; the likelier cause or effect beats the other"""
     asks = {"cause": "What was the cause of this?", "effect": "What happened as a result?"}
     for file in files:
         for where, item in copa_xml(file) if file.suffix == ".xml" else data.read_rows(file):
@@ -35,7 +68,7 @@ def copa(files):
                 chosen, rejected = {0: choices, 1: choices[::-1]}[item["label"]]
             except (KeyError, TypeError) as error:
                 raise InputError(f"{where}: not as in COPA or XCOPA: {error}") from None
-            yield item["premise"], {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+            yield where, item["premise"], {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def copa_xml(file):
@@ -53,92 +86,69 @@ def copa_xml(file):
 
 
 def paradetox(files):
-    for file in files:
-        for _, row in data.read_table(file, "\t", ("toxic", "neutral1")):
-            yield row["toxic"], {"prompt": "Which of these comments is civil?",
-                                 "chosen": row["neutral1"], "rejected": row["toxic"]}
+    """ParaDetox, .tsv: the civil wording beats the toxic one"""
+    for where, row in tables(files, ("toxic", "neutral1"), quoting=csv.QUOTE_MINIMAL):
+        yield where, row["toxic"], {"prompt": "Which of these comments is civil?",
+                                    "chosen": row["neutral1"], "rejected": row["toxic"]}
 
 
 def xstest(files):
-    """Each prompt's full compliances against its full refusals, over all models' completions."""
-    answers = {}
-    for file in files:
-        columns = ("prompt", "completion", "type", "final_label")
-        for _, row in data.read_table(file, ",", columns):
-            kinds = answers.setdefault((row["prompt"], row["type"].startswith("contrast")), {})
-            if row["completion"].strip():
-                kinds.setdefault(row["final_label"], []).append(row["completion"].strip())
-    for (prompt, unsafe), kinds in answers.items():
-        comply, refuse = (kinds.get(k, []) for k in ("1_full_compliance", "2_full_refusal"))
-        for yes, no in zip(comply, refuse):
-            chosen, rejected = (no, yes) if unsafe else (yes, no)
-            yield prompt, {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    """XSTest, .csv with completions, a file a model: answering safe questions, refusing others"""
+    answers = {}  # (prompt, unsafe) to label to completions, of all models
+    columns = ("prompt", "completion", "type", "final_label")
+    for _, row in tables(files, columns, ",", csv.QUOTE_MINIMAL):
+        labels = answers.setdefault((row["prompt"], row["type"].startswith("contrast")), {})
+        if text := row["completion"].strip():
+            labels.setdefault(row["final_label"], []).append(text)
+    for (prompt, unsafe), labels in answers.items():
+        comply, refuse = (labels.get(k, []) for k in ("1_full_compliance", "2_full_refusal"))
+        for chosen, rejected in zip(refuse, comply) if unsafe else zip(comply, refuse):
+            yield f"prompt {prompt!r}", prompt, {"prompt": prompt, "chosen": chosen,
+                                                 "rejected": rejected}
 
 
-def ukp_files(folders):
-    """The files of a folder as (topic, prompt, path): topic_side.csv."""
+def ukp_rows(folders, *columns):
+    """The rows of folders' topic_side.csv as (where, topic, prompt, row)."""
     for folder in folders:
         for file in sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]:
             topic, _, side = file.stem.partition("_")
             topic, side = (part.replace("-", " ").strip() for part in (topic, side))
-            yield topic, f"{topic}: {side}. How convincing is this?", file
+            for where, row in tables([file], columns):
+                yield where, topic, f"{topic}: {side}. How convincing is this?", row
 
 
 def ukp(folders):
-    for topic, prompt, file in ukp_files(folders):
-        for where, row in unquoted(file, "label", "a1", "a2"):
-            if row["label"] not in ("a1", "a2"):
-                raise InputError(f"{where}: 'label' must be a1 or a2, not {row['label']!r}")
-            other = "a2" if row["label"] == "a1" else "a1"
-            yield topic, {"prompt": prompt, "chosen": row[row["label"]], "rejected": row[other]}
+    """UKPConvArg1Strict, folder of .csv: the more convincing of two arguments; split by topic"""
+    for where, topic, prompt, row in ukp_rows(folders, "label", "a1", "a2"):
+        if row["label"] not in ("a1", "a2"):
+            raise InputError(f"{where}: 'label' must be a1 or a2, not {row['label']!r}")
+        other = "a2" if row["label"] == "a1" else "a1"
+        yield where, topic, {"prompt": prompt, "chosen": row[row["label"]], "rejected": row[other]}
 
 
 def ukp_ranks(folders):
-    for topic, prompt, file in ukp_files(folders):
-        for where, row in unquoted(file, "rank", "argument"):
-            try:
-                score = -float(row["rank"])
-            except ValueError:
-                raise InputError(f"{where}: 'rank' must be a number, not {row['rank']!r}") from None
-            yield topic, {"prompt": prompt, "response": row["argument"], "score": score}
+    """UKPConvArg1-Ranking, folder of .csv: an argument with its rank as a score; split by topic"""
+    for where, topic, prompt, row in ukp_rows(folders, "rank", "argument"):
+        row = {"prompt": prompt, "response": row["argument"], "score": row["rank"]}
+        yield where, topic, row | {"score": -data.read_scored(row, where)[1]}  # the best is first
 
 
 def scores(files):
-    """Neighbouring levels, as many pairs as texts; a prompt of one level makes none."""
-    for file in files:
-        rows, values = data.load_test(file)
-        by_prompt = {}
-        for row, score in zip(rows, values):
-            by_prompt.setdefault(row.prompt, []).append((row.responses[0], score))
-        for prompt, found in by_prompt.items():
-            texts, levels = zip(*found)
-            if len(set(levels)) < 2:
-                print(f"{file}: all texts of one score, no pairs: {prompt[:60]!r}", file=sys.stderr)
-                continue
-            for pair in neighbouring_pairs(texts, levels, prompt, len(texts),
-                                                random.Random(0)):
-                yield prompt, as_record(pair)
+    """one's own texts with scores: as many pairs of neighbouring scores of a prompt (A.5)"""
+    by_prompt = {}
+    for where, _, row in plain(files):
+        item, score = data.read_scored(row, where)
+        by_prompt.setdefault(item.prompt, []).append((item.responses[0], score))
+    for prompt, items in by_prompt.items():
+        if len({score for _, score in items}) > 1:  # of a single score there are no pairs
+            pairs = neighbouring_pairs(*zip(*items), prompt, len(items), random.Random(0))
+            for pair in pairs:
+                yield f"prompt {prompt!r}", prompt, vars(pair) | {"rejected": [*pair.rejected]}
 
 
 def plain(files):
-    for file in files:
-        for where, row in data.read_rows(file):
-            kind = data.kind_of(row)
-            if kind == "scored":
-                found, score = data.read_scored(row, where)
-                record = {"prompt": found.prompt, "response": found.responses[0], "score": score}
-            elif kind == "unlabeled":
-                found = data.read_unlabeled(row, where)
-                record = {"prompt": found.prompt, "responses": list(found.responses)}
-            else:
-                found = data.read_preference(row, where, allow_empty=True)
-                record = as_record(found)
-            yield found.prompt, record
-
-
-def as_record(row):
-    rejected = row.rejected[0] if len(row.rejected) == 1 else list(row.rejected)
-    return {"prompt": row.prompt, "chosen": row.chosen, "rejected": rejected}
+    """what the commands read already (HH-RLHF too; no conversations)"""
+    return ((where, None, row) for file in files for where, row in data.read_rows(file))
 
 
 FORMATS = {"sib200": sib200, "copa": copa, "paradetox": paradetox, "xstest": xstest, "ukp": ukp,
