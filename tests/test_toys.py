@@ -1,51 +1,74 @@
-"""The toys as a class runs them: tables, files, exit codes, and what they claim."""
+"""The toys as a class runs them: tables, files and what they claim; dial.py copied elsewhere."""
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
-import synthetic_shift
+import gaussians
+import synthetic_shift as shift
 import two_moons
-from dial import pairwise_accuracy
-from test_scripts import one_error_line, run
+from data import InputError
+from dial import Critic, DialConfig, accuracy, dial_step, preference_step, train
+from mlp import ToyModel
+
+ROOT = Path(__file__).resolve().parents[1]
+SOMEBODY_ELSES = """
+import torch
+from dial import Critic, DialConfig, dial_step, preference_step, train
+class Model(torch.nn.Linear):
+    def __init__(self):
+        super().__init__(2, 2)
+        self.reward_head = torch.nn.Linear(2, 1)
+    def embed(self, batch):
+        return self(batch["points"])
+def batch(n=64):  # the first coordinate is the quality; the target lies 3 off in the second
+    good, bad, target = torch.randn(3, n, 2) + torch.tensor([[[2, 0]], [[0, 0]], [[1, 3]]])
+    return {"points": torch.cat([good, bad, target]), "n_source": 2 * n,
+            "chosen": torch.arange(n), "rejected": n + torch.arange(n)}
+for step in (preference_step, dial_step):
+    torch.manual_seed(0)
+    model, config = Model(), DialConfig(steps=150, learning_rate=.01, decay=.5, lambda_da=1.,
+                                        critic_learning_rate=.003, critic_beta1=.5)
+    records = train(model, Critic(2, (32,)), iter(batch, None), config, step)
+    losses, emb = [r["source_loss"] for r in records], model.embed(batch(1000)).detach()
+    gap = (emb[:2000].mean(0) - emb[2000:].mean(0)).norm().item()  # no critic is asked
+    print(losses[0], sum(losses[-20:]) / 20, gap)
+"""
 
 
-def test_two_moons_script(tmp_path):
-    result = run("toy/two_moons.py", "--seeds", "0", "1", "--out", tmp_path)
+def run(script, *flags, cwd):
+    """A script as somebody runs it from any folder: without the paths of these tests."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run([sys.executable, script, *flags], cwd=cwd, env=environment, text=True,
+                          capture_output=True)
+
+
+def test_dial_py_by_itself(tmp_path):
+    shutil.copy(ROOT / "dial.py", tmp_path)
+    (tmp_path / "mine.py").write_text(SOMEBODY_ELSES)
+    result = run("mine.py", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    plain, dial = (list(map(float, line.split())) for line in result.stdout.splitlines())
+    assert plain[1] < plain[0] / 3 and dial[1] < dial[0] / 3 and dial[2] < plain[2] / 3
+
+
+def test_two_moons(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(two_moons, "SETTINGS", replace(two_moons.SETTINGS, steps=150))
+    two_moons.main(["--seeds", "1", "--out", str(tmp_path)])
     rows = {r["method"]: r for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
     assert rows["DIAL"]["mean"] > rows["Src-Pref"]["mean"] + 0.05
-    assert len(rows["DIAL"]["values"]) == 2
-    assert f"{rows['DIAL']['mean']:.3f}" in result.stdout
+    assert f"{rows['DIAL']['mean']:.3f}" in capsys.readouterr().out
     assert (tmp_path / "two_moons.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_synthetic_shift_script(tmp_path):
-    result = run("toy/synthetic_shift.py", "--seeds", "0", "--shift", "1", "0", "--out", tmp_path)
-    assert result.returncode == 0, result.stderr
-    rows = {(r["method"], r["target"], r["metric"]): r["mean"]
-            for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
-    assert rows["DIAL", "shift 1", "accuracy"] > rows["Src-Pref", "shift 1", "accuracy"] + 0.1
-    assert rows["Src-Pref", "shift 0", "accuracy"] > 0.95
-    assert all(rows[m, t, "target_error"] <= rows[m, t, "bound"] for m, t, name in rows
-               if name == "target_error")
-    assert (tmp_path / "synthetic_shift.png").exists()
-
-
-def test_bound_table():
-    result = run("toy/synthetic_shift.py", "--bound")
-    table = [line for line in result.stdout.splitlines() if line.startswith(("A", "B"))]
-    assert len(table) == 9 and all("(false)" in line for line in table)
-    assert ["0.2689", "0.7311", "0.4621", "0.0000"] == table[0].split()[4:8]
-
-
-@pytest.mark.parametrize("flags, words", [
-    (["toy/two_moons.py", "--labels-at", "everywhere"], ["--labels-at", "everywhere"]),
-    (["toy/synthetic_shift.py", "--shift", "5"], ["--shift", "3"]),
-    (["toy/synthetic_shift.py", "--kind", "melt"], ["--kind", "melt"])])
-def test_bad_flags(flags, words):
-    one_error_line(run(*flags), *words)
+    result = run(ROOT / "toy/two_moons.py", "--labels-at", "everywhere", cwd=tmp_path)
+    assert result.returncode == 2 and result.stderr.startswith("error: argument --labels-at")
 
 
 def test_moons_lie_on_their_circles():
@@ -56,13 +79,70 @@ def test_moons_lie_on_their_circles():
     assert outer[:50, 0].max() < math.cos(0.69 * math.pi) and outer[50:, 0].min() > 1.5
 
 
+def test_synthetic_shift(tmp_path, monkeypatch):
+    monkeypatch.setattr(shift, "SETTINGS", replace(shift.SETTINGS, steps=120))
+    monkeypatch.setattr(shift, "estimate_distance", partial(shift.estimate_distance, steps=5))
+    shift.main(["--seeds", "0", "--shift", "1", "0", "--out", str(tmp_path)])
+    rows = {(r["method"], r["target"], r["metric"]): r["mean"]
+            for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
+    assert rows["DIAL", "shift 1", "accuracy"] > rows["Src-Pref", "shift 1", "accuracy"] + 0.1
+    assert rows["Src-Pref", "shift 0", "accuracy"] > 0.95
+    assert all(rows[m, t, "target_error"] <= rows[m, t, "bound"] for m, t, _ in rows)
+    assert (tmp_path / "synthetic_shift.png").exists()
+    with pytest.raises(InputError, match="--shift"):
+        shift.main(["--shift", "5"])
+
+
 def test_the_known_reward_is_kept_by_every_kind_of_shift():
     torch.manual_seed(0)
-    pairs = synthetic_shift.preferences(500)
-    off = (pairs[..., 0] - 0.5).abs()
-    assert pairwise_accuracy(-off[:, 0], -off[:, 1]) == 1
-    for kind, move in synthetic_shift.KINDS.items():
+    pairs = shift.preferences(500)
+    assert accuracy(-(pairs[..., 0] - 0.5).abs()) == 1
+    for move in shift.KINDS.values():
         assert torch.allclose(move(pairs, 0.0), pairs, atol=1e-6)
         assert not torch.allclose(move(pairs, 1.0), pairs, atol=0.1)
-    turned = synthetic_shift.KINDS["rotate"](pairs, 3.0)
-    assert torch.allclose(turned, -pairs, atol=1e-5)  # half a turn
+    assert torch.allclose(shift.KINDS["rotate"](pairs, 3.0), -pairs, atol=1e-5)  # half a turn
+
+
+def test_critic_against_the_exact_distance():
+    """Of k W1 - lambda_gp (k - 1)^2 the best slope is k = 1 + W1 / (2 lambda_gp)."""
+    exact, distance, slope = shift.estimate_distance("shift", 2.0, 10.0, n=100)
+    assert exact == pytest.approx(2 * math.sqrt(2), rel=0.1)  # moved by (2, 2)
+    assert slope == pytest.approx(1 + exact / 20, rel=0.1)
+    assert distance / slope == pytest.approx(exact, rel=0.1)
+
+
+def test_gaussians(monkeypatch, capsys):
+    monkeypatch.setattr(gaussians, "SETTINGS", replace(gaussians.SETTINGS, steps=150))
+    gaussians.main()
+    plain, dial = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert float(plain[1]) > float(dial[1]) and float(dial[2]) > float(plain[2]) + 0.1
+    assert float(dial[3]) > 3 * abs(float(dial[4]))  # the distance falls
+
+
+def test_toy_model_and_step_by_hand():
+    points, model = torch.randn(4, 2), ToyModel(2, 3)
+    head, body = model.reward_head.weight[0], model.layers[0]
+    rewards = (points @ body.weight.T + body.bias) @ head  # (4,)
+    assert torch.allclose(model(points), rewards, atol=1e-6)
+    batch = {"points": points, "n_source": 4, "chosen": torch.arange(2),
+             "rejected": torch.arange(2, 4)}
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    loss = preference_step(model, None, optimizer, None, batch, DialConfig())["source_loss"]
+    assert torch.allclose(loss, (1 + (rewards[2:] - rewards[:2]).exp()).log().mean())
+
+
+def test_the_ramp():
+    def step_once(step, ramp):
+        torch.manual_seed(0)
+        models = ToyModel(2, 3), Critic(3, (8,))
+        optimizers = [torch.optim.SGD(m.parameters(), 0.1) for m in models]
+        batch = next(shift.batches("shift", 1.0, 8))
+        step(*models, *optimizers, batch, DialConfig(lambda_da=1.0), ramp)
+        return models[0].layers[0].weight.detach()
+
+    assert torch.equal(step_once(preference_step, 1.0), step_once(dial_step, 0.0))
+    assert not torch.allclose(step_once(dial_step, 0.5), step_once(dial_step, 1.0))
+    ramps = []
+    train(ToyModel(2, 3), Critic(3), [{}] * 4, DialConfig(steps=4, lambda_ramp=0.5),
+          lambda *a: a[2].step() or ramps.append(a[-1]) or {"source_loss": torch.zeros(())})
+    assert ramps == [0.5, 1.0, 1.0, 1.0]

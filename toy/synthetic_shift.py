@@ -3,7 +3,6 @@
     python toy/synthetic_shift.py                   # shift 0, 0.5, 1, 2, 3
     python toy/synthetic_shift.py --kind rotate     # or scale, noise
     python toy/synthetic_shift.py --shift 1.5       # one setting, also 1 2 3
-    python toy/synthetic_shift.py --bound           # Theorem 2.1: counterexamples, and what holds
 
 A response is a point: its length and its style. The best length is .5: neither too short nor too
 long. Style tells nothing of quality. The target's responses are the source's, moved; which of two
@@ -12,25 +11,30 @@ wrong: in the target everything is `shift` longer, and its style differs by as m
 minus style is what the two domains have in common.
 """
 import math
-import sys
 import time
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("", "experiments")]
+import torch
+from tqdm import tqdm
 
-import torch  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
-import counterexamples  # noqa: E402
-import dial  # noqa: E402
-from common import Parser, command_line, make_folder, whole  # noqa: E402
-from data import InputError  # noqa: E402
-from dial import Critic, DialConfig, ToyModel, preference_error, wasserstein_1  # noqa: E402
-from figures import COLORS, figure  # noqa: E402
-from report import mean_and_error, plus_minus, print_columns, write_results  # noqa: E402
+from bound import (lipschitz_constant, preference_error, stated_error_bound, target_error_bound,
+                   wasserstein_1)
+from data import InputError
+from dial import (Critic, DialConfig, accuracy, descend, gradient_penalty, train,
+                  wasserstein_distance)
+from support.cli import Parser, command_line, make_folder, whole
+from support.figures import COLORS, figure
+from support.report import mean_and_error, plus_minus, print_columns, write_results
 
-SETTINGS = DialConfig(steps=300, batch_size=64, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
+SETTINGS = DialConfig(steps=300, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
+BATCH_SIZE = 64
+LAMBDA_GP = (1.0, 10.0, 100.0)  # of the critics whose W is compared with the exact W1
+METRICS = ("source_error", "target_error", "bound", "stated", "accuracy")
 KINDS = {
     "shift": lambda points, s: points + s,
     "rotate": lambda points, s: points @ rotation(s * math.pi / 3),
@@ -51,21 +55,19 @@ def preferences(n):
     return pairs.gather(1, off.argsort(dim=1)[..., None].expand_as(pairs))
 
 
-def batches(kind, shift, size):
+def batches(kind, shift, size=BATCH_SIZE):
     """Endless batches of fresh source pairs and as many target points, which carry no labels."""
     while True:
         source, target = preferences(size), KINDS[kind](preferences(size), shift)
-        points = torch.cat([source.view(-1, 2), target.view(-1, 2)])
+        points = torch.cat([source.view(-1, 2), target.view(-1, 2)])  # (4 size, 2)
         yield {"points": points, "n_source": 2 * size, "chosen": torch.arange(0, 2 * size, 2),
                "rejected": torch.arange(1, 2 * size, 2)}
 
 
-def fit(kind, shift, seed, lambda_da):
+def fit(step, kind, shift, seed, title="train"):
     torch.manual_seed(seed)
     model, critic = ToyModel(2, 64, 64, 4), Critic(4, (64, 32))
-    config = DialConfig(**vars(SETTINGS) | {"lambda_da": lambda_da, "seed": seed})
-    dial.train(model, critic, batches(kind, shift, config.batch_size), config,
-               title=f"shift {shift:g}")
+    train(model, critic, batches(kind, shift), SETTINGS, step=step, title=title)
     return model
 
 
@@ -79,51 +81,57 @@ def measure(model, kind, shift, n=300):
     source = preferences(n)
     target = KINDS[kind](preferences(n), shift)
     emb = [model.layers(pairs) for pairs in (source, target)]  # (n, 2, 4) each
-    rewards = [model.reward_head(e).squeeze(-1) for e in emb]  # (n, 2)
+    rewards = [model.reward_head(e).squeeze(-1) for e in emb]  # (n, 2) each
     errors = [preference_error(r[:, 0], r[:, 1]).item() for r in rewards]
-    k = dial.lipschitz_constant(model.reward_head)
-    return {"source_error": errors[0], "target_error": errors[1],
-            "accuracy": dial.pairwise_accuracy(rewards[1][:, 0], rewards[1][:, 1]),
-            "bound": dial.target_error_bound(errors[0], k, wasserstein_1(*emb)),
-            "stated": dial.stated_error_bound(errors[0], k, wasserstein_1(
-                *(e.flatten(0, 1) for e in emb)))}
+    k, pooled = lipschitz_constant(model.reward_head), [e.flatten(0, 1) for e in emb]
+    bounds = (target_error_bound(errors[0], k, wasserstein_1(*emb)),
+              stated_error_bound(errors[0], k, wasserstein_1(*pooled)))
+    return dict(zip(METRICS, (*errors, *bounds, accuracy(rewards[1]))))
 
 
 def estimate_distance(kind, shift, lambda_gp, seed=0, n=300, steps=200):
-    """What a critic trained on n points of both domains says their distance is: as it is, and
-    divided by the critic's slope; beside the exact value for the same points."""
+    """Train a critic on n points of both domains: the inner maximum of eq. (4) by itself.
+
+    Returns:
+        (exact, distance, slope): W1 of these points, the critic's W, the norm of its gradient.
+    """
     torch.manual_seed(seed)
     source = preferences(n).view(-1, 2)[:n]
     target = KINDS[kind](preferences(n).view(-1, 2)[:n], shift)
     critic = Critic(2, (64, 32))
-    config = DialConfig(**vars(SETTINGS) | {"lambda_gp": lambda_gp, "critic_steps": steps})
-    optimizer = torch.optim.AdamW(critic.parameters(), lr=config.critic_learning_rate,
-                                  betas=(config.critic_beta1, 0.999))
-    record = dial.critic_step(critic, optimizer, source, target, config)
-    return {"exact": wasserstein_1(source, target), "estimate": record["distance"],
-            "normalized": record["normalized_distance"]}
+    optimizer = torch.optim.AdamW(critic.parameters(), lr=SETTINGS.critic_learning_rate,
+                                  betas=(SETTINGS.critic_beta1, 0.999))
+    for _ in range(steps):
+        penalty, _ = gradient_penalty(critic, source, target)  # eq. (3)
+        distance = wasserstein_distance(critic, source, target)  # eq. (2)
+        descend(lambda_gp * penalty - distance, optimizer)
+    distance = wasserstein_distance(critic, source, target)
+    _, slope = gradient_penalty(critic, source, target)
+    return wasserstein_1(source, target), distance.item(), slope.item()
 
 
-def draw(found, distances, shifts, kind, path):
+def draw(rows, distances, shifts, kind, path):
     """Errors, distances, and errors with their bounds, as the shift grows."""
     with figure(path, f"A target that is moved: {kind}", (13, 3.8), 3) as axes:
-        for method, color in (("Src-Pref", COLORS["Src-Pref"]), ("DIAL", COLORS["DIAL"])):
-            def mean(name):
-                return [mean_and_error([m[name] for m in found[method, s]])["mean"] for s in shifts]
+        for method in METHODS:
+            def plot(ax, metric, **style):
+                values = [rows[method, s, metric]["mean"] for s in shifts]
+                ax.plot(shifts, values, color=COLORS[method], **style)
 
-            axes[0].plot(shifts, mean("target_error"), color=color, marker="o", label=method)
-            axes[0].plot(shifts, mean("source_error"), color=color, ls=":", lw=1)
-            axes[2].plot(shifts, mean("target_error"), color=color, marker="o", label=method)
-            axes[2].plot(shifts, mean("bound"), color=color, ls="--")
-            axes[2].plot(shifts, mean("stated"), color=color, ls=":", lw=1)
+            for ax in axes[[0, 2]]:
+                plot(ax, "target_error", marker="o", label=method)
+            plot(axes[0], "source_error", ls=":", lw=1)
+            plot(axes[2], "bound", ls="--")
+            plot(axes[2], "stated", ls=":", lw=1)
         axes[0].axhline(0.5, color="gray", lw=0.5)
         axes[0].set(title="preference error (dotted: source)", ylim=(0, None))
-        exact = [distances[1.0, s]["exact"] for s in shifts]
+        exact = [distances[LAMBDA_GP[0], s][0] for s in shifts]
         axes[1].plot(shifts, exact, color="black", lw=2, label="W1, exact")
-        for gp, color in zip((1.0, 10.0, 100.0), ("tab:red", "tab:purple", "tab:cyan")):
-            for name, style in (("estimate", ":"), ("normalized", "-")):
-                axes[1].plot(shifts, [distances[gp, s][name] for s in shifts], color=color,
-                             ls=style, label=f"$\\lambda_{{gp}}$ = {gp:g}" * (style == "-"))
+        for gp, color in zip(LAMBDA_GP, ("tab:red", "tab:purple", "tab:cyan")):
+            _, distance, slope = torch.tensor([distances[gp, s] for s in shifts]).unbind(1)
+            axes[1].plot(shifts, distance, color=color, ls=":")
+            axes[1].plot(shifts, distance / slope, color=color,
+                         label=rf"$\lambda_{{gp}}$ = {gp:g}")
         axes[1].set(title="critic: W (dotted), W / slope", ylim=(0, 2 * max(exact) + 0.5))
         axes[2].set(title="target error, bound (dashed), as stated (dotted)", yscale="log")
         axes[2].axhline(1, color="gray", lw=0.5)
@@ -132,57 +140,48 @@ def draw(found, distances, shifts, kind, path):
             ax.legend(frameon=False)
 
 
+def print_tables(rows, distances, shifts):
+    """Errors and bounds by shift and method; exact and estimated distances."""
+    table = [("shift", "method", "source error", "target error", "bound", "as stated", "accuracy")]
+    table += [(f"{s:g}", method, *(plus_minus(rows[method, s, metric]) for metric in METRICS))
+              for s in shifts for method in METHODS]
+    print_columns(table)
+    print()
+    table = [("shift", "W1", *(f"critic, lambda_gp {gp:g}" for gp in LAMBDA_GP))]
+    for s in shifts:
+        critics = [distances[gp, s] for gp in LAMBDA_GP]
+        table.append((f"{s:g}", f"{critics[0][0]:.2f}", *(
+            f"{distance:.2f}, by slope {distance / slope:.2f}" for _, distance, slope in critics)))
+    print_columns(table)
+
+
 def main(argv=None):
-    p = Parser(description=__doc__)
+    p = Parser(__doc__)
     p.add_argument("--kind", choices=KINDS, default="shift", help="(%(default)s)")
     p.add_argument("--shift", nargs="+", type=float, default=[0, 0.5, 1, 2, 3],
                    help="0 to 3 (0 0.5 1 2 3)")
     p.add_argument("--seeds", nargs="+", type=whole, default=[0, 1, 2], help="(0 1 2)")
-    p.add_argument("--bound", action="store_true", help="print the counterexamples, and stop")
     p.add_argument("--out", type=Path, default=Path("runs/synthetic_shift"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
-    if args.bound:
-        return counterexamples.print_bounds()
     if not all(0 <= s <= 3 for s in args.shift):
         raise InputError("--shift takes numbers from 0 to 3")
     torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
-    shifts, found = sorted(set(args.shift)), {}
-    for seed in tqdm(args.seeds, desc="seeds"):
-        plain = fit(args.kind, 0.0, seed, 0.0)  # sees no target
-        for s in shifts:
-            adapted = fit(args.kind, s, seed, SETTINGS.lambda_da)
-            for method, model in (("Src-Pref", plain), ("DIAL", adapted)):
-                found.setdefault((method, s), []).append(measure(model, args.kind, s))
-    distances = {(gp, s): estimate_distance(args.kind, s, gp)
-                 for gp in (1.0, 10.0, 100.0) for s in tqdm(shifts, desc=f"critic, {gp:g}")}
-    rows = [{"method": method, "source": "source", "target": f"{args.kind} {s:g}", "metric": name}
-            | mean_and_error([m[name] for m in found[method, s]]) | {"n_test": 300, "paper": None}
-            for method, s in found for name in found[method, s][0]]
-    print_errors(rows, distances, shifts, args.kind)
     make_folder(args.out)
-    write_results(args.out, "synthetic_shift", "MLP", SETTINGS, args.seeds, rows,
+    kind, shifts, rows = args.kind, sorted(set(args.shift)), {}
+    for s, (method, step) in tqdm(list(product(shifts, METHODS.items())), desc="models"):
+        models = [fit(step, kind, s, seed, f"{method}, seed {seed}") for seed in args.seeds]
+        measured = [measure(model, kind, s) for model in models]
+        for metric in METRICS:
+            rows[method, s, metric] = {
+                "method": method, "source": "source", "target": f"{kind} {s:g}", "metric": metric,
+                **mean_and_error([m[metric] for m in measured]), "n_test": 300, "paper": None}
+    distances = {(gp, s): estimate_distance(kind, s, gp)
+                 for gp, s in tqdm(list(product(LAMBDA_GP, shifts)), desc="critics")}
+    print_tables(rows, distances, shifts)
+    config = asdict(SETTINGS) | {"batch_size": BATCH_SIZE, "seeds": args.seeds}
+    write_results(args.out, "synthetic_shift", "MLP", config, list(rows.values()),
                   time.time() - start)
-    draw(found, distances, shifts, args.kind, args.out / "synthetic_shift.png")
-
-
-def print_errors(rows, distances, shifts, kind):
-    """Two tables: errors and bounds by method and shift; exact and estimated distances."""
-    cells = {(row["method"], row["target"], row["metric"]): row for row in rows}
-    names = ("source_error", "target_error", "bound", "stated", "accuracy")
-    table = [("shift", "method", "source error", "target error", "bound", "as stated", "accuracy")]
-    for s in shifts:
-        for method in ("Src-Pref", "DIAL"):
-            table.append((f"{s:g}", method, *(plus_minus(cells[method, f"{kind} {s:g}", name])
-                                              for name in names)))
-    print_columns(table)
-    print()
-    gps = (1.0, 10.0, 100.0)
-    table = [("shift", "W1", *(f"critic, lambda_gp {gp:g}" for gp in gps))]
-    for s in shifts:
-        values = [distances[gp, s] for gp in gps]
-        table.append((f"{s:g}", f"{values[0]['exact']:.2f}", *(
-            f"{v['estimate']:.2f}, by slope {v['normalized']:.2f}" for v in values)))
-    print_columns(table)
+    draw(rows, distances, shifts, kind, args.out / "synthetic_shift.png")
 
 
 if __name__ == "__main__":
