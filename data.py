@@ -20,7 +20,7 @@ import random
 import zlib
 from dataclasses import dataclass
 from itertools import islice, takewhile
-from os.path import commonprefix
+from os.path import commonprefix, exists
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def load_test(path, tokenizer=None):
 def read_rows(path):
     """All records of a file or folder, each as (where it stands, dictionary)."""
     path = Path(_from_hub(path) if str(path).startswith("hub:") else path)
-    if not path.exists():
+    if not exists(path):  # unlike Path.exists, no error where the name is too long
         raise InputError(f"{path}: no such file or folder")
     files = [path]
     if path.is_dir():
@@ -194,7 +194,7 @@ def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
                 raise InputError(f"{where}: not {n} columns as in the first line")
             rows.append((where, row))
     except csv.Error as error:
-        raise InputError(f"{file}:{reader.line_num}: {error}") from None
+        raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None
     return rows
 
 
@@ -262,7 +262,7 @@ def read_scored(row, where):
     row = {"prompt": "Text:", "response": row.get("text"), "score": row.get("label")} | row
     try:
         score = float(row["score"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last of a whole number of 400 digits
         score = math.nan
     if not math.isfinite(score):
         raise InputError(f"{where}: 'score' must be a number, not {row['score']!r}")
@@ -337,13 +337,12 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     for i, row in enumerate(rows, 1):
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
-        strings = [row.prompt + joint + response for response in row.responses]
-        alone = [row.prompt + joint] if len(strings) == 1 else []  # it shares only its prompt
-        tokens = tokenizer(strings + alone, add_special_tokens=not template)["input_ids"]
+        strings = [row.prompt + joint + response for response in ("", *row.responses)]
+        tokens = tokenizer(strings, add_special_tokens=not template)["input_ids"]
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
-        texts, common = tokens[: len(strings)], len(commonprefix(tokens))
-        n_prompt, length = min(common, min(map(len, texts)) - 1), max(map(len, texts))
+        texts, n_prompt = tokens[1:], len(commonprefix(tokens))  # the first is the prompt alone
+        n_prompt, length = min(n_prompt, min(map(len, texts)) - 1), max(map(len, texts))
         if tokenizer.pad_token_id in [ids[-1] for ids in texts]:
             raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
                              "padding token: where it ends would not be known")

@@ -17,8 +17,7 @@ Where this differs from the paper:
   - Read literally, Algorithm 1 gives the model no domain gradient (its embeddings are computed
     while it is frozen) and its two Wasserstein terms cancel. Here, as the text says, the critic
     learns from detached embeddings, then the model minimises the distance the critic reports.
-  - Eq. (5) lacks its minus sign in the paper; Algorithm 1 has it.
-  - Source and target share one forward pass.
+  - Eq. (5) lacks its minus sign in the paper. Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
 
 A batch is a dictionary. What a step needs of it: `n_source`, how many of the embeddings are the
@@ -97,8 +96,7 @@ def wasserstein_distance(critic, source_emb, target_emb):
     Args:
         critic: maps (N, D) to (N,). Where it is 1-Lipschitz this is a lower bound of W1.
         source_emb, target_emb: (N_s, D), (N_t, D).
-    Returns:
-        scalar, in the unit of the embeddings.
+    Returns a scalar, in the unit of the embeddings.
     """
     return critic(source_emb).mean() - critic(target_emb).mean()  # eq. (2)
 
@@ -165,7 +163,8 @@ class RewardModel(nn.Module):
                   in classifier.base_model.named_modules() if isinstance(module, nn.Linear)}
         modules = config.lora_modules.split(",")
         if unknown := set(modules) - linear:
-            raise ValueError(f"lora_modules: no linear layers {unknown}, there are {linear}")
+            known = ", ".join(sorted(linear))
+            raise ValueError(f"lora_modules: no linear layer {min(unknown)!r}, there are {known}")
         depth, dim = classifier.config.num_hidden_layers, classifier.config.hidden_size
         top = list(range(depth - config.lora_layers, depth))
         self.backbone = get_peft_model(classifier, LoraConfig(

@@ -1,6 +1,7 @@
 """Shared by the tests: the paths, --slow, and small random models. Nothing here needs a network."""
 import os
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,17 @@ def batches(tiny):
                                                                **kw)
 
 
+@pytest.fixture
+def args(cache, config, tmp_path):
+    """The flags that `training.Trainer` reads."""
+    return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
+                     truncate=False, batch_size=2, epochs=0, eval_every=1, save=None, out=tmp_path)
+
+
 def random_classifier(kind, **changes):
     """A small random classifier, its attention windows shorter than the texts of the tests."""
     common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
-                  num_attention_heads=2, num_key_value_heads=1, head_dim=16, pad_token_id=0)
+                  num_attention_heads=2, num_key_value_heads=1, head_dim=16, pad_token_id=0) | changes
     window = dict(sliding_window=7, query_pre_attn_scalar=16,
                   layer_types=["sliding_attention", "full_attention", "sliding_attention"])
     configs = {

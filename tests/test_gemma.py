@@ -1,15 +1,18 @@
 """The real Gemma-3-270M: from the packages to a reward model, and the main claim. Slow: --slow."""
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
 import transformers
-from test_scripts import run
+from conftest import ROOT
+from peft import AutoPeftModelForSequenceClassification
 
-import backbones
 import data
 import dial
-from foods import food_domain
+from domains.foods import food_domain
+from support import backbones, saving
 
 pytestmark = pytest.mark.slow
 
@@ -36,9 +39,8 @@ def test_the_weights_are_a_language_model(gemma, cache):
 
 def test_shared_prompts_are_exact(gemma):
     model = dial.RewardModel(gemma[0], dial.DialConfig(lora_rank=4)).eval()
-    assert model.shares_prompts
     encoded = data.encode(food_domain("desserts:ko", n_train=8, n_test=1).labeled, gemma[1], 256)
-    assert all(prefix[0] == gemma[1].bos_token_id for prefix, _ in encoded)
+    assert all(text[0] == gemma[1].bos_token_id for _, texts in encoded for text in texts)
     shared, plain = data.pack(encoded), data.pack(encoded, share=False)
     with torch.no_grad():
         a, b = model.embed(shared), model.embed(plain)
@@ -48,26 +50,33 @@ def test_shared_prompts_are_exact(gemma):
     model.backbone.unload()
 
 
-def test_save_and_load(gemma, tmp_path):
+def test_peft_and_transformers_give_the_saved_rewards(gemma, tmp_path):
     config = dial.DialConfig(lora_rank=4, lora_layers=2)
     model = dial.RewardModel(gemma[0], config)
     for name, p in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(p, std=0.02)
-    rows = data.encode(food_domain("desserts", n_train=8, n_test=4).test, gemma[1], 256)
-    model.set_scale(data.pack(rows))
-    dial.save(model, gemma[1], dial.Critic(640), config, tmp_path)
-    again, *_ = dial.load(tmp_path)
+    rows = food_domain("desserts", n_train=8, n_test=4).test
+    batch = data.pack(data.encode(rows, gemma[1], 256))
+    model.set_scale(batch)
+    saving.save(model, gemma[1], config, tmp_path)
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(
+        tmp_path, num_labels=1, dtype=torch.float32).eval()
+    assert all(row.prompt.endswith("\n") for row in rows)
+    texts = [row.prompt + r for row in rows for r in row.responses]
     with torch.no_grad():
-        a, b = model.eval()(data.pack(rows)), again.eval()(data.pack(rows))
-    assert a.std() > 1e-3
-    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        ours = model.eval()(batch)
+        rewards = loaded(**gemma[1](texts, return_tensors="pt", padding=True,
+                                    padding_side="right")).logits[:, 0]
+    assert ours.std() > 1e-3
+    torch.testing.assert_close(rewards, ours, atol=1e-4, rtol=1e-4)
+    model.backbone.unload()
 
 
 def test_dial_beats_src_pref_where_the_reward_is_spurious(cache, tmp_path):
     """Desserts to fruits, one seed: minutes."""
-    result = run("experiments/odd_one_out.py", "--seeds", "0", "--out", tmp_path, timeout=3000)
-    assert result.returncode == 0, result.stderr
+    command = [sys.executable, ROOT / "experiments/odd_one_out.py", "--seeds", "0", "--out"]
+    subprocess.run([*command, tmp_path], check=True, cwd=ROOT, timeout=3000)
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     on_target = {r["method"]: r["mean"] for r in rows if r["metric"] == "accuracy"}
     assert on_target["DIAL"] > on_target["Src-Pref"] + 0.05

@@ -1,18 +1,13 @@
-"""The pure functions against closed forms, finite differences and brute force."""
+"""Functions of numbers against closed forms, finite differences and counting by hand."""
 import math
 
 import pytest
+import scipy.stats
 import torch
 
-from dial import (Critic, DialConfig, best_of_accuracy, bradley_terry_loss, critic_slope,
-                  critic_view, gradient_penalty, pairwise_accuracy, tree_mask,
+from dial import (Critic, DialConfig, accuracy, bradley_terry_loss, critic_view, gradient_penalty,
                   wasserstein_distance)
-
-
-def unit_linear(dim, norm=1.0):
-    weight = torch.randn(dim)
-    weight *= norm / weight.norm()
-    return lambda emb: emb @ weight
+from support.correlation import within_prompts
 
 
 def test_bradley_terry_by_hand():
@@ -46,90 +41,110 @@ def test_distance_of_a_shift():
     assert distance.item() == pytest.approx(5, abs=1e-5)
 
 
-def test_penalty_is_zero_for_a_unit_norm_linear_critic():
-    """A penalty whose norm runs over the batch axis instead gives .6 here."""
-    source, target = torch.randn(20, 6), torch.randn(30, 6)
-    assert gradient_penalty(unit_linear(6), source, target).item() == pytest.approx(0, abs=1e-10)
-    steep = gradient_penalty(unit_linear(6, 3.0), source, target)
-    assert steep.item() == pytest.approx(4, abs=1e-4)
+@pytest.mark.parametrize("norm", [1.0, 3.0, 0.25])
+def test_penalty_of_a_linear_critic(norm):
+    """A penalty whose norm runs over the batch axis instead gives .6 for a critic of unit norm."""
+    weight = torch.randn(6, dtype=torch.float64)
+    weight *= norm / weight.norm()
+    source, target = torch.randn(20, 6).double(), torch.randn(30, 6).double()
+    penalty, slope = gradient_penalty(lambda z: z @ weight, source, target)
+    assert penalty.item() == pytest.approx((norm - 1) ** 2, abs=1e-10)
+    assert slope.item() == pytest.approx(norm)
 
 
-def test_slope_by_finite_differences():
+def test_penalty_by_finite_differences():
+    """Source and target at one point, so that their mixes lie there as well."""
     torch.manual_seed(0)
     critic = Critic(5, (16, 8)).double()
-    source, target = torch.randn(4, 5).double(), torch.randn(3, 5).double()
-    slopes = critic_slope(critic, source, target)
-    assert slopes.shape == (4 + 3 + 4,)
-    eps = 1e-6
-    for point, slope in zip(torch.cat([source, target]), slopes):  # the mixes come after
-        gradient = [(critic(point + eps * e) - critic(point - eps * e)).item() / (2 * eps)
+    for point in torch.randn(4, 1, 5).double():
+        penalty, slope = gradient_penalty(critic, point, point)
+        gradient = [(critic(point + 1e-6 * e) - critic(point - 1e-6 * e)).item() / 2e-6
                     for e in torch.eye(5).double()]
         assert slope.item() == pytest.approx(math.hypot(*gradient), rel=1e-6)
+        assert penalty.item() == pytest.approx((math.hypot(*gradient) - 1) ** 2, rel=1e-6)
 
 
 def test_penalty_is_also_taken_between_the_domains():
-    """A critic flat at both domains, and steep between them, must be caught on the mixes."""
+    """A critic that is flat at both domains and rises by 1 on the way of length 10 has a mean slope
+    of .1 on uniform mixes, and mixes are a third of the points."""
     torch.manual_seed(0)
-    source, target = torch.zeros(200, 1), torch.full((200, 1), 10.0)
-    slopes = critic_slope(lambda z: torch.sigmoid(8 * (z[:, 0] - 5)), source, target)
-    assert slopes[:400].max() < 1e-6 and slopes[400:].max() > 0.5
+    source, target = torch.zeros(20_000, 1), torch.full((20_000, 1), 10.0)
+    penalty, slope = gradient_penalty(lambda z: torch.sigmoid(8 * (z[:, 0] - 5)), source, target)
+    assert slope.item() == pytest.approx(0.1 / 3, rel=0.1)
+    square = 64 / 6 / 80  # mean squared slope of the mixes: the integral of 64 (s (1 - s))^2 / 10
+    assert penalty.item() == pytest.approx(1 - 2 * 0.1 / 3 + square / 3, abs=0.01)
 
 
 def test_penalty_trains_the_critic_and_not_the_embeddings():
     critic = Critic(4, (8,))
     source, target = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)
-    gradient_penalty(critic, source, target).backward()
-    assert source.grad is None and target.grad is None
+    penalty, slope = gradient_penalty(critic, source, target)
+    penalty.backward()
+    assert source.grad is None and target.grad is None and not slope.requires_grad
     assert critic.layers[0].weight.grad.norm() > 0
 
 
-def test_penalty_rejects_mismatched_widths():
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((0, 4), (3, 4)), ((3, 4), (0, 4))])
+def test_penalty_rejects_other_shapes(shapes):
     with pytest.raises(ValueError, match="N_s, D"):
-        gradient_penalty(Critic(4), torch.randn(3, 4), torch.randn(3, 5))
+        gradient_penalty(Critic(4), *(torch.randn(s) for s in shapes))
 
 
-def test_default_critic_is_not_affine():
+def test_the_default_critic_is_the_papers_and_not_affine():
     """An affine critic only sees means; the released one was affine by accident."""
     torch.manual_seed(0)
     critic, a, b = Critic(10), torch.randn(200, 10), torch.randn(200, 10)
     bend = (critic(a) + critic(b)) / 2 - critic((a + b) / 2)
-    assert bend.std() > 0.05 * critic(a).std()
+    assert bend.std() > 0.05 * critic(a).std() and critic(a).shape == (200,)
     assert [m.weight.shape[0] for m in critic.layers if hasattr(m, "weight")] == [256, 128, 1]
 
 
-def test_ties_count_one_half():
-    chosen, rejected = torch.tensor([1.0, 2.0, 0.0]), torch.tensor([1.0, 1.0, 1.0])
-    assert pairwise_accuracy(chosen, rejected) == 0.5
-    assert best_of_accuracy(chosen, rejected[:, None]) == 0.5
-    assert best_of_accuracy(torch.zeros(3), torch.zeros(3, 4)) == pytest.approx(0.2)
-    assert best_of_accuracy(torch.tensor([1.0]), torch.tensor([[0.0, 2.0]])) == 0.0
-    assert best_of_accuracy(torch.tensor([1.0]), torch.tensor([[0.0, math.nan]])) == 1.0
+@pytest.mark.parametrize("rewards, expected", [
+    ([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0]], 2 / 3),
+    ([[1.0, 1.0], [2.0, 1.0], [0.0, 1.0]], 0.5),  # a tie of two
+    ([[0.0] * 5, [0.0] * 5], 0.2),  # a tie of five
+    ([[1.0, 1.0, 0.0], [1.0, 0.0, 2.0]], 0.25),
+    ([[1.0, 1.0], [3.0, 3.0, 3.0], [-9.0, -10.0]], (1 / 2 + 1 / 3 + 1) / 3),  # of several lengths
+])
+def test_accuracy_by_hand(rewards, expected):
+    assert accuracy([torch.tensor(row) for row in rewards]) == pytest.approx(expected)
 
 
-def test_tree_mask_by_brute_force():
-    segments = torch.tensor([[0, 0, 0, 1, 1, 2, 2, 2, -1], [0, 1, 1, 1, 2, 3, -1, -1, -1]])
-    positions = torch.tensor([[0, 1, 2, 3, 4, 3, 4, 5, 0], [0, 1, 2, 3, 1, 1, 0, 0, 0]])
-    for window in (None, 2):
-        mask = tree_mask(segments, positions, window)
-        for r in range(2):
-            for q in range(9):
-                for k in range(9):
-                    sq, sk = segments[r, q].item(), segments[r, k].item()
-                    sees = k <= q and (sk == sq or (sk == 0 and sq >= 0))
-                    if window:
-                        sees = sees and positions[r, q] - positions[r, k] < window
-                    assert mask[r, 0, q, k].item() == bool(sees), (r, q, k)
+def test_accuracy_of_nothing():
+    with pytest.raises(ValueError, match="nothing"):
+        accuracy([])
 
 
-def test_critic_view_without_what_a_prompt_shares():
+def test_critic_view_by_hand():
+    """Each embedding less the mean of its own prompt: what a prompt shares changes nothing."""
     torch.manual_seed(0)
     counts, emb, config = [2, 3, 5, 2], torch.randn(12, 4), DialConfig(center_prompts=True)
-    batch = {"n_source": 5, "counts": counts}
+    batch = {"n_source": 5, "record": torch.tensor([0] * 2 + [1] * 3 + [2] * 5 + [3] * 2)}
     source, target = critic_view(emb, batch, config)
     by_hand = torch.cat([rows - rows.mean(dim=0) for rows in emb.split(counts)])
-    assert torch.allclose(torch.cat([source, target]), by_hand, atol=1e-6) and len(source) == 5
-    moved = emb + torch.randn(4, 4).repeat_interleave(torch.tensor(counts), dim=0)
-    assert torch.allclose(torch.cat(critic_view(moved, batch, config)), by_hand, atol=1e-6)
-    assert torch.equal(torch.cat(critic_view(emb, batch, DialConfig())), emb)
+    torch.testing.assert_close(source, by_hand[:5])
+    torch.testing.assert_close(target, by_hand[5:])
+    moved = emb + torch.randn(4, 4)[batch["record"]]
+    torch.testing.assert_close(torch.cat(critic_view(moved, batch, config)), by_hand,
+                               atol=1e-6, rtol=1e-5)
+    source, target = critic_view(emb, batch, DialConfig())
+    assert torch.equal(source, emb[:5]) and torch.equal(target, emb[5:])
     with pytest.raises(ValueError, match="two responses"):
-        critic_view(emb[:3], {"n_source": 2, "counts": [2, 1]}, config)
+        critic_view(emb[:3], {"n_source": 2, "record": torch.tensor([0, 0, 1])}, config)
+
+
+def test_correlation_within_prompts():
+    """A mean by hand of scipy's; a constant added to all rewards of a prompt changes nothing."""
+    torch.manual_seed(0)
+    x, y, prompts = torch.randn(31), torch.randn(31), ["a"] * 10 + ["b"] * 20 + ["alone"]
+    moved = x + torch.tensor([5.0] * 10 + [0.0] * 21)
+    for name, f in (("pearson", scipy.stats.pearsonr), ("spearman", scipy.stats.spearmanr)):
+        parts = [f(x[i], y[i]).statistic for i in (slice(0, 10), slice(10, 30))]
+        for rewards in (x, moved):
+            found = within_prompts(rewards.tolist(), y.tolist(), prompts)[name]
+            assert found == pytest.approx((10 * parts[0] + 20 * parts[1]) / 30, abs=1e-6)
+        for prompts_of in (["a"] * 31, list(range(31))):  # one prompt, or as many as texts
+            found = within_prompts(x.tolist(), y.tolist(), prompts_of)[name]
+            assert found == pytest.approx(f(x, y).statistic, abs=1e-6)
+    assert within_prompts([1, 2, 3, 4], [1, 2, 5, 5], "aabb")["pearson"] == pytest.approx(1)
+    assert within_prompts([1, 1], [1, 2], "aa") == {"pearson": 0, "spearman": 0}

@@ -2,86 +2,98 @@
 import pytest
 import torch
 from conftest import ROWS, random_classifier
+from test_batches import random_encoded, texts_of
 
 import data
 from dial import DialConfig, RewardModel
+from support import backbones
 
 SMALL = DialConfig(lora_rank=4, lora_alpha=4)
 
 
-def random_encoded(seed=0, rows=5):
-    """Records of random tokens: prompts of 5-20, three responses of 1-9."""
-    g = torch.Generator().manual_seed(seed)
+def with_lora(classifier, config=SMALL):
+    """A model whose LoRA is not 0, so that all its matrices have a gradient."""
+    model = RewardModel(classifier, config)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    return model
 
-    def tokens(low, high):
-        n = int(torch.randint(low, high + 1, (), generator=g))
-        return torch.randint(3, 300, (n,), generator=g).tolist()
 
-    return [([2, *tokens(5, 20)], [tokens(1, 9) for _ in range(3)]) for _ in range(rows)]
+def gradients(model):
+    return [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
 
 
 @pytest.mark.parametrize("attention", ["its own", "eager"])
-@pytest.mark.parametrize("kind", ["gemma", "gemma2", "gemma3", "llama", "mistral"])
-def test_shared_and_plain_embeddings_agree(kind, attention):
-    classifier = random_classifier(kind)
+@pytest.mark.parametrize("kind, changes", [
+    *((kind, {}) for kind in backbones.SHARE_ROWS),
+    ("qwen2", dict(sliding_window=7, use_sliding_window=True, max_window_layers=1)),
+    ("mistral", dict(num_hidden_layers=1)),
+])
+def test_packed_rows_are_exact(kind, changes, attention):
+    """The oracle: transformers on each text alone, without padding, mask or positions. Rewards and
+    the gradients of LoRA agree, also where windows are shorter than a row."""
+    classifier = random_classifier(kind, **changes)
     if attention == "eager":
         classifier.set_attn_implementation(attention)
-    model = RewardModel(classifier, SMALL).eval()
-    assert model.shares_prompts
-    encoded = random_encoded()
-    with torch.no_grad():
-        shared, plain = (model.embed(data.pack(encoded, share=share)) for share in (True, False))
-    assert shared.shape == (15, 32) and shared.dtype == torch.float32
-    torch.testing.assert_close(shared, plain, atol=1e-4, rtol=1e-4)
-    assert (plain[0] - plain[1]).norm() > 0.1 * plain[0].norm()  # responses do make a difference
+    model, encoded, outputs = with_lora(classifier).eval(), random_encoded(), []
+    assert max(map(len, texts_of(encoded))) > 20
+    torch.manual_seed(1)
+    weight = torch.randn(15, 32)
+
+    def alone():
+        return torch.stack([model.transformer(
+            input_ids=torch.tensor([text]), use_cache=False).last_hidden_state[0, -1]
+            for text in texts_of(encoded)])
+
+    for embed in (alone, lambda: model.embed(data.pack(encoded)),
+                  lambda: model.embed(data.pack(encoded, share=False))):
+        model.zero_grad()
+        emb = embed()
+        (emb * weight).sum().backward()
+        outputs.append([emb, *gradients(model)])
+    layers = classifier.config.num_hidden_layers
+    assert len(outputs[0]) == 1 + 4 * layers and emb.shape == (15, 32)
+    for other in outputs[1:]:
+        for a, b in zip(outputs[0], other, strict=True):
+            torch.testing.assert_close(b, a, atol=1e-4 * max(1, a.abs().max().item()), rtol=1e-4)
+    assert (emb[0] - emb[1]).norm() > 0.1 * emb[0].norm()  # responses do make a difference
 
 
-def test_plain_embeddings_are_those_of_one_sequence_alone():
-    """The oracle: transformers on a single sequence, no padding, no mask, no positions given."""
-    model = RewardModel(random_classifier("gemma3"), SMALL).eval()
-    encoded = random_encoded(1)
-    with torch.no_grad():
-        packed = model.embed(data.pack(encoded, share=True))
-        inputs = [torch.tensor([prefix + s]) for prefix, suffixes in encoded for s in suffixes]
-        alone = [model.transformer(input_ids=ids, use_cache=False).last_hidden_state[0, -1]
-                 for ids in inputs]
-    torch.testing.assert_close(packed, torch.stack(alone), atol=1e-4, rtol=1e-4)
-
-
-def test_a_backbone_without_such_masks_falls_back():
-    """Bloom's positions come from a 2D mask: it must say it cannot share prompts, not be wrong."""
+def test_a_backbone_without_such_masks_does_not_share():
+    """Bloom's positions come from a 2D mask: it takes one text a row."""
     config = DialConfig(lora_rank=4, lora_alpha=4, lora_modules="query_key_value")
     model = RewardModel(random_classifier("bloom"), config).eval()
-    assert not model.shares_prompts
+    assert "bloom" not in backbones.SHARE_ROWS
+    encoded = random_encoded()
     with torch.no_grad():
-        model.embed(data.pack(random_encoded(), share=False))
+        together = model(data.pack(encoded, share=False))
+        alone = torch.cat([model(data.pack([row], share=False)) for row in encoded])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
 def test_rewards_do_not_depend_on_the_batch(tiny, config):
-    model = RewardModel(tiny[0], config).eval()
-    torch.nn.init.normal_(model.reward_head.weight)
+    model = with_lora(tiny[0], config).eval()
     encoded = data.encode(ROWS, tiny[1], 512)
     with torch.no_grad():
         together = model(data.pack(encoded))
         alone = torch.cat([model(data.pack([row])) for row in encoded])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert together.std() > 0.01 and together.shape == (24,)
 
 
 def test_head_and_embeddings_are_fp32_over_a_bf16_body(tiny, config):
     model = RewardModel(tiny[0].bfloat16(), config)
-    assert model.reward_head.weight.dtype == torch.float32
     batch = data.pack(data.encode(ROWS[:2], tiny[1], 512))
+    assert model.hidden_states(batch).dtype == torch.bfloat16
     assert model.embed(batch).dtype == torch.float32 and model(batch).dtype == torch.float32
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
 
 
 def test_inputs_of_lora_stay_in_bf16_and_that_changes_no_bit(tiny, config):
     """Against peft's own way, which casts them to fp32, for autocast to cast them back."""
-    model = RewardModel(tiny[0].bfloat16(), config)
-    batch, found = data.pack(data.encode(ROWS[:2], tiny[1], 512)), []
-    for name, p in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.1)
+    model = with_lora(tiny[0].bfloat16(), config)
+    batch, outputs = data.pack(data.encode(ROWS[:2], tiny[1], 512)), []
     for cast in (False, True):
         for module in model.modules():
             if hasattr(module, "cast_input_dtype_enabled"):
@@ -90,16 +102,32 @@ def test_inputs_of_lora_stay_in_bf16_and_that_changes_no_bit(tiny, config):
         model.zero_grad()
         emb = model.embed(batch)
         emb.square().sum().backward()
-        found.append([emb, *(p.grad for n, p in model.named_parameters() if "lora_" in n)])
-    assert all(torch.equal(a, b) for a, b in zip(*found))
+        outputs.append([emb, *gradients(model)])
+    assert len(outputs[0]) > 1 and all(torch.equal(a, b) for a, b in zip(*outputs))
 
 
-def test_only_lora_and_head_are_trained_and_only_in_the_top_layers(tiny):
-    model = RewardModel(tiny[0], DialConfig(lora_rank=4, lora_layers=1))
-    trained = [name for name, p in model.named_parameters() if p.requires_grad]
-    assert "reward_head.weight" in trained
-    layers = {name.split("layers.")[1].split(".")[0] for name in trained if "lora_" in name}
-    assert layers == {"3"} and len(trained) == 1 + 4  # q_proj and v_proj, A and B
+@pytest.mark.parametrize("lora_layers, expected", [(1, {"3"}), (3, {"1", "2", "3"}),
+                                                   (0, {"0", "1", "2", "3"})])
+def test_only_lora_and_head_are_trained_in_the_top_layers(tiny, lora_layers, expected):
+    config = DialConfig(lora_rank=4, lora_alpha=12, lora_layers=lora_layers)
+    model = RewardModel(tiny[0], config)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    assert trained.pop("reward_head.weight").shape == (1, 32) and model.reward_head.bias is None
+    assert {name.split("layers.")[1].split(".")[0] for name in trained} == expected
+    assert all("q_proj.lora_" in name or "v_proj.lora_" in name for name in trained)
+    assert all(4 in p.shape for p in trained.values())
+    adapted = [m for m in model.modules() if hasattr(m, "lora_A")]
+    assert {m.scaling["default"] for m in adapted} == {3.0}  # alpha / rank
+    assert 0.5 < model.reward_head.weight.norm() < 2
+
+
+def test_an_untrained_model_is_the_backbone(tiny, config):
+    """LoRA begins at 0: the embeddings are those of the plain transformer."""
+    batch = data.pack(data.encode(ROWS[:1], tiny[1], 512), share=False)
+    with torch.no_grad():
+        plain = tiny[0].base_model(input_ids=batch["input_ids"]).last_hidden_state
+        emb = RewardModel(tiny[0], config).embed(batch)
+    torch.testing.assert_close(emb, plain[torch.arange(3), batch["last_column"]])
 
 
 def test_scale_makes_the_mean_norm_one(tiny, config):
@@ -109,23 +137,24 @@ def test_scale_makes_the_mean_norm_one(tiny, config):
     model.set_scale(batch)
     after = model.embed(batch)
     assert after.norm(dim=1).mean().item() == pytest.approx(1, abs=1e-5)
-    torch.testing.assert_close(after * model.scale, before)
+    torch.testing.assert_close(after * before.norm(dim=1).mean(), before)
+    torch.testing.assert_close(model(batch), (after @ model.reward_head.weight.T)[:, 0])
 
 
 def test_no_vocabulary_logits(tiny, config):
     model = RewardModel(tiny[0], config)
-    vocabulary = model.transformer.config.vocab_size
     outputs = [m.out_features for m in model.modules() if isinstance(m, torch.nn.Linear)]
-    assert vocabulary not in outputs
+    assert outputs and model.transformer.config.vocab_size not in outputs
 
 
 def test_unknown_lora_modules(tiny):
-    with pytest.raises(ValueError, match="no_such_layer"):
-        RewardModel(tiny[0], DialConfig(lora_modules="no_such_layer"))
+    with pytest.raises(ValueError, match="no linear layer 'no_such', there are .*q_proj"):
+        RewardModel(tiny[0], DialConfig(lora_modules="q_proj,no_such"))
 
 
 @pytest.mark.parametrize("wrong", [
-    {"steps": 0}, {"learning_rate": float("nan")}, {"lambda_da": -1.0}])
+    {"steps": 0}, {"critic_steps": 0}, {"learning_rate": float("nan")}, {"lambda_da": -1.0},
+    {"lambda_gp": float("inf")}, {"lora_rank": 0}])
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)

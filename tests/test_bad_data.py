@@ -1,0 +1,89 @@
+"""Data that cannot be used: one line that names file, line and remedy."""
+import gzip
+
+import huggingface_hub
+import pytest
+from huggingface_hub import errors
+from test_data import HUB, TEXT, write
+
+from data import InputError, load_preferences, load_unlabeled
+
+
+BAD = [
+    ("a.jsonl", TEXT + "\n{oops", "a.jsonl:2: not valid JSON"),
+    ("a.json", f"[{TEXT},]", "a.json: not valid JSON"),
+    ("a.json", f"[{TEXT}, 3]", "a.json: record 2: expected an object with named fields, found int"),
+    ("a.jsonl", '"Q"\n', "a.jsonl:1: expected an object"),
+    ("a.jsonl", TEXT + '\n{"prompt": ' + "[" * 100_000, "a.jsonl:2: not valid JSON"),
+    ("a.jsonl", TEXT + '\n{"prompt": ' + "9" * 5000 + "}", "a.jsonl:2: not valid JSON"),
+    ("a.jsonl", TEXT.replace("bad", "\\ud83d"), "a.jsonl:1: 'rejected' holds half a character"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a"}',
+     "a.jsonl:1: no column 'rejected'; there are: prompt, chosen"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": " ", "rejected": "b"}', "a.jsonl:1: 'chosen' is empty"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": ["b", ""]}',
+     "a.jsonl:1: 'rejected' is empty"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": []}', "a.jsonl:1: 'rejected' is empty"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": 3, "rejected": "b"}',
+     "a.jsonl:1: 'chosen' must be text, not int"),
+    ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": {"b": 1}}',
+     "a.jsonl:1: 'rejected' must be text, not dict"),
+    ("a.jsonl", '{"prompt": null, "chosen": "a", "rejected": "b"}',
+     "a.jsonl:1: 'prompt' is missing"),
+    ("a.jsonl", '{"chosen": "no", "rejected": "common start"}', "a.jsonl:1: 'prompt' is empty"),
+    ("a.jsonl", '{"chosen": "a b", "rejected": "a "}', "a.jsonl:1: 'chosen or rejected, after"),
+    ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),
+    ("a.csv", "prompt,chosen,rejected\nQ,a,b\nQ,a,b,c\n", "a.csv:3: not 3 columns"),
+    ("a.csv", "prompt,chosen\nQ,a\n", "a.csv:2: no column 'rejected'; there are: prompt, chosen"),
+    ("a.csv", 'prompt,chosen,rejected\nQ,"a,b\n', "a.csv:2: unexpected end of data"),
+    ("a.jsonl", "\n", "a.jsonl: holds no records"),
+    ("a.csv", "prompt,chosen,rejected\n", "a.csv: holds no records"),
+    ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
+     "a.jsonl:1: a conversation needs a tokenizer with a chat template"),
+    ("a.txt", "hello", "a.txt: the name must end in .json"),
+]
+
+
+@pytest.mark.parametrize("name, text, message", BAD, ids=[message[:40] for *_, message in BAD])
+def test_bad_files_name_place_and_remedy(tmp_path, name, text, message):
+    with pytest.raises(InputError) as error:
+        load_preferences(write(tmp_path / name, text))
+    assert f"{tmp_path}/{message}" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unlabeled_lists_take_json(tmp_path):
+    for text in ('{"prompt": "Q", "responses": "a"}', '{"prompt": "Q", "responses": []}'):
+        with pytest.raises(InputError, match="a.jsonl:1: 'responses' must be a list"):
+            load_unlabeled(write(tmp_path / "a.jsonl", text))
+
+
+def test_not_text_and_not_there(tmp_path):
+    damaged = bytearray(gzip.compress(b"x" * 9000))
+    damaged[12:20] = b"\xff" * 8
+    for name, content, message in (("a.jsonl", b"\xff\xfe\x00", "UTF-8"),
+                                   ("b.jsonl.gz", b"not gzip", "cannot be read"),
+                                   ("d.jsonl.gz", damaged, "cannot be read"),
+                                   ("e.jsonl.gz", gzip.compress(b"{}")[:-9], "cannot be read")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}.*{message}"):
+            load_preferences(tmp_path / name)
+    for name in ("c.jsonl", "c" * 5000):
+        with pytest.raises(InputError, match="no such file"):
+            load_preferences(tmp_path / name)
+
+
+@pytest.mark.parametrize("error, message", [
+    (errors.LocalEntryNotFoundError("no network\nat all"), "cannot be fetched: no network"),
+    (errors.OfflineModeIsEnabled("offline"), "cannot be fetched: offline"),
+    (errors.EntryNotFoundError("404"), "no such file; owner/name holds b.jsonl, c.csv"),
+])
+def test_the_hub_says_what_is_wrong(monkeypatch, error, message):
+    def fail(name, file, repo_type):
+        assert (name, file, repo_type) == ("owner/name", "a.jsonl", "dataset")
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files",
+                        lambda self, name, repo_type: ["b.jsonl", "c.csv"])
+    with pytest.raises(InputError) as found:
+        load_preferences(HUB)
+    assert str(found.value) == f"{HUB}: {message}"

@@ -1,0 +1,130 @@
+"""Packed rows, their masks, and batches, against texts read one by one."""
+from itertools import islice
+
+import pytest
+import torch
+from conftest import ROWS
+
+import data
+from data import Preference
+
+
+def random_encoded(seed=0, rows=5):
+    """Records of random tokens: prompts of 11 to 26 that begin alike, three responses of 1 to 9."""
+    g = torch.Generator().manual_seed(seed)
+
+    def tokens(low, high):
+        n = int(torch.randint(low, high + 1, (), generator=g))
+        return torch.randint(3, 300, (n,), generator=g).tolist()
+
+    prompts = [[2, 3, 4, 5, 6, 7, *tokens(5, 20)] for _ in range(rows)]
+    return [record(prompt, *(tokens(1, 9) for _ in range(3))) for prompt in prompts]
+
+
+def record(prompt, *responses):
+    return data.Encoded(len(prompt), [prompt + response for response in responses])
+
+
+def texts_of(encoded):
+    return [text for _, texts in encoded for text in texts]
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_packed_row_holds_each_text(share):
+    """What the last token of a response sees, in the order of positions, is its text alone."""
+    encoded = random_encoded()
+    batch = data.pack(encoded, pad_id=1, share=share)
+    for n, text in enumerate(texts_of(encoded)):
+        row, column = batch["last_row"][n], batch["last_column"][n]
+        if share:
+            seen = batch["attends"][row, column].nonzero()[:, 0]
+            assert batch["position_ids"][row, seen].tolist() == list(range(len(text)))
+        else:
+            seen = torch.arange(int(column) + 1)
+        assert batch["input_ids"][row, seen].tolist() == text
+    assert batch["record"].tolist() == [i for i in range(5) for _ in range(3)]
+    assert batch["input_ids"].shape[0] == (1 if share else 15)
+    assert batch.keys() & {"position_ids", "attends"} == (
+        {"position_ids", "attends"} if share else set())
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_tokens_to_predict_are_those_of_each_text(share):
+    """Each (token before, token, record, response or -1) by reading the texts left to right."""
+    encoded, expected, number = random_encoded(3), [], 0
+    for i, (n_prompt, texts) in enumerate(encoded):
+        prompt = texts[0][:n_prompt]
+        expected += [(a, b, i, -1) for a, b in zip(prompt, prompt[1:])]
+        for text in texts:
+            text = text[n_prompt - 1:]
+            expected += [(a, b, i, number) for a, b in zip(text, text[1:])]
+            number += 1
+    batch = data.pack(encoded, share=share)
+    before = batch["input_ids"][batch["token_row"], batch["token_before"]]
+    parts = (before, batch["token_id"], batch["token_record"], batch["token_response"])
+    assert sorted(zip(*(part.tolist() for part in parts))) == sorted(expected)
+
+
+def test_what_texts_begin_with_is_there_once():
+    """As many positions as different beginnings, counted as a set of prefixes; each token once."""
+    encoded = random_encoded(1, rows=4)
+    tree = data.Tree()
+    for text in texts_of(encoded):
+        tree.add(text)
+    beginnings = {tuple(text[:i]) for text in texts_of(encoded) for i in range(1, len(text) + 1)}
+    assert len(tree.ids) == len(beginnings) < sum(map(len, texts_of(encoded))) / 2
+    attends = tree.attends(len(tree.ids) + 3)
+    assert attends.sum(dim=1).tolist() == [p + 1 for p in tree.positions] + [1] * 3
+    assert not attends.triu(1).any()  # nothing sees what comes later
+
+
+def test_rows_are_about_equally_long_and_hold_every_text_once():
+    encoded = random_encoded(2, rows=40)
+    rows = data.rows_of(encoded, True)
+    sizes = [sum(encoded[r].size for r in {r for r, _ in row}) for row in rows]
+    assert len(rows) > 3 and max(sizes) <= data.ROW + max(record.size for record in encoded)
+    assert min(sizes) > 0.8 * max(sizes)
+    assert sorted(place for row in rows for place in row) == [(r, k) for r in range(40)
+                                                              for k in range(3)]
+
+
+def test_pairs_of_a_training_batch():
+    """Records say by their tokens who they are: 10 i and 10 i + k, a chosen one ends in 0."""
+    parts = [[record([2], *([10 * i + k] for k in range(n))) for i, n in enumerate(ns, start)]
+             for start, ns in ((1, (2, 4, 3)), (11, (2, 3)))]
+    for batch in islice(data.training_batches(parts, [record([2], [3])], 2, 6), 6):
+        last = batch["input_ids"][batch["last_row"], batch["last_column"]]
+        chosen, rejected = last[batch["chosen"]], last[batch["rejected"]]
+        expected = [10 * (t // 10) for t in last[: batch["n_source"]].tolist() if t % 10]
+        assert chosen.tolist() == expected and (last[batch["n_source"]:] == 3).all()
+        assert rejected.tolist() == [t for t in last[: batch["n_source"]].tolist() if t % 10]
+        assert [len(set(chosen[mask].tolist())) for mask in (chosen < 100, chosen > 100)] == [2, 2]
+
+
+def test_epochs_differ_in_order_hold_everything_and_do_not_depend_on_the_target():
+    pairs = [record([2], [3 + i], [20 + i]) for i in range(8)]
+    target = [record([2], [40 + i]) for i in range(5)]
+
+    def responses(batch):
+        return batch["input_ids"][batch["last_row"], batch["last_column"]].tolist()
+
+    alone = list(data.training_batches([pairs], None, 4, 4))
+    for a, b in zip(alone, data.training_batches([pairs], target, 4, 4), strict=True):
+        assert responses(a) == responses(b)[:8] and a["n_source"] == 8
+        assert torch.equal(a["chosen"], b["chosen"]) and len(b["record"]) == 12
+    first, second = ([t for batch in part for t in responses(batch)[::2]]
+                     for part in (alone[:2], alone[2:]))
+    assert sorted(first) == sorted(second) == list(range(3, 11)) and first != second
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
+    encoded = data.encode(ROWS + [Preference("long " * 30, "a", ("b",))], tiny[1], 512)
+    batches = data.evaluation_batches(encoded, tokens=200, share=share)
+    assert sorted(i for batch in batches for i in batch["index"]) == list(range(9))
+    assert len(batches) > 2
+    sizes = [sum(encoded[i].size for i in b["index"]) for b in batches]
+    assert max(sizes) < 200 + max(record.size for record in encoded)
+    for batch in batches:
+        last = batch["input_ids"][batch["last_row"], batch["last_column"]].tolist()
+        assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]

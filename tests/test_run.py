@@ -1,0 +1,102 @@
+"""One run after the other: the scale, the backbone they share, the best state, what is refused."""
+from dataclasses import replace
+
+import pytest
+import torch
+from test_methods import pair_of_domains, preferences, train, weights
+
+from data import InputError, Unlabeled
+from domains.splits import Domain
+from support import training
+from support.methods import METHODS
+from support.runs import Job
+from support.training import Run, Trainer
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_the_scale_is_that_of_the_first_batch(args, scale):
+    args.config = replace(args.config, scale_embeddings=scale)
+    batches, (source, target) = [], pair_of_domains()
+
+    def step(*step_args):
+        batches.append(step_args[4])
+        return METHODS["DIAL"].step(*step_args)
+
+    run, _ = train(args, "DIAL", source, target, step)
+    trained = run.model.scale.item()
+    run.close()
+    untrained = Run(run.trainer, run.job).model
+    norm = untrained.embed(batches[0]).norm(dim=1).mean().item()
+    assert trained == pytest.approx(norm if scale else 1.0) and norm > 2
+
+
+@pytest.mark.parametrize("lora_layers", [0, 1])
+def test_runs_do_not_see_each_other(args, lora_layers):
+    """The backbone comes back as it was, and a run is the same after others as alone."""
+    args.config = replace(args.config, lora_layers=lora_layers)
+    trainer, domains = Trainer(args), pair_of_domains()
+    before = {k: v.clone() for k, v in trainer.classifier.state_dict().items()}
+    jobs = [Job(method, seed, [domains]) for method, seed in
+            (("DIAL", 0), ("Src-Pref", 0), ("Base LM", 0), ("DIAL", 1), ("DIAL", 0))]
+    outcomes = [trainer.run(job) for job in jobs]
+    after = trainer.classifier.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
+    assert outcomes[0] == outcomes[4] == Trainer(args).run(jobs[0])
+    assert outcomes[0][1] != outcomes[3][1]
+    (result,), log = outcomes[0]
+    ratios = [r["distance"] / r["slope"] for r in log]
+    assert result["metrics"]["distance"] == pytest.approx(sum(ratios) / 3)
+    assert result["n_test"] == 6 and result["metrics"].keys() == {
+        "accuracy", "source_accuracy", "distance"}
+    assert [r["step"] for r in log if "target_accuracy" in r] == [1, 2, 3]
+
+
+def test_the_best_on_validation_comes_back(args, monkeypatch):
+    """Of equals the later; the results of the last step stand beside those of the best."""
+    source, target = pair_of_domains()
+    target.validation = Domain("validation", test=preferences("TV", 4))
+    values, states, measure = iter([0.2, 0.8, 0.8, 0.1]), [], Run.measure
+
+    def measured(run, domain, limit=None):
+        if domain is not target.validation:
+            states.append(weights(run))
+            return measure(run, domain, limit)
+        states.append(weights(run))
+        return {"accuracy": next(values)}
+
+    monkeypatch.setattr(training, "LOOKS", 1)
+    monkeypatch.setattr(Run, "measure", measured)
+    args.config = replace(args.config, steps=4)
+    results, log = Trainer(args).run(Job("Src-Pref", 0, [(source, target)]))
+    assert [r["target_validation"] for r in log] == [0.2, 0.8, 0.8, 0.1]
+    assert [r["method"] for r in results] == ["Src-Pref", "Src-Pref, best*"]
+    best, last = states[-1], states[-3]  # two measurements, of source and target, for each
+    third = states[2]
+    assert all(torch.equal(a, b) for a, b in zip(best, third, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(best, last, strict=True))
+
+
+def test_steps_are_the_papers_epochs(args):
+    source, target = pair_of_domains()
+    for epochs, batch_size, expected in ((0, 2, {3}), (2, 4, {3, 4}), (1, 2, {3, 4})):
+        args.epochs, args.batch_size = epochs, batch_size
+        steps = [training.steps_of(args, METHODS[name], source, target).steps
+                 for name in ("Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*")]
+        assert set(steps) == expected and steps[1] == steps[2]  # 5 and 7 labelled rows
+
+
+def test_what_cannot_be_run_is_said_at_the_start(args):
+    source, target = pair_of_domains()
+    trainer, job = Trainer(args), Job("DIAL", 0, [(source, target)])
+    trainer.config = replace(args.config, center_prompts=True)
+    trainer.check([job])
+    target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
+    with pytest.raises(InputError, match="target: a record with a single response"):
+        trainer.check([job])
+    trainer.classifier.config.tie_word_embeddings = False
+    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM"):
+        with pytest.raises(InputError, match=f"{method} predicts tokens"):
+            trainer.check([Job(method, 0, [(source, target)])])
+    trainer.args.max_length = 5
+    with pytest.raises(InputError, match="source, labeled: row 1 has"):
+        Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])

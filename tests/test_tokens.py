@@ -1,0 +1,71 @@
+"""Records as tokens: those of the plain tokenizer, BOS first, long prompts cut."""
+import copy
+
+import pytest
+from conftest import ROWS
+
+import data
+from data import InputError, Preference, Unlabeled
+
+
+def test_tokens_are_those_of_the_plain_tokenizer(tiny):
+    tokenizer = tiny[1]
+    for row, (n_prompt, texts) in zip(ROWS, data.encode(ROWS, tokenizer, 512)):
+        strings = [f"{row.prompt}\n{r}" for r in row.responses]
+        assert texts == [tokenizer(string)["input_ids"] for string in strings]
+        assert tokenizer.decode(texts[0][:n_prompt]) == f"<bos>{row.prompt}\n"
+    for prompt in ("Q ", "Q\n"):  # white space there is: no other joint
+        ((n_prompt, texts),) = data.encode([Preference(prompt, "a", ("b",))], tokenizer, 512)
+        assert tokenizer.decode(texts[1][:n_prompt]) == "<bos>" + prompt
+
+
+def test_bos_leads_once(tiny):
+    """Where the tokenizer forgets it, and where a chat template has written it already."""
+    from tokenizers import processors
+
+    row = [Preference("<bos>Q", "a", ("b",))]
+    assert data.encode(row, tiny[1], 9)[0].texts[0].count(2) == 1
+    tiny[1]._tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    assert tiny[1]("x")["input_ids"][0] != 2
+    for record in data.encode([*ROWS, *row], tiny[1], 512):
+        assert all(text[0] == 2 and text.count(2) == 1 for text in record.texts)
+
+
+def test_a_response_that_begins_another(tiny):
+    ((n_prompt, texts),) = data.encode([Preference("Q", "yes", ("yes, sure",))], tiny[1], 100)
+    assert [tiny[1].decode(text[n_prompt:]) for text in texts] == ["yes", "yes, sure"]
+
+
+def test_a_single_response_shares_its_prompt_only(tiny):
+    rows = [Unlabeled("Say:", ("hello",)), Unlabeled("Say:", ("good bye",))]
+    encoded = data.encode(rows, tiny[1], 100)
+    assert [tiny[1].decode(texts[0][n:]) for n, texts in encoded] == ["hello", "good bye"]
+
+
+def test_long_prompts_are_cut_from_the_left(tiny):
+    row, decode = Preference("x" * 50 + "END", "good", ("bad!!",)), tiny[1].decode
+    message = "mine: row 1 has 60 tokens, more than 30: raise --max-length, or pass --truncate"
+    with pytest.raises(InputError, match=message):
+        data.encode([row], tiny[1], 30, name="mine")
+    data.encode([row], tiny[1], 60)
+    ((n_prompt, texts),) = data.encode([row], tiny[1], 30, truncate=True)
+    assert [decode(text[:n_prompt]) for text in texts] == ["<bos>" + "x" * 20 + "END\n"] * 2
+    assert [decode(text[n_prompt:]) for text in texts] == ["good", "bad!!"]
+    with pytest.raises(InputError, match="response alone"):
+        data.encode([row], tiny[1], 5, truncate=True)
+
+
+def test_what_responses_share_is_not_cut(tiny):
+    """They begin alike, so that the tokens that all share are not the prompt's alone."""
+    row = Preference("Q" * 9, "It is one", ("It is two",))
+    ((_, texts),) = data.encode([row], tiny[1], 11, truncate=True)
+    assert tiny[1].decode(texts[0]) == "<bos>\nIt is one"
+    with pytest.raises(InputError, match="response alone"):
+        data.encode([row], tiny[1], 9, truncate=True)
+
+
+def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):
+    tokenizer = copy.deepcopy(tiny[1])
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(tokenizer("yes")["input_ids"][-1])
+    with pytest.raises(InputError, match="row 2 ends in"):
+        data.encode([Unlabeled("Q", ("no", "na")), Unlabeled("Q", ("no", "yes"))], tokenizer, 512)
