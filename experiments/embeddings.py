@@ -1,14 +1,11 @@
-"""What embeddings a reward model learns (section 3.5, Figure 3; Figure 4 of DEAL).
+"""What embeddings a reward model learns (section 3.5, Figure 3).
 
     python experiments/embeddings.py                           # English -> Korean lists of desserts
     python experiments/embeddings.py --source desserts --target fruits
-    python experiments/embeddings.py --few-shot                # ten labelled answers
 
 Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
-response of the test, of source and target, projected to a plane. t-SNE by default, as the paper's
-Figure 3 (it needs scikit-learn: pip install scikit-learn); `--projection pca` needs nothing; with
---few-shot it is a PCA fitted on the ten labelled pairs, as DEAL's Figure 4. Points are what DIAL's
-critic sees.
+response of the test, of source and target, projected to a plane: by PCA, or with `--tsne` as in the
+paper's figure (pip install scikit-learn). Points are what DIAL's critic sees.
 """
 import math
 
@@ -18,7 +15,6 @@ import torch
 import dial
 from data import InputError
 from domains.foods import food_domain
-from domains.safety import few_shot_domains, read_answers
 from support.cli import (LAPTOP, command_line, count, generated_flag, make_folder, parse,
                          run_flags)
 from support.figures import figure_grid
@@ -32,32 +28,30 @@ GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "
           "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 
 
-def tsne(fit, points):
-    """(N, 2) by t-SNE of `points` (N, D); it has no use for `fit`."""
+def tsne(points):
+    """(N, 2) by t-SNE of `points` (N, D)."""
     try:
         from sklearn.manifold import TSNE
     except ImportError:
-        raise InputError("--projection tsne needs scikit-learn: pip install scikit-learn, or "
-                         "--projection pca") from None
+        raise InputError("--tsne needs scikit-learn: pip install scikit-learn") from None
     perplexity = min(30, (len(points) - 1) / 3)
     return torch.tensor(TSNE(random_state=0, perplexity=perplexity).fit_transform(points.numpy()))
 
 
-def pca(fit, points):
-    """(N, 2): `points` (N, D) in the plane of the two largest variances of `fit` (M, D)."""
-    mean = fit.mean(dim=0)
-    _, _, directions = torch.linalg.svd(fit - mean, full_matrices=False)
-    return (points - mean) @ directions[:2].T
+def pca(points):
+    """(N, 2): `points` (N, D) in the plane of their two largest variances."""
+    points = points - points.mean(dim=0)
+    return points @ torch.linalg.svd(points, full_matrices=False).Vh[:2].T
 
 
 @torch.no_grad()
-def embed(run, domain, part, n):
-    """Embeddings (B, 2, D) of the first two responses of `n` records, the chosen one first; with
-    `center_prompts` less the mean over all responses of the record."""
+def embed(run, domain, n):
+    """Embeddings (B, 2, D) of the first two responses of `n` test records, the chosen one first;
+    with `center_prompts` less the mean over all responses of the record."""
     model, rows = run.model, {}
     training = model.training
     model.eval()
-    for batch in run.batches(run.encode(domain, part)[:n]):
+    for batch in run.batches(run.encode(domain, "test")[:n]):
         emb = model.embed(dial.to_device(batch, model)).cpu()
         for i, e in zip(batch["index"], emb.split(batch["record"].bincount().tolist())):
             rows[i] = e[:2] - (e.mean(dim=0) if run.config.center_prompts else 0)
@@ -68,13 +62,11 @@ def embed(run, domain, part, n):
 def looks_of(args, trainer, job):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
     run = Run(trainer, job)
-    part = "labeled" if args.few_shot else "test"  # of the source: what is labelled, or new lists
     looks, every = [], math.ceil(args.config.steps / LOOKS)
 
     def look(record):
         if record["step"] % every == 0:
-            emb = [embed(run, run.source, part, args.n_test),
-                   embed(run, run.target, "test", args.n_test)]
+            emb = [embed(run, domain, args.n_test) for domain in (run.source, run.target)]
             accuracy = run.measure(run.target, args.n_test)["accuracy"]
             looks.append((record["step"], *emb, accuracy))
 
@@ -87,12 +79,12 @@ def looks_of(args, trainer, job):
 def draw(ax, source, target, project):
     """Scatter embeddings (B, 2, D) of both domains in one plane."""
     points = torch.cat([source, target])
-    plane = project(source.flatten(0, 1), points.flatten(0, 1)).view(len(points), 2, 2)
+    plane = project(points.flatten(0, 1)).view(len(points), 2, 2)
     parts = plane.split([len(source), len(target)])
     for (name, (color, marker)), emb in zip(GROUPS.items(),
                                             (part[:, k] for part in parts for k in (0, 1))):
-        ax.scatter(emb[:, 0], emb[:, 1], s=60 if len(emb) < 20 else 10, c=color, marker=marker,
-                   alpha=0.6, linewidths=0, label=name, zorder=3 if len(emb) < 20 else 2)
+        ax.scatter(emb[:, 0], emb[:, 1], s=10, c=color, marker=marker, alpha=0.6, linewidths=0,
+                   label=name)
     ax.set(xticks=[], yticks=[])
 
 
@@ -100,8 +92,7 @@ def main(argv=None):
     p = run_flags(__doc__, "embeddings", PRESET)
     generated_flag(p, "--source", default="desserts:en", help="category[:language] (%(default)s)")
     generated_flag(p, "--target", default="desserts:ko", help="category[:language] (%(default)s)")
-    p.add_argument("--few-shot", action="store_true", help="the safety answers instead of lists")
-    p.add_argument("--projection", choices=["tsne", "pca"], help="(tsne; pca with --few-shot)")
+    p.add_argument("--tsne", action="store_true", help="instead of PCA; needs scikit-learn")
     p.add_argument("--n-test", type=count, default=150, help="records of each domain (%(default)s)")
     p.set_defaults(seeds=[0])
     args = parse(p, argv)
@@ -111,16 +102,14 @@ def main(argv=None):
         raise InputError(f"--methods {unknown[0]}: it is not trained")
 
     def domains(seed):
-        if args.few_shot:
-            return [few_shot_domains(read_answers(), seed)]
         return [tuple(food_domain(name, seed, n_test=args.n_test)
                       for name in (args.source, args.target))]
 
     jobs = plan(args, domains)
     if args.dry_run:
         return describe(args, jobs)
-    project = {"tsne": tsne, "pca": pca}[args.projection or ("pca" if args.few_shot else "tsne")]
-    project(torch.randn(8, 3), torch.randn(8, 3))  # what is missing is said before training
+    project = tsne if args.tsne else pca
+    project(torch.randn(8, 3))  # what is missing is said before training
     trainer = Trainer(args)
     trainer.check(jobs)
     make_folder(args.out)

@@ -129,10 +129,6 @@ def test_noise_for_records_of_any_kind(prepared):
 @pytest.mark.parametrize("name, file, content, flags, expected", [
     ("sib200", "a.tsv", "id\ttopic\ttext\n1\ta\tb\n", "", "no column 'category'"),
     ("sib200", "a.tsv", "id\tcategory\ttext\n1\ta\n", "", "a.tsv:2: not 3 columns"),
-    ("copa", "a.xml", "<no", "", "a.xml: not valid XML"),
-    ("copa", "a.xml", "<x><item id='1'/></x>", "", "a.xml: item 1: not as in COPA"),
-    ("copa", "a.jsonl", [XCOPA | {"choice2": 5}], "", "a.jsonl:1: 'rejected' must be text"),
-    ("copa", "a.jsonl", [XCOPA | {"choice2": "\ud83d"}], "", "a.jsonl:1: .*half a character"),
     ("ukp", "t_s.csv", "label\ta1\ta2\na3\tx\ty\n", "", "t_s.csv:2: 'label' must be a1 or a2"),
     ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", "", "t_s.csv:2: .*'high'"),
     ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*field"),

@@ -2,7 +2,6 @@
 stands, for errors; what it is split by, None for its prompt; the row, for data.py to read."""
 import csv
 import random
-import xml.etree.ElementTree as ElementTree
 
 import data
 from data import InputError
@@ -55,34 +54,6 @@ def sib200(files):
         yield where, row["text"], {"prompt": f"{row['text']}\nThe topic of this text is:",
                                    "chosen": row["category"],
                                    "rejected": [t for t in topics if t != row["category"]]}
-
-
-def copa(files):
-    """COPA, .xml, or XCOPA, .jsonl: a premise; the likelier cause or effect beats the other"""
-    asks = {"cause": "What was the cause of this?", "effect": "What happened as a result?"}
-    for file in files:
-        for where, item in copa_xml(file) if file.suffix == ".xml" else data.read_rows(file):
-            try:
-                prompt = f"{item['premise']}\n{asks[item['question']]}"
-                choices = [item["choice1"], item["choice2"]]
-                chosen, rejected = {0: choices, 1: choices[::-1]}[item["label"]]
-            except (KeyError, TypeError) as error:
-                raise InputError(f"{where}: not as in COPA or XCOPA: {error}") from None
-            yield where, item["premise"], {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-
-
-def copa_xml(file):
-    """The items of COPA's own file, named as in XCOPA."""
-    try:
-        root = ElementTree.fromstring(data.read_text(file))
-    except ElementTree.ParseError as error:
-        raise InputError(f"{file}: not valid XML: {error}") from None
-    labels = {"1": 0, "2": 1}
-    for i, item in enumerate(root.iter("item"), 1):
-        yield f"{file}: item {i}", {
-            "premise": item.findtext("p"), "choice1": item.findtext("a1"),
-            "choice2": item.findtext("a2"), "question": item.get("asks-for"),
-            "label": labels.get(item.get("most-plausible-alternative"))}
 
 
 def paradetox(files):
@@ -151,5 +122,5 @@ def plain(files):
     return ((where, None, row) for file in files for where, row in data.read_rows(file))
 
 
-FORMATS = {"sib200": sib200, "copa": copa, "paradetox": paradetox, "xstest": xstest, "ukp": ukp,
+FORMATS = {"sib200": sib200, "paradetox": paradetox, "xstest": xstest, "ukp": ukp,
            "ukp-ranks": ukp_ranks, "scores": scores, "plain": plain}

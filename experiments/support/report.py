@@ -60,7 +60,8 @@ def summarize(runs, paper):
         rows.append({"method": method, "source": source, "target": target, "metric": metric,
                      **mean_and_error(list(values.values())), "seeds": list(values),
                      "n_test": n_test, "paper": paper.get((method, source, target, metric)),
-                     "gain": mean_and_error([values[s] - base[s] for s in both]) if both else None})
+                     "gain": mean_and_error([values[s] - base[s] for s in both])
+                     | {"seeds": both} if both else None})
     return rows
 
 
@@ -70,26 +71,25 @@ def measured(rows):
 
 
 def gain(rows, metric):
-    """What DIAL adds to Src-Pref, paired by seed and averaged over the pairs of domains: a row; None
-    where one of the two is missing."""
-    methods = {name: [r for r in rows if (r["method"], r["metric"]) == (name, metric)]
-               for name in (BASE, METHOD)}
-    cells = [{(r["source"], r["target"], seed): value for r in found
-              for seed, value in zip(r["seeds"], r["values"])} for found in methods.values()]
-    by_seed = {}
-    for key in cells[0].keys() & cells[1].keys():
-        by_seed.setdefault(key[2], []).append(cells[1][key] - cells[0][key])
-    if not by_seed:
+    """What DIAL adds to Src-Pref: the gains of its rows, averaged over the pairs of domains for each
+    seed; None where there are none."""
+    ours = [r for r in rows if (r["method"], r["metric"]) == (METHOD, metric) and r["gain"]]
+    if not ours:
         return None
-    theirs = [statistics.fmean(values) if None not in values and values else None
-              for values in ([r["paper"] for r in found] for found in methods.values())]
-    pairs = {(r["source"], r["target"]) for r in methods[METHOD]}
-    source, target = pairs.pop() if len(pairs) == 1 else ("all", "all")
+    by_seed = {}
+    for row in ours:
+        for seed, value in zip(row["gain"]["seeds"], row["gain"]["values"]):
+            by_seed.setdefault(seed, []).append(value)
+    pairs = [(r["source"], r["target"]) for r in ours]
+    paper = [r["paper"] for r in ours], [r["paper"] for r in rows if r["metric"] == metric
+                                         and r["method"] == BASE
+                                         and (r["source"], r["target"]) in pairs]
+    source, target = pairs[0] if len(pairs) == 1 else ("all", "all")
     return {"method": f"{METHOD} less {BASE}", "source": source, "target": target,
             "metric": metric, "seeds": sorted(by_seed),
             **mean_and_error([statistics.fmean(by_seed[seed]) for seed in sorted(by_seed)]),
-            "n_test": methods[METHOD][0]["n_test"],
-            "paper": None if None in theirs else theirs[1] - theirs[0]}
+            "n_test": ours[0]["n_test"], "paper": None if None in sum(paper, [])
+            else statistics.fmean(paper[0]) - statistics.fmean(paper[1])}
 
 
 def gain_line(row):
