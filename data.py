@@ -107,9 +107,15 @@ def read_rows(path):
     files = [path]
     if path.is_dir():
         files = [f for f in sorted(path.iterdir()) if _suffix(f) in READERS]
-    rows = [row for file in files for row in _read(file)]
+    elif _suffix(path) not in READERS:
+        raise InputError(f"{path}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
+    rows = [row for file in files for row in READERS[_suffix(file)](file)]
     if not rows:
         raise InputError(f"{path}: holds no records")
+    for where, row in rows:
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise InputError(f"{where}: expected an object with named fields, found {kind}")
     return rows
 
 
@@ -134,17 +140,6 @@ def _from_hub(path):
 
 def _suffix(file):
     return Path(file.name.removesuffix(".gz")).suffix
-
-
-def _read(file):
-    if _suffix(file) not in READERS:
-        raise InputError(f"{file}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
-    rows = READERS[_suffix(file)](file)
-    for where, row in rows:
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f"{where}: expected an object with named fields, found {kind}")
-    return rows
 
 
 def read_text(file):
