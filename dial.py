@@ -64,6 +64,8 @@ class DialConfig:
             low = 1 if f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha") else 0
             if f.type in (int, float) and not low <= (value := getattr(self, f.name)) < math.inf:
                 raise ValueError(f"{f.name} must be finite and at least {low}, not {value}")
+        if self.critic_beta1 >= 1:
+            raise ValueError(f"critic_beta1 must be below 1, not {self.critic_beta1}")
 
 
 # ------------------------------------------------------------------ losses: functions of tensors
