@@ -83,8 +83,8 @@ def domains(args):
                       unlabeled=load(train, data.load_unlabeled), test=rows, scores=scores)
 
     made = {names: domain(*names) for pair in pairs for names in pair}
-    for _, target in pairs:  # what the oracle's snapshot is chosen by
-        rows, scores = load(target[0].replace("train", "val"), data.load_test)
+    for _, target in pairs:
+        rows, scores = load(validation(target), data.load_test)
         made[target].validation = Domain("validation", test=rows, scores=scores)
     return [(made[source], made[target]) for source, target in pairs]
 
@@ -101,10 +101,16 @@ def base(file):
     return file.rpartition("/")[2]
 
 
+def validation(target):
+    """The file by which the oracle's snapshot is chosen, of a target's (train, test) files."""
+    return target[0].replace("train", "val")
+
+
 def files(args):
     """All files of an experiment."""
     pairs = EXPERIMENTS[args.experiment]["pairs"]
-    return sorted({where(args, name) for pair in pairs for names in pair for name in names})
+    return sorted({where(args, name) for source, target in pairs
+                   for name in (*source, *target, validation(target))})
 
 
 def check(args):
