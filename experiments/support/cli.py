@@ -109,7 +109,7 @@ def parse(p, argv=None):
     if args.paper:
         p.set_defaults(**paper.defaults(args.experiment))
         args = p.parse_args(argv)
-        if args.steps:
+        if args.steps or any(word.startswith("steps=") for word in args.set):
             raise InputError("--paper goes by epochs, not by --steps")
         paper.check(args)
     elif args.paper_data:
