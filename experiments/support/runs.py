@@ -10,6 +10,7 @@ import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from tqdm import tqdm
 
@@ -22,7 +23,7 @@ from support.training import Trainer, steps_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "eval_every")
+               "experiment", "preset", "set", "steps", "config", "eval_every")
 
 
 @dataclass
@@ -69,7 +70,7 @@ def run_jobs(args, jobs):
         describe(args, jobs)
         return []
     settings = {k: str(v) if k == "paper_data" else v for k, v in vars(args).items()
-                if k not in NO_SETTINGS} | {"config": asdict(args.config)}
+                if k not in NO_SETTINGS} | asdict(args.config)
     settings = json.loads(json.dumps(settings))
     folder = args.out / "runs"
     finished = earlier(folder, settings) if args.resume else []
@@ -80,7 +81,7 @@ def run_jobs(args, jobs):
     make_folder(args.out)
     with locked(args.out):
         if not args.resume and folder.exists():
-            folder.rename(folder.with_name(f"runs-{time.strftime('%Y%m%d-%H%M%S')}"))
+            folder.rename(folder.with_name(f"runs-{datetime.now():%Y%m%d-%H%M%S-%f}"))
         make_folder(folder)
         saved = {run["method"] for run in finished if run["saved"]}
         for job in tqdm(jobs, desc="runs", dynamic_ncols=True):
