@@ -32,8 +32,10 @@ def sized(domain, n):
 def measure(args, part, methods, domains):
     """The rows of target accuracy, and the seconds, of the runs of one part of the figure."""
     args = argparse.Namespace(**vars(args) | {"methods": methods, "out": args.out / part})
-    runs = run_jobs(args, plan(args, domains))
-    rows = [row for row in summarize(runs, {}) if row["metric"] == "accuracy"]
+    jobs = plan(args, domains)
+    runs, pairs = run_jobs(args, jobs), {names for job in jobs for names in job.names}
+    rows = [row for row in summarize(runs, {})  # --resume may have found other pairs
+            if row["metric"] == "accuracy" and (row["source"], row["target"]) in pairs]
     return rows, sum(run["seconds"] for run in runs)
 
 
