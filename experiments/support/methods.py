@@ -14,6 +14,7 @@ class Method:
     reads_target: bool = False  # whether it is shown the target's unlabelled texts
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `baselines.longest`
+    start: callable = None  # the step of the first `start_epochs`
     language: bool = False  # whether it needs the probabilities of tokens
 
     @property
@@ -34,7 +35,7 @@ METHODS = {
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
     "DIAL": Method(step=dial_step, reads_target=True),
-    "DEAL": Method(step=baselines.deal_step, reads_target=True),
+    "DEAL": Method(step=baselines.deal_step, reads_target=True, start=preference_step),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }

@@ -119,14 +119,19 @@ class Run:
         unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
         config = self.config = steps_of(self.args, method, self.source, self.target)
 
-        def batches(seed=self.seed):
+        def batches(config=config, unlabeled=unlabeled):
             return data.training_batches(labeled, unlabeled, self.args.batch_size, config.steps,
-                                         seed, **self.pack_options)
+                                         self.seed, **self.pack_options)
 
+        title = f"{self.job.method}, seed {self.seed}"
         if config.scale_embeddings:
             self.model.set_scale(dial.to_device(next(batches()), self.model))
+        if method.start and self.args.start_epochs:
+            first = steps_of(self.args, method, *self.job.pairs[0], self.args.start_epochs)
+            dial.train(self.model, self.critic, batches(first, None), first, method.start,
+                       title=f"{title}, start")
         return dial.train(self.model, self.critic, batches(), config, step, look or self.look,
-                          f"{self.job.method}, seed {self.seed}")
+                          title)
 
     def look(self, record):
         """The target's accuracy on the way, for the figure; with a validation set, the best so far
@@ -174,10 +179,10 @@ class Run:
         return within_prompts(torch.cat(rewards).tolist(), domain.scores[: len(rewards)], prompts)
 
 
-def steps_of(args, method, source, target):
-    """The config of a run; the paper's epochs are over the labelled rows."""
+def steps_of(args, method, source, target, epochs=None):
+    """The config of a run; the paper's epochs, all or so many, are over the labelled rows."""
     n = max([len(domain.labeled) for domain in labeled_domains(method, source, target)], default=0)
-    steps = math.ceil(args.epochs * n / args.batch_size) or args.config.steps
+    steps = math.ceil((epochs or args.epochs) * n / args.batch_size) or args.config.steps
     return dataclasses.replace(args.config, steps=steps)
 
 
