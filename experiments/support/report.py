@@ -52,7 +52,8 @@ def summarize(runs, paper):
         for r in run["results"]:
             for metric, value in r["metrics"].items():
                 key = (r["method"], r["source"], r["target"], metric)
-                groups.setdefault(key, (r["n_test"], {}))[1][run["seed"]] = value
+                n_test = r["n_source" if metric.startswith("source_") else "n_test"]
+                groups.setdefault(key, (n_test, {}))[1][run["seed"]] = value
     rows = []
     for (method, source, target, metric), (n_test, values) in groups.items():
         _, base = groups.get((BASE, source, target, metric), (0, {}))

@@ -155,7 +155,8 @@ class Run:
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
         return [{"method": self.job.method, "source": s.name, "target": t.name,
-                 "n_test": len(t.test), "metrics": self.measure(t) | common | {
+                 "n_test": len(t.test), "n_source": len(s.test),
+                 "metrics": self.measure(t) | common | {
                      f"source_{name}": value for name, value in sources[id(s)].items()}}
                 for s, t in self.job.pairs]
 
