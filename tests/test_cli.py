@@ -1,0 +1,154 @@
+"""Flags, --set, --help, presets and exit codes; nothing here trains."""
+import importlib
+import re
+from dataclasses import fields
+
+import pytest
+from conftest import ROOT
+
+import clean_to_noisy
+import cross_lingual
+import few_shot
+import odd_one_out
+import scaling
+import simple_to_complex
+from data import InputError
+from dial import DialConfig
+from support import cli
+
+COMMANDS = ("clean_to_noisy", "cross_lingual", "embeddings", "few_shot", "odd_one_out", "scaling",
+            "simple_to_complex")
+ALL_LINEAR = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+
+
+def parser_of(name, monkeypatch):
+    """The parser that a command makes."""
+    made, module = [], importlib.import_module(name)
+    monkeypatch.setattr(module, "parse", lambda p, argv: made.append(p) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        module.main([])
+    return made[0]
+
+
+def configured(*flags):
+    p = cli.run_flags("", "x", {"steps": 7, "lambda_da": 0.5})
+    return cli.parse(p, list(flags)).config
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_few_flags_and_helps(name, monkeypatch):
+    p = parser_of(name, monkeypatch)
+    flags = [action for action in p._actions if action.option_strings]
+    assert 16 < len(flags) <= 26
+    table = dict(re.findall(r"^  (\w+) +(\S+)  ", p.format_help(), re.M))
+    for field in fields(DialConfig):
+        value = p.get_default("preset").get(field.name, field.default)
+        kind = str if field.type is bool else field.type
+        assert kind(table[field.name]) == kind(value)
+    assert all(action.help for action in flags)
+
+
+@pytest.mark.parametrize("name, batch_size, changes", [
+    ("cross_lingual", 8, {"steps": 80, "learning_rate": 2e-4, "lora_modules": "q_proj,v_proj",
+                          "lora_layers": 0, "center_prompts": True}),
+    ("clean_to_noisy", 4, {"center_prompts": True}), ("few_shot", 8, {"center_prompts": True}),
+    ("simple_to_complex", 4, {"lambda_da": 0.03}), ("odd_one_out", 4, {"steps": 160}),
+    ("scaling", 4, {"steps": 160}), ("embeddings", 8, {"steps": 80, "center_prompts": True})])
+def test_presets(name, batch_size, changes, monkeypatch):
+    laptop = {"steps": 120, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4,
+              "lambda_da": 1.0, "critic_learning_rate": 1e-3, "critic_steps": 10,
+              "critic_beta1": 0.5, "lora_layers": 6, "lora_modules": ALL_LINEAR,
+              "scale_embeddings": True}
+    p = parser_of(name, monkeypatch)
+    assert p.get_default("preset") == laptop | changes
+    assert p.get_default("batch_size") == batch_size and p.get_default("model") == "gemma-3-270m"
+    assert {"Src-Pref", "DIAL"} <= set(p.get_default("methods"))
+    assert p.get_default("seeds") == ([0] if name == "embeddings" else [0, 1, 2])
+
+
+def test_settings_are_the_preset_then_the_flags():
+    config = configured()
+    assert (config.steps, config.lambda_da, config.lora_rank) == (7, 0.5, 64)
+    config = configured("--steps", "9", "--set", "lambda_da=2", "lora_modules=q_proj,o_proj",
+                        "--set", "center_prompts=true", "scale_embeddings=False", "lora_layers=3")
+    assert (config.steps, config.lambda_da, config.lora_layers) == (9, 2.0, 3)
+    assert config.lora_modules == "q_proj,o_proj"
+    assert config.center_prompts is True and config.scale_embeddings is False
+    assert isinstance(config.lambda_da, float) and isinstance(config.lora_layers, int)
+
+
+@pytest.mark.parametrize("words, message", [
+    ("lambda=1", "NAME=VALUE with a NAME of steps, learning_rate"),
+    ("lambda_da", "NAME=VALUE"), ("lambda_da=", "NAME=VALUE"),
+    ("lora_rank=1.5", "lora_rank is of type int"), ("lambda_da=much", "lambda_da is of type float"),
+    ("center_prompts=1", "center_prompts is of type bool"),
+    ("steps=0", "steps must be .* at least 1, not 0"), ("learning_rate=nan", "learning_rate must"),
+    ("lambda_gp=-1", "at least 0, not -1"), ("clip=inf", "clip must be finite"),
+    ("critic_beta1=1", "critic_beta1 must be below 1")])
+def test_settings_that_cannot_be(words, message):
+    with pytest.raises(InputError, match=f"^--set.*{message}"):
+        configured("--set", words)
+
+
+@pytest.mark.parametrize("main, flags, message", [
+    (cross_lingual.main, ["--methods", "Magic"], "--methods Magic: there are all, .*Src-Tgt-Pref"),
+    (cross_lingual.main, ["--dtype", "int4"], "int4.*float32"),
+    (cross_lingual.main, ["--steps", "many"], "--steps: must be a whole number above 0, not many"),
+    (cross_lingual.main, ["--steps", "0"], "--steps"),
+    (cross_lingual.main, ["--seeds", "-1"], "whole number, 0 or more, not -1"),
+    (cross_lingual.main, ["--seeds", "0", "0"], "--seeds takes each once"),
+    (cross_lingual.main, ["--target", "fruits", "fruits"], "--target takes each once"),
+    (cross_lingual.main, ["--no-such-flag"], "--no-such-flag.*--help"),
+    (cross_lingual.main, ["--step", "3"], "--step"),
+    (cross_lingual.main, ["--source", "meat"], "meat.*desserts"),
+    (cross_lingual.main, ["--source", "fruits:fr"], "fruits:fr.*en, ko, th, zh"),
+    (cross_lingual.main, ["--paper-data", "folder"], "--paper-data goes with --paper"),
+    (cross_lingual.main, ["--paper", "--steps", "5"], "by epochs"),
+    (cross_lingual.main, ["--paper", "--set", "clip=1", "steps=5"], "by epochs"),
+    (cross_lingual.main, ["--paper", "--paper-data", "nowhere"], "nowhere: no such folder"),
+    (cross_lingual.main, ["--paper", "--source-data", "a"], "--source-data does not go with --pap"),
+    (cross_lingual.main, ["--source-data", "a", "--target", "fruits"], "--target does not go with"),
+    (clean_to_noisy.main, ["--eval-data", "a", "--noise=.2"], "--noise does not go with --eval-d"),
+    (clean_to_noisy.main, ["--noise", "2"], "from 0 to 1"),
+    (clean_to_noisy.main, ["--noise", "nan"], "from 0 to 1"),
+    (few_shot.main, ["--data", "a", "--part", "validation"], "--part does not go with --data"),
+    (few_shot.main, ["--data", "a", "--paper"], "--data does not go with --paper"),
+    (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
+    (scaling.main, ["--paper"], "--paper: not for scaling"),
+    (scaling.main, ["--methods", "DIAL"], "scaling.py takes no --methods"),
+    (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to --n-train 1000"),
+    (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
+    (simple_to_complex.main, ["--target-data", "a"], "--source-data is missing")])
+def test_flags_that_cannot_be(main, flags, message, tmp_path):
+    with pytest.raises(InputError, match=message) as error:
+        main(["--model", "tiny", "--out", str(tmp_path / "out"), *flags])
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+def test_methods_by_short_names():
+    assert cli.method_names(["tgt-pref", "dial", "DIAL"]) == ["Tgt-Pref*", "DIAL"]
+    assert len(cli.method_names(["all"])) == 13
+
+
+@pytest.mark.parametrize("end, code, line", [
+    (InputError("no\nway"), 2, "error: no way\n"), (KeyboardInterrupt(), 130, "stopped\n"),
+    (FloatingPointError("nan"), 2, "error: nan\n"), (None, None, "")])
+def test_exit_codes(end, code, line, capsys):
+    def main():
+        if end:
+            raise end
+
+    if code is None:
+        assert cli.command_line(main) is None
+    else:
+        with pytest.raises(SystemExit) as stop:
+            cli.command_line(main)
+        assert stop.value.code == code
+    assert capsys.readouterr().err == line
+
+
+def test_what_is_no_fault_of_the_user_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):  # Python's exit code is then 1
+        cli.command_line(lambda: 1 / 0)
+    assert all("command_line(main)" in (ROOT / "experiments" / f"{name}.py").read_text()
+               for name in COMMANDS)

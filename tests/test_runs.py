@@ -1,0 +1,195 @@
+"""Runs and what they leave in a folder: plan, --resume, crashes, locks. A stand-in trains here."""
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+import cross_lingual
+from data import InputError
+from domains.splits import Domain
+from support import runs
+
+
+class StandIn:
+    """A trainer that trains nothing, and says what it was asked to do."""
+
+    def __init__(self, args):
+        self.done, self.stop, self.unusable = [], {}, None
+
+    def __call__(self, args):
+        return self
+
+    def check(self, jobs):
+        if self.unusable:
+            raise self.unusable
+
+    def run(self, job, save):
+        if (job.method, job.seed) in self.stop:
+            raise self.stop[job.method, job.seed]
+        self.done.append((job.method, job.seed, [target for _, target in job.names], save))
+        return [{"method": job.method, "source": s, "target": t, "n_test": 4, "n_source": 4,
+                 "metrics": {"accuracy": job.seed / 10}} for s, t in job.names], [{"step": 1}]
+
+
+@pytest.fixture
+def trainer(monkeypatch):
+    stand_in = StandIn(None)
+    monkeypatch.setattr(runs, "Trainer", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def command(trainer, tmp_path, monkeypatch):
+    """Run cross_lingual.py and return what was trained, and the runs that it reports on."""
+    reported = []
+    monkeypatch.setattr(cross_lingual, "report", lambda args, runs, *_: reported.append(runs))
+
+    def command(*flags):
+        trainer.done = []
+        cross_lingual.main(["--n-train", "20", "--n-test", "4", "--seeds", "0", "1", "--out",
+                            str(tmp_path / "out"), *flags])
+        return trainer.done, reported[-1]
+
+    command.folder = tmp_path / "out" / "runs"
+    return command
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
+            and path.name != "lock"}
+
+
+def test_a_method_is_trained_once_for_what_it_reads():
+    """Src-Pref once for all targets, DIAL for each, Tgt-Pref* once for all sources."""
+    domains = {name: Domain(name) for name in "abc"}
+    pairs = [(domains[s], domains[t]) for s, t in itertools.permutations("abc", 2)]
+
+    class Args:
+        seeds, methods = [3, 5], ["Longest", "Src-Pref", "DIAL", "Tgt-Pref*", "Src-Tgt-Pref*"]
+    jobs = runs.plan(Args, lambda seed: pairs)
+    count = {m: [len(j.pairs) for j in jobs if (j.method, j.seed) == (m, 5)] for m in Args.methods}
+    assert count == {"Longest": [6], "Src-Pref": [2] * 3, "DIAL": [1] * 6, "Tgt-Pref*": [2] * 3,
+                     "Src-Tgt-Pref*": [1] * 6}
+    assert jobs[1].names == [("a", "b"), ("a", "c")] and len(jobs) == 2 * (1 + 3 + 6 + 3 + 6)
+
+
+def test_resume_does_only_what_is_missing(command):
+    done, _ = command()
+    assert [d[:2] for d in done] == [(m, s) for s in (0, 1) for m in ("Src-Pref", "DIAL")]
+    before = contents(command.folder)
+    assert len(before) == 4 and command("--resume")[0] == []
+    assert contents(command.folder) == before
+    done, reported = command("--resume", "--seeds", "1", "2", "--target", "desserts:ko",
+                             "desserts:th")
+    both, th = ["desserts:ko", "desserts:th"], ["desserts:th"]
+    assert done == [("Src-Pref", 1, th, False), ("DIAL", 1, th, False),
+                    ("Src-Pref", 2, both, False), ("DIAL", 2, ["desserts:ko"], False),
+                    ("DIAL", 2, th, False)]
+    assert len(reported) == 9  # finished ones too, whatever was asked for
+    assert {path: contents(command.folder)[path] for path in before} == before
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"), (["--steps", "4"], "steps 80, not 4:"),
+    (["--batch-size", "3"], "batch_size 8, not 3:"), (["--n-train", "30"], "n_train 20, not 30:"),
+    (["--part", "validation"], "part test, not validation:"), (["--model", "tiny"], "not tiny:"),
+    (["--set", "center_prompts=false"], "center_prompts True, not False:")])
+def test_resume_refuses_other_settings(command, flags, message):
+    command()
+    before = contents(command.folder)
+    with pytest.raises(InputError, match=message) as error:
+        command("--resume", *flags)
+    assert str(command.folder) in str(error.value) and len(str(error.value)) < 300
+    assert contents(command.folder) == before
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), InputError("no"), RuntimeError("killed")])
+def test_a_command_that_stops_keeps_its_finished_runs(command, trainer, capsys, stop):
+    trainer.stop["Src-Pref", 1] = stop
+    with pytest.raises(type(stop)):
+        command()
+    assert [path.name[:10] for path in sorted(command.folder.iterdir())] == ["DIAL-0-c45",
+                                                                            "Src-Pref-0"]
+    assert isinstance(stop, RuntimeError) or "go on with --resume" in capsys.readouterr().err
+    trainer.stop = {}
+    done, reported = command("--resume")
+    assert [d[:2] for d in done] == [("Src-Pref", 1), ("DIAL", 1)] and len(reported) == 4
+
+
+def test_a_crash_in_the_middle_of_writing_leaves_no_half_run(command, monkeypatch):
+    write, calls = Path.write_text, []
+
+    def crash(path, text, **options):
+        calls.append(path)
+        write(path, text if len(calls) < 3 else text[: len(text) // 2], **options)
+        if len(calls) == 3:
+            raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", crash)
+    with pytest.raises(OSError, match="no space"):
+        command()
+    monkeypatch.setattr(Path, "write_text", write)
+    found = [json.loads(path.read_text()) for path in command.folder.glob("*.json")]  # all whole
+    assert sorted((run["method"], run["seed"]) for run in found) == [("DIAL", 0), ("Src-Pref", 0)]
+    done, reported = command("--resume")
+    assert [d[:2] for d in done] == [("Src-Pref", 1), ("DIAL", 1)] and len(reported) == 4
+    assert all(json.loads(path.read_text()) for path in command.folder.glob("*.json"))
+
+
+@pytest.mark.parametrize("text", ['{"method": "DI', "[]", "{}", "\x80"])
+def test_a_corrupt_run_is_named(command, text):
+    command()
+    path = next(command.folder.glob("DIAL-0*"))
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=f"{path.name}: not a run of this program"):
+        command("--resume")
+
+
+def test_a_second_command_on_the_same_folder(command, trainer):
+    command()
+    before = contents(command.folder.parent)
+    with runs.locked(command.folder.parent):
+        for flags in ([], ["--resume", "--seeds", "2"]):
+            with pytest.raises(InputError, match=r"^--out .*out: another command is writing the"):
+                command(*flags)
+        assert trainer.done == [] and contents(command.folder.parent) == before
+    command()  # the lock has gone
+
+
+def test_earlier_runs_make_way_when_a_command_can_run(command, trainer):
+    command()
+    before = sorted(contents(command.folder).values())
+    for flags, unusable in ((["--methods", "Magic"], None), ([], InputError("too long"))):
+        trainer.unusable = unusable
+        with pytest.raises(InputError):
+            command(*flags)
+        assert [path.name for path in command.folder.parent.glob("runs*")] == ["runs"]
+    trainer.unusable = None
+    command("--dry-run")
+    assert sorted(contents(command.folder).values()) == before
+    command("--steps", "3"), command("--steps", "4")  # in one second
+    folders = sorted(command.folder.parent.glob("runs*"))
+    assert [path.name for path in folders][0] == "runs" and len(folders) == 3
+    assert sorted(contents(folders[1]).values()) == before
+    steps = [json.loads(text)["settings"]["steps"] for text in contents(command.folder).values()]
+    assert steps == [4] * 4
+
+
+def test_the_first_run_of_a_method_is_saved(command):
+    assert [d[3] for d in command("--save", "--methods", "Longest", "DIAL")[0]] == [
+        False, True, False, False]  # nothing of Longest can be
+    assert [d[3] for d in command("--save", "--resume", "--seeds", "2", "--methods", "DIAL")[0]
+            ] == [False]
+    command()
+    with pytest.raises(InputError, match="--save: the runs of DIAL, Src-Pref are finished"):
+        command("--resume", "--save")
+    assert [d[3] for d in command("--resume", "--save", "--seeds", "0", "2")[0]] == [True, True]
+
+
+def test_dry_run_trains_nothing_and_writes_nothing(command, capsys):
+    done, reported = command("--dry-run", "--target", "fruits", "sauces", "--steps", "9")
+    assert done == reported == [] and not command.folder.parent.exists()
+    out = capsys.readouterr().out
+    assert "6 runs with 8 + 8 rows a step" in out
+    assert "DIAL, seed 1, 9 steps: desserts:en -> sauces:en" in out
