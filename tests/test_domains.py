@@ -1,6 +1,4 @@
-"""Foods, safety answers, one's own files, and how items are split (arguments: test_arguments.py)."""
-import argparse
-import json
+"""Foods, safety answers, and how items are split (arguments: test_arguments.py)."""
 import math
 
 import pytest
@@ -8,10 +6,8 @@ from conftest import ROOT
 
 import data
 from data import InputError, Preference
-from domains import foods, own, safety, splits
+from domains import foods, safety, splits
 from domains.foods import CATEGORIES, LANGUAGES, food_domain, odd_one_out
-
-ROWS = [Preference(f"Say {i}", f"{i}", ("no",)) for i in range(40)]
 
 
 def listed(rows):
@@ -20,10 +16,12 @@ def listed(rows):
 
 
 def line_numbers(language):
-    """Where each name stands in the file: the same in every language."""
+    """Where each name stands in the file, the same in every language; no name is there twice."""
     rows = [line.split("\t") for line in
             (ROOT / "experiments/domains/foods.tsv").read_text(encoding="utf-8").splitlines()]
-    return {(row[0], row[rows[0].index(language)]): i for i, row in enumerate(rows)}
+    numbers = {row[rows[0].index(language)]: i for i, row in enumerate(rows)}
+    assert len(numbers) == len(rows)
+    return numbers
 
 
 # ------------------------------------------------------------------ splits
@@ -51,17 +49,12 @@ def test_no_item_of_a_test_is_in_any_training_list(seed):
     seen = {"train": set(), "test": set(), "validation": set()}
     numbers = {language: line_numbers(language) for language in LANGUAGES}
     for language in LANGUAGES:
-        by_name = {}
-        for (_, name), i in numbers[language].items():
-            by_name.setdefault(name, set()).add(i)
         for category in CATEGORIES:
             for part in ("test", "validation"):
                 domain = food_domain(f"{category}:{language}", seed, part, n_train=60, n_test=60)
                 for kind, rows in (("train", domain.labeled), (part, domain.test)):
                     for row, names in zip(rows, listed(rows)):
-                        same = [numbers[language][category, n] for n in row.rejected]
-                        seen[kind] |= {*same, *by_name[row.chosen] - set(same)} if len(
-                            by_name[row.chosen]) == 1 else set(same)
+                        seen[kind] |= {numbers[language][name] for name in row.responses}
                         assert sorted(names) == sorted(row.responses)
     assert not seen["train"] & seen["test"] and not seen["train"] & seen["validation"]
     assert not seen["test"] & seen["validation"] and len(seen["test"]) > 80
@@ -130,64 +123,3 @@ def test_the_tsv_files_are_whole(name, columns):
     lines = [line.split("\t") for line in text.splitlines()]
     assert all(len(cells) == columns and all(map(str.strip, cells)) for cells in lines)
     assert len(lines) == {"safety": 201, "foods": 501}[name]
-
-
-# ------------------------------------------------------------------ one's own files
-
-
-@pytest.fixture
-def given(cache, tmp_path):
-    """`given_domains` of files: of `rows` the source, the target, labelled, and the evaluation."""
-    def given(methods=("Src-Pref", "DIAL"), leave_out=(), **rows):
-        args = argparse.Namespace(paper=False, model="tiny", methods=methods)
-        for name in ("source", "target", "eval"):
-            lines = rows.get(name) or [{"prompt": r.prompt, "chosen": r.chosen,
-                                        "rejected": list(r.rejected)} for r in ROWS]
-            (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
-            path = None if name in leave_out else str(tmp_path / f"{name}.jsonl")
-            setattr(args, f"{name}_data", path)
-        return own.given_domains(args)
-
-    return given
-
-
-def test_the_tenth_of_the_source_that_is_kept_follows_the_seed(given):
-    domains = given()
-    ((source, target),) = domains(0)
-    assert (len(source.labeled), len(source.test)) == (36, 4)
-    assert sorted([*source.labeled, *source.test], key=ROWS.index) == ROWS
-    assert domains(0) == domains(0) and domains(0)[0][0] != domains(1)[0][0]
-    assert source.name == "source.jsonl" and target.name == "target.jsonl"
-    assert target.test == ROWS and target.scores is None
-
-
-def test_target_labels_are_dropped_but_for_oracles(given):
-    ((_, target),) = given()(0)
-    assert target.unlabeled == data.unlabel(ROWS) and not target.labeled
-    ((_, target),) = given(methods=("DIAL", "Tgt-Pref*"))(0)
-    assert target.labeled == ROWS
-    bare = [{"prompt": "Q", "responses": ["a", "b"]}] * 5
-    with pytest.raises(InputError, match=r"target.jsonl:1: .*Tgt-Pref\* and Src-Tgt-Pref\* learn "):
-        given(methods=("DIAL", "Tgt-Pref*", "Src-Tgt-Pref*"), target=bare)
-    assert given(target=bare)(0)[0][1].unlabeled[0].responses == ("a", "b")
-
-
-def test_what_to_measure_with_is_optional_and_may_have_scores(given):
-    ((_, target),) = given(leave_out=["eval"])(0)
-    assert not target.test and target.scores is None
-    rows = [{"prompt": "Q", "response": f"a{i}", "score": i / 2} for i in range(4)]
-    ((_, target),) = given(eval=rows)(0)
-    assert target.scores == [0, 0.5, 1, 1.5] and target.metric == "pearson"
-    assert [r.responses for r in target.test] == [("a0",), ("a1",), ("a2",), ("a3",)]
-
-
-def test_files_that_will_not_do(given):
-    for name in ("source", "target"):
-        with pytest.raises(InputError, match=f"--{name}-data is missing"):
-            given(leave_out=[name])
-    assert given(leave_out=["source", "target", "eval"]) is None
-    with pytest.raises(InputError, match="source.jsonl: too few rows"):
-        given(source=[{"prompt": "Q", "chosen": "a", "rejected": "b"}] * 3)(0)
-    one_prompt = [{"prompt": "Q", "chosen": f"{i}", "rejected": "b"} for i in range(20)]
-    ((source, _),) = given(source=one_prompt)(0)
-    assert (len(source.labeled), len(source.test)) == (18, 2)

@@ -1,111 +1,113 @@
-"""--paper: the authors' files from a local folder, and what --dry-run says."""
+"""--paper: settings and file names against the paper's, and runs to the end on small files."""
 import importlib
 import json
-from pathlib import Path
 
 import pytest
-import torch
 import transformers
 from conftest import random_classifier
 
-import common
-import data
-import memory
-import paper
-import trainer
+from support import backbones, cli, paper
 
-METHODS = ["Src-Pref", "DIAL", "Tgt-Pref"]
+# Sections A.2 to A.6, with A.1's learning rate and weight decay where they name no other.
+SECTIONS = {  # epochs, rows of each domain, longest text, learning rate, weight decay, pairs
+    "cross_lingual": (3, 4, 1024, 5e-5, 0.0, 9),
+    "clean_to_noisy": (3, 4, 1024, 5e-5, 0.01, 3),
+    "few_shot": (2, 8, 768, 1e-5, 0.0, 3),
+    "simple_to_complex": (10, 4, 1024, 5e-5, 0.0, 1),
+    "odd_one_out": (5, 8, 1024, 5e-5, 0.0, 20),
+}
+FILES = {  # how many files, and the test and validation file of the last target
+    "cross_lingual": (33, "explainlikeimfive_zho_Hans_test.json",
+                      "explainlikeimfive_zho_Hans_val.json"),
+    "clean_to_noisy": (15, "explainlikeimfive_english_test.json",
+                       "explainlikeimfive_english_val.json"),
+    "few_shot": (6, "test.json", "val.json"),
+    "simple_to_complex": (5, "long_val.json", "long_pref_val.json"),
+    "odd_one_out": (15, "vegetables_sub_out_test.json", "vegetables_sub_out_val.json"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(cache, tmp_path_factory):
+    """A small random Gemma in a folder, with a tokenizer that knows bytes."""
+    folder = tmp_path_factory.mktemp("gemma")
+    random_classifier("gemma").save_pretrained(folder)
+    backbones.load_tokenizer("tiny").save_pretrained(folder)
+    return str(folder)
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """All files of all experiments, with the authors' columns and six rows each."""
-    for experiment, chosen in paper.EXPERIMENTS.items():
-        (tmp_path / experiment).mkdir()
-        for name in {name for pair in chosen["pairs"] for names in pair for name in names}:
+def folder(tmp_path, capsys):
+    """A function that writes all files of an experiment, with the authors' names and columns."""
+    def folder(experiment, name):
+        importlib.import_module(experiment).main(["--paper", "--dry-run"])
+        listed = capsys.readouterr().out.partition("files:\n")[2].split()
+        for file in [line.rpartition("/")[2] for line in listed]:
+            rows = [{"prompt": f"Q {i}", "response_chosen": f"yes {i}", "response_rejected": "no"}
+                    for i in range(6)]
             if experiment == "odd_one_out":
-                rows = [{"prompt": f"List {i}", "correct": "a", **{f"wrong_{k}": k for k in "abcd"}}
+                rows = [{"prompt": f"List {i}", "correct": "a", **{f"wrong_{k}": k for k in "bcde"}}
                         for i in range(6)]
-            elif name == "long_val.json":
+            elif file == "long_val.json":
                 rows = [{"text": f"An essay {'x' * i}", "label": i} for i in range(6)]
-            else:
-                rows = [{"prompt": f"Question {i}", "response_chosen": f"yes {i}",
-                         "response_rejected": "no"} for i in range(6)]
-            (tmp_path / experiment / paper.base(name)).write_text(json.dumps(rows))
-    return tmp_path
+            (tmp_path / file).write_text(json.dumps(rows))
+        return ["--paper", "--paper-data", str(tmp_path), "--model", name, "--seeds", "0",
+                "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
+
+    return folder
 
 
-@pytest.mark.parametrize("experiment", paper.EXPERIMENTS)
-def test_paper_runs_to_the_end(cache, folder, tmp_path, capsys, monkeypatch, experiment):
+@pytest.mark.parametrize("experiment", SECTIONS)
+def test_settings_and_files(experiment, monkeypatch, capsys):
+    main, made = importlib.import_module(experiment), []
+    monkeypatch.setattr(main, "plan", lambda args, domains: made.append((args, domains(0))) or [])
+    main.main(["--paper", "--dry-run"])
+    ((args, pairs),) = made
+    config = args.config
+    assert (args.epochs, args.batch_size, args.max_length, config.learning_rate,
+            config.weight_decay, len(pairs)) == SECTIONS[experiment]
+    assert args.start_epochs == (1 if experiment == "simple_to_complex" else 0)
+    assert (args.model, args.seeds, args.eval_every) == ("google/gemma-2b", [0, 1, 2], 1000)
+    assert (config.lora_rank, config.lora_alpha, config.lambda_da, config.lambda_gp) == (
+        64, 64, 0.01, 1)
+    assert (config.critic_steps, config.critic_learning_rate, config.critic_weight_decay) == (
+        3, 1e-4, 1e-3)
+    assert not config.scale_embeddings and not config.center_prompts and not config.lora_layers
+    listed = capsys.readouterr().out.partition("files:\n")[2].split()
+    count, *names = FILES[experiment]
+    assert len(listed) == count and all(f.startswith("hub:david9dragon9/") for f in listed)
+    assert set(names) <= {file.rpartition("/")[2] for file in listed}
+
+
+@pytest.mark.parametrize("experiment", SECTIONS)
+def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
+    flags = folder(experiment, model)
     chosen = paper.EXPERIMENTS[experiment]
-    monkeypatch.setitem(chosen, "pairs", chosen["pairs"][:3])  # enough here
-    main = importlib.import_module(experiment).main
-    flags = ["--paper", "--paper-data", str(folder / experiment), "--model", "tiny",
-             "--epochs", "1", "--methods", *METHODS, "--seeds", "0", "--out", str(tmp_path / "out")]
-    main(flags)
+    monkeypatch.setitem(chosen, "pairs", chosen["pairs"][:2])  # enough here
+    names = ["Src-Pref", "DIAL", "DEAL", "Tgt-Pref*"]
+    importlib.import_module(experiment).main([*flags, "--methods", *names])
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    config, rows = results["config"], results["rows"]
-    assert config["lora_rank"] == 64 and config["lambda_da"] == 0.01
-    assert not config["scale_embeddings"]
-    assert config["learning_rate"] == (1e-5 if experiment == "few_shot" else 5e-5)
-    assert {r["method"] for r in rows} == {"Src-Pref", "DIAL", "Tgt-Pref*"}
-    assert any(r["paper"] for r in rows)
-    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    batch = config["batch_size"]
-    assert max(r["step"] for r in log) == -(-6 // batch) and config["epochs"] == 1  # of six rows
-    with pytest.raises(SystemExit) as end:
-        main([*flags, "--dry-run"])
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert "memory: about" in out and "2 steps" in out or batch == 8
+    rows = [r for r in results["rows"] if r["metric"] in ("accuracy", "pearson")]
+    assert {r["method"] for r in rows} == {*names, "DIAL less Src-Pref", "Src-Pref, best*",
+                                           "DIAL, best*", "DEAL, best*", "Tgt-Pref, best*"}
+    assert all(r["paper"] for r in rows if r["method"] in ("DIAL", "Src-Pref"))
+    assert results["config"]["steps"] is None
+    epochs, batch_size, *_ = SECTIONS[experiment]
+    run = json.loads(next((tmp_path / "out" / "runs").glob("DIAL-*")).read_text())
+    assert run["log"][-1]["step"] == len(run["log"]) == {
+        4: {3: 5, 10: 15}, 8: {2: 2, 5: 4}}[batch_size][epochs]  # of six rows, rounded up
+    assert "target_validation" in run["log"][-1]
+    capsys.readouterr()
+    importlib.import_module(experiment).main([*flags, "--dry-run"])
+    assert f"DIAL, seed 0, {epochs} epochs: " in (out := capsys.readouterr().out)
+    assert "memory: about" in out and f"{batch_size} + {batch_size} rows" in out
 
 
-def test_dry_run_names_the_files_without_fetching(capsys):
-    with pytest.raises(SystemExit) as end:
-        importlib.import_module("cross_lingual").main(["--paper", "--dry-run"])
-    assert end.value.code == 0
-    out = capsys.readouterr().out
-    assert "google/gemma-2b" in out and "legaladvice_kor_Hang_train.json" in out and "4 + 4" in out
-
-
-@pytest.mark.parametrize("script, flags, words", [
-    ("scaling", ["--paper"], "not for scaling"),
-    ("embeddings", ["--methods", "Base LM"], "Base LM"),
-    ("cross_lingual", ["--paper", "--steps", "5"], "--epochs"),
-    ("clean_to_noisy", ["--noise", "2"], "from 0 to 1"),
-    ("clean_to_noisy", ["--noise", "nan"], "from 0 to 1"),
-    ("clean_to_noisy", ["--source-data", "a", "--noise=.2"], "--noise .* go with --source-data"),
-    ("cross_lingual", ["--paper", "--source-data", "a"], "--source-data does not go with --paper"),
-    ("few_shot", ["--paper", "--splits", "B"], "--splits: not with --paper"),
-    ("scaling", ["--methods", "DIAL"], "--methods: not for scaling"),
-    ("embeddings", ["--seeds", "0", "1"], "takes one"),
-    ("odd_one_out", ["--paper", "--n-train", "9"], "--n-train .* go with --paper")])
-def test_flags_that_cannot_be(script, flags, words):
-    with pytest.raises(data.InputError, match=words):
-        importlib.import_module(script).main(flags)
-
-
-def test_a_folder_that_is_not_there():
-    with pytest.raises(data.InputError, match="no such folder"):
-        importlib.import_module("cross_lingual").main(["--paper", "--paper-data", "nowhere"])
-
-
-def test_memory_counts_weights_and_lora(config):
+def test_memory_counts_weights_and_lora():
     """Against counting on the real module; the rest of the estimate is the activations'."""
-    classifier = random_classifier("gemma")
-    args = common.parser("", "x", {}).parse_args(["--batch-size", "1", "--max-length", "1"])
-    model_config = classifier.base_model.config
-    body = transformers.AutoModel.from_config(model_config)
-    bodies = 2 * sum(p.numel() for p in body.parameters())
-    lora = 3 * args.lora_rank * ((32 + 32) + (32 + 16))  # three layers of q and v
+    config = random_classifier("gemma").base_model.config
+    args = cli.parse(cli.run_flags("", "x", {"steps": 1}), ["--batch-size=1", "--max-length=1"])
+    bodies = 2 * sum(p.numel() for p in transformers.AutoModel.from_config(config).parameters())
+    lora = 3 * 64 * ((32 + 32) + (32 + 16))  # rank 64, three layers of q and v
     activations = 4 * 3 * 2 * (10 * 32 + 3 * 48)
-    assert memory.memory(model_config, args) == bodies + 16 * lora + activations
-    assert torch.get_default_device().type == "cpu"
-
-
-def test_deal_starts_from_an_epoch_of_src_pref():
-    p = common.parser("", "simple_to_complex", {})
-    args = p.parse_args(["--paper", "--paper-data", str(Path(__file__).parent)])
-    found = [trainer.source_steps(args, 1000, method) for method in ("DEAL", "DIAL")]
-    assert found == [250, 0]  # 4 rows a step
-    assert trainer.source_steps(p.parse_args(["--source-steps", "7"]), 1000, "DEAL") == 7
+    assert backbones.memory(config, args) == bodies + 16 * lora + activations

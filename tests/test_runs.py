@@ -40,15 +40,15 @@ def trainer(monkeypatch):
 
 
 @pytest.fixture
-def command(trainer, tmp_path, monkeypatch):
+def command(trainer, cache, tmp_path, monkeypatch):
     """Run cross_lingual.py and return what was trained, and the runs that it reports on."""
     reported = []
     monkeypatch.setattr(cross_lingual, "report", lambda args, runs, *_: reported.append(runs))
 
     def command(*flags):
         trainer.done = []
-        cross_lingual.main(["--n-train", "20", "--n-test", "4", "--seeds", "0", "1", "--out",
-                            str(tmp_path / "out"), *flags])
+        cross_lingual.main(["--model", "tiny", "--n-train", "20", "--n-test", "4", "--seeds", "0",
+                            "1", "--out", str(tmp_path / "out"), *flags])
         return trainer.done, reported[-1]
 
     command.folder = tmp_path / "out" / "runs"
@@ -93,7 +93,7 @@ def test_resume_does_only_what_is_missing(command):
 @pytest.mark.parametrize("flags, message", [
     (["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"), (["--steps", "4"], "steps 80, not 4:"),
     (["--batch-size", "3"], "batch_size 8, not 3:"), (["--n-train", "30"], "n_train 20, not 30:"),
-    (["--part", "validation"], "part test, not validation:"), (["--model", "tiny"], "not tiny:"),
+    (["--part", "validation"], "part test, not validation:"), (["--model", "x"], "model tiny, not x:"),
     (["--set", "center_prompts=false"], "center_prompts True, not False:")])
 def test_resume_refuses_other_settings(command, flags, message):
     command()

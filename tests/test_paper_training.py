@@ -1,0 +1,80 @@
+"""What --paper trains differently: the oracle's snapshot, and DEAL's start."""
+import argparse
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import data
+import dial
+from domains.splits import Domain
+from support.methods import METHODS
+from support.runs import Job
+from support.training import Run, Snapshot, Trainer
+
+
+def trial(method, **changes):
+    """A trainer and a job of `method` on six rows, two epochs."""
+    rows = [data.Preference(f"Q {i}", f"yes {i}", ("no",)) for i in range(6)]
+    source = Domain("s", labeled=rows, test=rows)
+    target = Domain("t", unlabeled=data.unlabel(rows), test=rows,
+                    validation=Domain("validation", test=rows))
+    args = argparse.Namespace(model="tiny", device="cpu", dtype="float32", batch_size=4,
+                              max_length=99, truncate=True, epochs=2, start_epochs=0, eval_every=1,
+                              save=None, config=dial.DialConfig(learning_rate=1e-2))
+    vars(args).update(changes)
+    return Trainer(args), Job(method, 0, [(source, target)])
+
+
+def test_the_snapshot_kept_is_the_best_on_validation(cache, monkeypatch):
+    """The state after the step of the largest value, of equals the later, comes back."""
+    trainer, job = trial("Src-Pref")
+    values, states = iter([0.2, 0.9, 0.9]), []
+    run = Run(trainer, job)
+    measure = run.measure
+
+    def validate(domain, limit=None):
+        if domain.name != "validation":
+            return measure(domain, limit)
+        states.append([p.detach().clone() for p in run.model.parameters() if p.requires_grad])
+        return {"accuracy": next(values)}
+
+    monkeypatch.setattr(run, "measure", validate)
+    log = run.train(METHODS["Src-Pref"].step)
+    assert [r["target_validation"] for r in log] == [0.2, 0.9, 0.9]
+    run.model.reward_head.weight.data.zero_()
+    run.best.restore()
+    for p, kept in zip((p for p in run.model.parameters() if p.requires_grad), states[2]):
+        torch.testing.assert_close(p.detach(), kept, rtol=0, atol=0)
+    layer = nn.Linear(1, 1, bias=False)
+    best = Snapshot(layer)
+    for weight, value in ((1.0, 0.5), (2.0, 0.8), (3.0, 0.1)):
+        layer.weight.data.fill_(weight)
+        best.keep(value)
+    best.restore()
+    assert layer.weight.item() == 2.0
+
+
+@pytest.mark.parametrize("method, start_epochs, steps", [
+    ("DEAL", 1, ["start"] * 2 + ["own"] * 3), ("DEAL", 0, ["own"] * 3), ("DIAL", 1, ["own"] * 3)])
+def test_deal_starts_from_an_epoch_of_src_pref(cache, monkeypatch, method, start_epochs, steps):
+    """Two steps of preference_step on four of six rows, of the source alone, before three more."""
+    calls = []
+
+    def step(name, inner):
+        def stepped(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+            calls.append((name, len(batch["record"]), batch["n_source"]))
+            return inner(model, critic, optimizer, critic_optimizer, batch, config, ramp)
+        return stepped
+
+    assert [name for name, m in METHODS.items() if m.start] == ["DEAL"]
+    assert METHODS["DEAL"].start is dial.preference_step
+    start = METHODS[method].start and step("start", METHODS[method].start)
+    monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], start=start))
+    trainer, job = trial(method, start_epochs=start_epochs)
+    run = Run(trainer, job)
+    log = run.train(step("own", METHODS[method].step))
+    assert [name for name, _, _ in calls] == steps and [r["step"] for r in log] == [1, 2, 3]
+    assert {n for name, n, n_source in calls if name == "start"} <= {8}
+    assert {(n, n_source) for name, n, n_source in calls if name == "own"} == {(16, 8)}
