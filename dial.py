@@ -62,10 +62,9 @@ class DialConfig:
     def __post_init__(self):
         for f in fields(self):
             low = 1 if f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha") else 0
-            if f.type in (int, float) and not low <= (value := getattr(self, f.name)) < math.inf:
-                raise ValueError(f"{f.name} must be finite and at least {low}, not {value}")
-        if self.critic_beta1 >= 1:
-            raise ValueError(f"critic_beta1 must be below 1, not {self.critic_beta1}")
+            high = 1 if f.name == "critic_beta1" else math.inf
+            if f.type in (int, float) and not low <= (value := getattr(self, f.name)) < high:
+                raise ValueError(f"{f.name} must be at least {low} and below {high}, not {value}")
 
 
 # ------------------------------------------------------------------ losses: functions of tensors
@@ -322,9 +321,8 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
     Args:
         model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1).
         critic: (N, D) -> (N,). batches: yields `config.steps` batches or more.
-        step: the method, a function like `dial_step`.
+        step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with each step's record; what it returns, a dictionary, is added to it.
-        title: of the progress bar.
     Returns:
         the records, one a step: the floats that `step` and `evaluate` return.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
