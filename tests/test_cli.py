@@ -69,6 +69,7 @@ def test_presets(name, batch_size, changes, monkeypatch):
 def test_settings_are_the_preset_then_the_flags():
     config = configured()
     assert (config.steps, config.lambda_da, config.lora_rank) == (7, 0.5, 64)
+    assert configured("--steps", "9").steps == 9
     config = configured("--steps", "9", "--set", "lambda_da=2", "lora_modules=q_proj,o_proj",
                         "--set", "center_prompts=true", "scale_embeddings=False", "lora_layers=3")
     assert (config.steps, config.lambda_da, config.lora_layers) == (9, 2.0, 3)

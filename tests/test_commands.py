@@ -38,7 +38,8 @@ def rows_of(out):
     (cross_lingual.main, SMALL, ["accuracy"], 0.661),
     (clean_to_noisy.main, SMALL, ["accuracy"], 0.703),
     (simple_to_complex.main, SMALL, ["pearson", "spearman"], 0.577),
-    (few_shot.main, ["--part", "validation"], ["accuracy"], 0.920), (odd_one_out.main, SMALL, ["accuracy"], 0.686)])
+    (few_shot.main, ["--part", "validation"], ["accuracy"], 0.920),
+    (odd_one_out.main, SMALL, ["accuracy"], 0.686)])
 def test_a_command_ends_in_a_table(main, flags, metrics, paper, cache, tmp_path, capsys):
     main([*FAST, *flags, "--out", str(tmp_path)])
     rows = {(r["method"], r["metric"]): r for r in rows_of(tmp_path)}

@@ -43,13 +43,13 @@ def folder(tmp_path, capsys):
         importlib.import_module(experiment).main(["--paper", "--dry-run"])
         listed = capsys.readouterr().out.partition("files:\n")[2].split()
         for file in [line.rpartition("/")[2] for line in listed]:
-            rows = [{"prompt": f"Q {i}", "response_chosen": f"yes {i}", "response_rejected": "no"}
+            rows = [{"prompt": f"{file} {i}", "response_chosen": f"yes {i}", "response_rejected": "no"}
                     for i in range(6)]
             if experiment == "odd_one_out":
-                rows = [{"prompt": f"List {i}", "correct": "a", **{f"wrong_{k}": k for k in "bcde"}}
+                rows = [{"prompt": f"{file} {i}", "correct": "a", **{f"wrong_{k}": k for k in "bcde"}}
                         for i in range(6)]
             elif file == "long_val.json":
-                rows = [{"text": f"An essay {'x' * i}", "label": i} for i in range(6)]
+                rows = [{"text": f"{file} {'x' * i}", "label": i} for i in range(6)]
             (tmp_path / file).write_text(json.dumps(rows))
         return ["--paper", "--paper-data", str(tmp_path), "--model", name, "--seeds", "0",
                 "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
@@ -79,13 +79,29 @@ def test_settings_and_files(experiment, monkeypatch, capsys):
     assert set(names) <= {file.rpartition("/")[2] for file in listed}
 
 
+def files_of(rows):
+    """The files that rows of `folder` come from, by their first word."""
+    return {(r.prompt if r.prompt != "Text:" else r.responses[0]).split()[0] for r in rows}
+
+
 @pytest.mark.parametrize("experiment", SECTIONS)
 def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
     flags = folder(experiment, model)
     chosen = paper.EXPERIMENTS[experiment]
     monkeypatch.setitem(chosen, "pairs", chosen["pairs"][:2])  # enough here
     names = ["Src-Pref", "DIAL", "DEAL", "Tgt-Pref*"]
-    importlib.import_module(experiment).main([*flags, "--methods", *names])
+    main, made = importlib.import_module(experiment), []
+    plan = main.plan
+    monkeypatch.setattr(main, "plan", lambda args, domains: made.extend(domains(0))
+                        or plan(args, domains))
+    main.main([*flags, "--methods", *names])
+    for (source, target), ((train, test), (target_train, target_test)) in zip(
+            made, chosen["pairs"], strict=True):
+        assert files_of(source.labeled) == {train.rpartition("/")[2]}
+        assert files_of(source.test) == {test}
+        assert files_of(target.unlabeled) == files_of(target.labeled) == {target_train}
+        assert files_of(target.test) == {target_test}
+        assert files_of(target.validation.test) == {target_train.replace("train", "val")}
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     rows = [r for r in results["rows"] if r["metric"] in ("accuracy", "pearson")]
     assert {r["method"] for r in rows} == {*names, "DIAL less Src-Pref", "Src-Pref, best*",
@@ -98,7 +114,7 @@ def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch,
         4: {3: 5, 10: 15}, 8: {2: 2, 5: 4}}[batch_size][epochs]  # of six rows, rounded up
     assert "target_validation" in run["log"][-1]
     capsys.readouterr()
-    importlib.import_module(experiment).main([*flags, "--dry-run"])
+    main.main([*flags, "--dry-run"])
     assert f"DIAL, seed 0, {epochs} epochs: " in (out := capsys.readouterr().out)
     assert "memory: about" in out and f"{batch_size} + {batch_size} rows" in out
 

@@ -56,6 +56,26 @@ def test_the_snapshot_kept_is_the_best_on_validation(cache, monkeypatch):
     assert layer.weight.item() == 2.0
 
 
+def test_the_oracles_row_is_of_the_best_snapshot(cache, monkeypatch):
+    """Measured here: the reward head's sum, at the last step and at the first, the best."""
+    values, heads = iter([0.9, 0.2, 0.1]), []
+
+    def measure(run, domain, limit=None):
+        head = run.model.reward_head.weight.sum().item()
+        if domain.name == "validation":
+            heads.append(head)
+            return {"accuracy": next(values)}
+        return {"accuracy": head}
+
+    monkeypatch.setattr(Run, "measure", measure)
+    trainer, job = trial("Tgt-Pref*")
+    job.pairs[0][1].labeled = job.pairs[0][0].labeled
+    last, best = trainer.run(job)[0]
+    assert (last["method"], best["method"]) == ("Tgt-Pref*", "Tgt-Pref, best*")
+    assert [r["metrics"]["accuracy"] for r in (last, best)] == [heads[2], heads[0]]
+    assert heads[0] != heads[2]
+
+
 @pytest.mark.parametrize("method, start_epochs, steps", [
     ("DEAL", 1, ["start"] * 2 + ["own"] * 3), ("DEAL", 0, ["own"] * 3), ("DIAL", 1, ["own"] * 3)])
 def test_deal_starts_from_an_epoch_of_src_pref(cache, monkeypatch, method, start_epochs, steps):
