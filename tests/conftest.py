@@ -13,6 +13,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # a test that wants the network must fail he
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
+
 import data  # noqa: E402
 import dial  # noqa: E402
 from support import backbones  # noqa: E402

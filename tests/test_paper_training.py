@@ -1,5 +1,6 @@
 """What --paper trains differently: the oracle's snapshot, and DEAL's start."""
 import argparse
+import copy
 import dataclasses
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_snapshot_kept_is_the_best_on_validation(cache, monkeypatch):
     log = run.train(METHODS["Src-Pref"].step)
     assert [r["target_validation"] for r in log] == [0.2, 0.9, 0.9]
     run.model.reward_head.weight.data.zero_()
-    run.best.restore()
+    run.best[run.target.name].restore()
     for p, kept in zip((p for p in run.model.parameters() if p.requires_grad), states[2]):
         torch.testing.assert_close(p.detach(), kept, rtol=0, atol=0)
     layer = nn.Linear(1, 1, bias=False)
@@ -98,3 +99,24 @@ def test_deal_starts_from_an_epoch_of_src_pref(cache, monkeypatch, method, start
     assert [name for name, _, _ in calls] == steps and [r["step"] for r in log] == [1, 2, 3]
     assert {n for name, n, n_source in calls if name == "start"} <= {8}
     assert {(n, n_source) for name, n, n_source in calls if name == "own"} == {(16, 8)}
+
+
+def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):
+    """Trained once for two targets: the first is best after step 1, the second after step 3."""
+    trainer, job = trial("Src-Pref")
+    (source, target), other = job.pairs[0], copy.copy(job.pairs[0][1])
+    other.name, other.validation = "other", copy.copy(target.validation)
+    job.pairs.append((source, other))
+    run, states = Run(trainer, job), []
+    values = {id(target.validation): iter([0.9, 0.1, 0.1]), id(other.validation): iter([0, 0, 1])}
+
+    def validate(domain, limit=None):
+        states.append(run.model.reward_head.weight.detach().clone())
+        return {"accuracy": next(values[id(domain)])}
+
+    monkeypatch.setattr(run, "measure", validate)
+    run.train(METHODS["Src-Pref"].step)
+    for name, kept in ((target.name, states[0]), ("other", states[-1])):
+        run.best[name].restore()
+        assert torch.equal(run.model.reward_head.weight, kept)
+    assert not torch.equal(states[0], states[-1])

@@ -164,5 +164,6 @@ def write_results(out, experiment, model, config, rows, seconds):
     record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
               "config": config, "seconds": round(seconds, 1),
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (out / "results.json").write_text(text + "\n", encoding="utf-8")
+    text, part = json.dumps(record, indent=1, ensure_ascii=False), out / "results.part"
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(out / "results.json")  # whole or not at all

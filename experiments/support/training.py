@@ -59,7 +59,7 @@ class Trainer:
         try:
             method = METHODS[job.method]
             log = run.train(method.step) if method.step else []
-            results = run.results(log)
+            results = run.results(log, job.pairs)
             if log and len(job.pairs) == 1 and run.target.test:  # the last look is of all rows
                 metric = run.target.metric
                 log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
@@ -67,10 +67,11 @@ class Trainer:
                 folder = self.args.out / "models" / job.method.rstrip("*")
                 saving.save(run.model, self.tokenizer, run.config, folder,
                             self.args.save == "merged")
-            if run.best:
-                run.best.restore()
-                results += [r | {"method": f"{job.method.rstrip('*')}, best*"}
-                            for r in run.results(log)]
+            for pair in job.pairs:
+                if pair[1].name in run.best:
+                    run.best[pair[1].name].restore()
+                    name = f"{job.method.rstrip('*')}, best*"
+                    results += [r | {"method": name} for r in run.results(log, [pair])]
         except FloatingPointError as error:
             raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
         finally:
@@ -89,7 +90,7 @@ class Run:
     def __init__(self, trainer, job):
         """The backbone is the trainer's, until `close` hands it back."""
         self.trainer, self.args, self.tokenizer = trainer, trainer.args, trainer.tokenizer
-        self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, None
+        self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, {}
         self.source, self.target = job.pairs[0]
         self.config = trainer.config
         torch.manual_seed(job.seed)
@@ -134,31 +135,31 @@ class Run:
                           title)
 
     def look(self, record):
-        """The target's accuracy on the way, for the figure; with a validation set, the best so far
-        is kept."""
+        """The target's accuracy on the way, for the figure; of each target with a validation set,
+        the best state so far is kept."""
         step, steps, found = record["step"], self.config.steps, {}
         looks = range(0, steps, math.ceil(steps / LOOKS))  # the last step's comes with the results
         if len(self.job.pairs) == 1 and self.target.test and step in looks:
             metric = self.target.metric
             found[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
-        validation = self.target.validation
-        if validation and (step % self.args.eval_every == 0 or step == steps):
-            value = self.measure(validation)[validation.metric]
-            found["target_validation"] = value
-            self.best = self.best or Snapshot(self.model)
-            self.best.keep(value)
+        for _, target in self.job.pairs:
+            validation = target.validation
+            if validation and (step % self.args.eval_every == 0 or step == steps):
+                found["target_validation"] = self.measure(validation)[validation.metric]
+                best = self.best.setdefault(target.name, Snapshot(self.model))
+                best.keep(found["target_validation"])
         return found
 
-    def results(self, log):
+    def results(self, log, pairs):
         """A result for each pair of domains; `distance` is the mean W / slope of the last steps."""
-        sources = {id(s): self.measure(s) for s, _ in self.job.pairs}
+        sources = {id(s): self.measure(s) for s, _ in pairs}
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
         return [{"method": self.job.method, "source": s.name, "target": t.name,
                  "n_test": len(t.test), "n_source": len(s.test),
                  "metrics": self.measure(t) | common | {
                      f"source_{name}": value for name, value in sources[id(s)].items()}}
-                for s, t in self.job.pairs]
+                for s, t in pairs]
 
     def batches(self, encoded):
         return data.evaluation_batches(encoded, **self.pack_options)
