@@ -86,9 +86,9 @@ def test_settings_are_the_preset_then_the_flags():
     ("lambda_da", "NAME=VALUE"), ("lambda_da=", "NAME=VALUE"),
     ("lora_rank=1.5", "lora_rank is of type int"), ("lambda_da=much", "lambda_da is of type float"),
     ("center_prompts=1", "center_prompts is of type bool"),
-    ("steps=0", "steps must be .* at least 1, not 0"), ("learning_rate=nan", "learning_rate must"),
-    ("lambda_gp=-1", "at least 0, not -1"), ("clip=inf", "clip must be finite"),
-    ("critic_beta1=1", "critic_beta1 must be below 1")])
+    ("steps=0", "steps must be at least 1 .*not 0"), ("learning_rate=nan", "learning_rate must"),
+    ("lambda_gp=-1", "at least 0 .*not -1"), ("clip=inf", "clip must be .*below inf"),
+    ("critic_beta1=1", "critic_beta1 must be .*below 1,")])
 def test_settings_that_cannot_be(words, message):
     with pytest.raises(InputError, match=f"^--set.*{message}"):
         configured("--set", words)

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 RESULTS = ROOT / "experiments" / "results"
-NUMBER = re.compile(r"(-?\d?\.\d{3}) ± (\d?\.\d{3})")
+NUMBER = re.compile(r"(-?\d*\.\d{3}) ± (\d*\.\d{3})")
 
 
 def stated(path):
