@@ -56,15 +56,16 @@ class DialConfig:
     lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as released)
     lora_layers: int = 0  # LoRA in so many of the topmost layers only, 0 for all
     # ours, off as published
-    scale_embeddings: bool = False  # divide embeddings by their mean norm at the start
+    scale_embeddings: bool = False  # call `set_scale` first: a mean norm of 1 (not by `train`)
     center_prompts: bool = False  # show the critic embeddings less their prompt's mean
 
     def __post_init__(self):
+        highest = {"critic_beta1": 0.9999, "decay": 1.0, "lambda_ramp": 1.0}
         for f in fields(self):
-            low = 1 if f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha") else 0
-            high = 1 if f.name == "critic_beta1" else math.inf
-            if f.type in (int, float) and not low <= (value := getattr(self, f.name)) < high:
-                raise ValueError(f"{f.name} must be at least {low} and below {high}, not {value}")
+            value, high = getattr(self, f.name), highest.get(f.name, 1e308)
+            low = int(f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha"))
+            if f.type in (int, float) and not low <= value <= high:
+                raise ValueError(f"{f.name} must be from {low} to {high:g}, not {value}")
 
 
 # ------------------------------------------------------------------ losses: functions of tensors
@@ -136,7 +137,6 @@ def gradient_penalty(critic, source_emb, target_emb):
 
 class Critic(nn.Module):
     """The domain critic: an MLP with GELU that maps (N, D) embeddings to (N,) values (A.1)."""
-
     def __init__(self, dim, widths=(256, 128)):
         super().__init__()
         sizes = (dim, *widths)
@@ -261,7 +261,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.
 
 
 def preference_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
-    """Src-Pref: eq. (5) alone. Args: as `dial_step`; critic and ramp are not used."""
+    """Src-Pref: eq. (5) alone. Args: as `dial_step`; no critic, no ramp."""
     source_loss = preference_loss(model, model.embed(batch), batch)
     descend(source_loss, optimizer, config.clip)
     return {"source_loss": source_loss}

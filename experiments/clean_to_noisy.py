@@ -12,7 +12,7 @@ punctuation and lost capitals (domains/noise.py). Test questions are in no train
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
 from domains.noise import NOISE
-from domains.own import given_domains
+from support.own import given_domains
 from support.cli import (LAPTOP, command_line, generated_flag, own_flags, parse, probability,
                          run_flags, size_flags)
 from support.report import published, report
@@ -42,7 +42,7 @@ def main(argv=None):
     given = given_domains(args)
     jobs = plan(args, given or answers)
     runs = run_jobs(args, jobs)
-    pairs = {names for job in jobs for names in job.names} if args.paper or not given else ()
+    pairs = () if given else {names for job in jobs for names in job.names}
     report(args, runs, "Clean to noisy", published(PAPER, pairs))
 
 

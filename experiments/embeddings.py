@@ -66,7 +66,7 @@ def looks_of(args, trainer, job):
     looks, every = [], math.ceil(args.config.steps / LOOKS)
 
     def look(record):
-        if record["step"] % every == 0:
+        if record["step"] % every == 0 or record["step"] == args.config.steps:
             emb = [embed(run, domain, args.n_test) for domain in (run.source, run.target)]
             accuracy = run.measure(run.target, args.n_test)["accuracy"]
             looks.append((record["step"], *emb, accuracy))

@@ -11,10 +11,11 @@ oracles only.
 """
 import support  # noqa: F401  (first: it sets the path)
 import data
-from domains.own import given_domains
+from data import InputError
+from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
 from support import backbones
-from support.cli import LAPTOP, command_line, generated_flag, parse, run_flags
+from support.cli import LAPTOP, command_line, parse, run_flags
 from support.report import published, report
 from support.runs import plan, run_jobs
 
@@ -29,9 +30,11 @@ PAPER = {  # Table 3, Table 7: CValues; splits A, B, C
 def main(argv=None):
     p = run_flags(__doc__, "few_shot", PRESET)
     p.add_argument("--data", help="labelled preferences: a file, a folder, hub:owner/name/file")
-    generated_flag(p, "--part", choices=["validation", "test"], default="test",
+    p.add_argument("--part", choices=["validation", "test"], default="test",
                    help="what to evaluate on (%(default)s)")
     args = parse(p, argv)
+    if args.paper and args.part != "test":
+        raise InputError("--part does not go with --paper, which says what the data are")
     rows = None
     if args.data:
         rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))

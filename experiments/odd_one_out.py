@@ -10,8 +10,9 @@ Trained on desserts alone, it learns "not a dessert": on lists of fruits that re
 import itertools
 
 import support  # noqa: F401  (first: it sets the path)
+from data import InputError
 from domains.foods import CATEGORIES, food_domain
-from domains.own import given_domains
+from support.own import given_domains
 from support.cli import LAPTOP, command_line, generated_flag, parse, run_flags, size_flags
 from support.report import published, report
 from support.runs import plan, run_jobs
@@ -43,6 +44,8 @@ def main(argv=None):
     size_flags(p)
     args = parse(p, argv)
     names = [(args.source, target) for target in args.target]
+    if args.all and (args.source, args.target) != ("desserts", ["fruits"]):
+        raise InputError("--all is all pairs: it takes no --source and no --target")
     if args.all:
         names = list(itertools.permutations(CATEGORIES, 2))
 

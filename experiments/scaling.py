@@ -33,9 +33,11 @@ def measure(args, part, methods, domains):
     """The rows of target accuracy, and the seconds, of the runs of one part of the figure."""
     args = argparse.Namespace(**vars(args) | {"methods": methods, "out": args.out / part})
     jobs = plan(args, domains)
-    runs, pairs = run_jobs(args, jobs), {names for job in jobs for names in job.names}
+    runs, pairs = run_jobs(args, jobs), [names for job in jobs for names in job.names]
     rows = [row for row in summarize(runs, {})  # --resume may have found other pairs
             if row["metric"] == "accuracy" and (row["source"], row["target"]) in pairs]
+    rows.sort(key=lambda row: (methods.index(row["method"]),
+                               pairs.index((row["source"], row["target"]))))
     return rows, sum(run["seconds"] for run in runs)
 
 
@@ -72,7 +74,8 @@ def main(argv=None):
     print_columns([("part", "method", "source", "target", "target accuracy")] + [
         (part, row["method"], row["source"], row["target"], plus_minus(row))
         for part, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
-    write_results(args.out, "scaling", args.model, asdict(args.config) | {"seeds": args.seeds},
+    write_results(args.out, "scaling", args.model, asdict(args.config) | {"seeds": args.seeds,
+                  "batch_size": args.batch_size},
                   rows_a + rows_b, seconds_a + seconds_b)
     draw(args, counts, sizes, rows_a, rows_b)
 

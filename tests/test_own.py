@@ -9,7 +9,7 @@ import cross_lingual
 import data
 import few_shot
 from data import InputError, Preference
-from domains import own
+from support import own
 
 ROWS = [Preference(f"Say {i}", f"{i}", ("no",)) for i in range(40)]
 

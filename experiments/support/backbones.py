@@ -189,10 +189,10 @@ def _tiny():
 def memory_line(args):
     """An estimate of what a training step takes, in words."""
     try:
-        config = transformers.AutoConfig.from_pretrained(locate(args.model))
-    except (OSError, ValueError):
-        return f"memory: not known without the configuration of {args.model}"
-    return f"memory: about {memory(config, args) / 2**30:.1f} GiB with texts of --max-length"
+        size = memory(transformers.AutoConfig.from_pretrained(locate(args.model)), args)
+    except (OSError, ValueError, AttributeError):
+        return f"memory: not known without the configuration of a text model, {args.model}"
+    return f"memory: about {size / 2**30:.1f} GiB with texts of --max-length"
 
 
 def memory(config, args):

@@ -47,8 +47,7 @@ def language_step(model, optimizer, batch, config, wanted):
     hidden = model.hidden_states(batch)
     source_loss = dial.preference_loss(model, model.embed(batch, hidden), batch)
     (places,) = wanted.nonzero(as_tuple=True)
-    if LM_TOKENS and len(places) > LM_TOKENS:
-        places = places[torch.randperm(len(places), device=places.device)[:LM_TOKENS]]
+    places = places[torch.randperm(len(places), device=places.device)[:LM_TOKENS]]
     language_loss = token_losses(model, hidden, batch, places).mean()
     dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "language_loss": language_loss}

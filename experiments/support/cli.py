@@ -16,7 +16,8 @@ from support.methods import METHODS
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 
-# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen: README.md here.
+# For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
+# experiments/README.md.
 LAPTOP = {
     "steps": 120, "learning_rate": 5e-4, "warmup_steps": 10, "decay": 0.4, "lambda_da": 1.0,
     "critic_learning_rate": 1e-3, "critic_steps": 10, "critic_beta1": 0.5, "lora_layers": 6,
@@ -133,7 +134,7 @@ def parse(p, argv=None):
 def method_names(names):
     """The methods by their full names; `tgt-pref` will do for `Tgt-Pref*`."""
     known = {name.rstrip("*").lower(): name for name in METHODS}
-    if names == ["all"]:
+    if "all" in names:
         return list(METHODS)
     for name in names:
         if name.rstrip("*").lower() not in known:
@@ -144,6 +145,8 @@ def method_names(names):
 def configure(args):
     """The DialConfig of the preset, --steps and --set."""
     values, types = dict(args.preset), {f.name: f.type for f in fields(DialConfig)}
+    if args.steps and any(word.startswith("steps=") for word in args.set):
+        raise InputError("--steps and --set steps=...: give one of them")
     if args.steps:
         values["steps"] = args.steps
     for word in args.set:

@@ -35,7 +35,8 @@ def figure_grid(path, title, rows, columns, size=None):
 def plot_training(runs, path, title):
     """Over training: the target's accuracy, the distance, the critic's slope, of every method."""
     names = [name for run in runs for record in run["log"] for name in record]
-    target = next((name for name in names if name.startswith("target_")), "target_accuracy")
+    target = next((name for name in names if name.startswith("target_")
+                   and name != "target_validation"), "target_accuracy")
     panels = {target.replace("_", " "): lambda r: r.get(target),
               "distance (W / slope)": lambda r: r["distance"] / r["slope"] if r.get("slope")
               else None,

@@ -37,7 +37,8 @@ def report(args, runs, title, paper, chance=0.5):
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
-    config = asdict(args.config) | {"seeds": args.seeds, "batch_size": args.batch_size}
+    seeds = sorted({run["seed"] for run in runs})
+    config = asdict(args.config) | {"seeds": seeds, "batch_size": args.batch_size}
     if args.epochs:
         config |= {"epochs": args.epochs, "steps": None}  # they follow from the epochs
     write_results(args.out, args.experiment, args.model, config, rows + [g for g in gains if g],

@@ -69,9 +69,8 @@ def run_jobs(args, jobs):
     if args.dry_run:
         describe(args, jobs)
         return []
-    settings = {k: str(v) if k == "paper_data" else v for k, v in vars(args).items()
-                if k not in NO_SETTINGS} | asdict(args.config)
-    settings = json.loads(json.dumps(settings))
+    settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
+    settings = json.loads(json.dumps(settings | asdict(args.config)))
     folder = args.out / "runs"
     finished = earlier(folder, settings) if args.resume else []
     jobs = unfinished(args, jobs, finished)

@@ -137,18 +137,20 @@ class Run:
     def look(self, record):
         """The target's accuracy on the way, for the figure; of each target with a validation set,
         the best state so far is kept."""
-        step, steps, found = record["step"], self.config.steps, {}
+        step, steps, values = record["step"], self.config.steps, {}
         looks = range(0, steps, math.ceil(steps / LOOKS))  # the last step's comes with the results
         if len(self.job.pairs) == 1 and self.target.test and step in looks:
             metric = self.target.metric
-            found[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
+            values[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
+        epoch = math.ceil(steps / self.args.epochs) if self.args.epochs else steps
         for _, target in self.job.pairs:
             validation = target.validation
-            if validation and (step % self.args.eval_every == 0 or step == steps):
-                found["target_validation"] = self.measure(validation)[validation.metric]
-                best = self.best.setdefault(target.name, Snapshot(self.model))
-                best.keep(found["target_validation"])
-        return found
+            if validation and (step % self.args.eval_every == 0 or step % epoch == 0
+                               or step == steps):
+                value = self.measure(validation)[validation.metric]
+                values.setdefault("target_validation", value)  # the log has the first target's
+                self.best.setdefault(target.name, Snapshot(self.model)).keep(value)
+        return values
 
     def results(self, log, pairs):
         """A result for each pair of domains; `distance` is the mean W / slope of the last steps."""
