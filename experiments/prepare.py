@@ -8,9 +8,9 @@
 
 --help says which NAMEs there are, `NAME --help` which flags. Every record is checked, the flags
 choose some, their texts are changed (--noise, translate, formal), and --out is written whole or not
-at all. What is translated or formal is kept beside it, in korean.done: stopped and started again, it goes on from
-there. White space ends a word, so nothing here counts words in Chinese or Thai. Which data may be
-used for what is for their licences to say.
+at all. What is translated or formal is kept beside it, in korean.done: stopped and started again,
+it goes on from there. White space ends a word, so nothing here counts words in Chinese or Thai.
+Which data may be used for what is for their licences to say.
 """
 import json
 import random

@@ -81,7 +81,8 @@ def args(cache, config, tmp_path):
 def random_classifier(kind, **changes):
     """A small random classifier, its attention windows shorter than the texts of the tests."""
     common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
-                  num_attention_heads=2, num_key_value_heads=1, head_dim=16, pad_token_id=0) | changes
+                  num_attention_heads=2, num_key_value_heads=1, head_dim=16,
+                  pad_token_id=0) | changes
     window = dict(sliding_window=7, query_pre_attn_scalar=16,
                   layer_types=["sliding_attention", "full_attention", "sliding_attention"])
     configs = {

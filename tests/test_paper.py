@@ -43,10 +43,12 @@ def folder(tmp_path, capsys):
         importlib.import_module(experiment).main(["--paper", "--dry-run"])
         listed = capsys.readouterr().out.partition("files:\n")[2].split()
         for file in [line.rpartition("/")[2] for line in listed]:
-            rows = [{"prompt": f"{file} {i}", "response_chosen": f"yes {i}", "response_rejected": "no"}
+            rows = [{"prompt": f"{file} {i}", "response_chosen": f"yes {i}",
+                     "response_rejected": "no"}
                     for i in range(6)]
             if experiment == "odd_one_out":
-                rows = [{"prompt": f"{file} {i}", "correct": "a", **{f"wrong_{k}": k for k in "bcde"}}
+                rows = [{"prompt": f"{file} {i}", "correct": "a",
+                         **{f"wrong_{k}": k for k in "bcde"}}
                         for i in range(6)]
             elif file == "long_val.json":
                 rows = [{"text": f"{file} {'x' * i}", "label": i} for i in range(6)]

@@ -57,7 +57,7 @@ EXPERIMENTS = {
 
 
 def defaults(experiment):
-    """What the flags default to with --paper. Raises InputError where the paper has no such data."""
+    """The flags' defaults with --paper. Raises InputError where the paper has no such data."""
     if experiment not in EXPERIMENTS:
         raise InputError(f"--paper: not for {experiment}, which draws generated data")
     chosen = ALL | EXPERIMENTS[experiment]

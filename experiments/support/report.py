@@ -73,8 +73,8 @@ def measured(rows):
 
 
 def gain(rows, metric):
-    """What DIAL adds to Src-Pref: the gains of its rows, averaged over the pairs of domains for each
-    seed; None where there are none."""
+    """What DIAL adds to Src-Pref: the gains of its rows, averaged over the pairs of domains for
+    each seed; None where there are none."""
     ours = [r for r in rows if (r["method"], r["metric"]) == (METHOD, metric) and r["gain"]]
     if not ours:
         return None
