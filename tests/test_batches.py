@@ -78,6 +78,15 @@ def test_what_texts_begin_with_is_there_once():
     assert not attends.triu(1).any()  # nothing sees what comes later
 
 
+def test_a_text_that_is_there_already_keeps_its_place():
+    """The same record twice, and a response that begins an earlier one: no new token in the row."""
+    twice = record([2, 5], [6, 7], [6]), record([2, 5], [6, 7], [8])
+    batch = data.pack(twice)
+    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8]]
+    assert batch["last_column"].tolist() == [3, 2, 3, 4]
+    assert batch["record"].tolist() == [0, 0, 1, 1]
+
+
 def test_rows_are_about_equally_long_and_hold_every_text_once():
     encoded = random_encoded(2, rows=40)
     rows = data.rows_of(encoded, True)
