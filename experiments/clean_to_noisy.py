@@ -13,8 +13,8 @@ import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
 from domains.noise import NOISE
 from support.own import given_domains
-from support.cli import (LAPTOP, command_line, generated_flag, own_flags, parse, probability,
-                         run_flags, size_flags)
+from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
+from support.flags import command_line, probability
 from support.report import published, report
 from support.runs import plan, run_jobs
 

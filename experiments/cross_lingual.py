@@ -12,8 +12,8 @@ kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, meas
 import support  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain
 from support.own import given_domains
-from support.cli import (LAPTOP, command_line, generated_flag, own_flags, parse, run_flags,
-                         size_flags)
+from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
+from support.flags import command_line
 from support.report import published, report
 from support.runs import plan, run_jobs
 

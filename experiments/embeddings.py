@@ -15,8 +15,8 @@ import torch
 import dial
 from data import InputError
 from domains.foods import food_domain
-from support.cli import (LAPTOP, command_line, count, generated_flag, make_folder, parse,
-                         run_flags)
+from support.cli import LAPTOP, generated_flag, parse, run_flags
+from support.flags import command_line, count, make_folder
 from support.figures import figure_grid
 from support.methods import METHODS
 from support.report import print_columns

@@ -15,7 +15,8 @@ from data import InputError
 from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
 from support import backbones
-from support.cli import LAPTOP, command_line, parse, run_flags
+from support.cli import LAPTOP, parse, run_flags
+from support.flags import command_line
 from support.report import published, report
 from support.runs import plan, run_jobs
 

@@ -13,7 +13,8 @@ import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, food_domain
 from support.own import given_domains
-from support.cli import LAPTOP, command_line, generated_flag, parse, run_flags, size_flags
+from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
+from support.flags import command_line
 from support.report import published, report
 from support.runs import plan, run_jobs
 

@@ -23,7 +23,7 @@ from data import InputError
 from domains.noise import NOISE, add_noise
 from domains.public import FORMATS, change_texts, read_records, texts
 from domains.splits import PARTS, split_items
-from support.cli import Parser, command_line, count, make_folder, probability, whole
+from support.flags import Parser, command_line, count, make_folder, probability, whole
 from support.rewriting import REWRITERS, rewrite, rewriting_flags
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
-from support.cli import (LAPTOP, command_line, count, generated_flag, parse, run_flags,
-                         size_flags)
+from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
+from support.flags import command_line, count
 from support.figures import COLORS, figure
 from support.report import plus_minus, print_columns, summarize, write_results
 from support.runs import plan, run_jobs

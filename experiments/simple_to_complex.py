@@ -14,7 +14,8 @@ preferences; texts are correlated among those of the same prompt.
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
 from support.own import given_domains
-from support.cli import LAPTOP, command_line, own_flags, parse, run_flags, size_flags
+from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
+from support.flags import command_line
 from support.report import published, report
 from support.runs import plan, run_jobs
 

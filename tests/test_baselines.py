@@ -14,7 +14,7 @@ import data
 import dial
 from data import Preference, Unlabeled
 from domains.splits import Domain
-from support import baselines
+from support import baselines, untrained
 
 
 def test_deal_by_hand():
@@ -100,7 +100,7 @@ def test_likelihoods_are_those_of_transformers(kind, share):
     causal.model.load_state_dict(classifier.model.state_dict())
     causal.tie_weights()
     model, encoded = dial.RewardModel(classifier, dial.DialConfig(lora_rank=4)), random_encoded(4)
-    rewards = dial.predict(baselines.Likelihood(model),
+    rewards = dial.predict(untrained.Likelihood(model),
                            data.evaluation_batches(encoded, share=share))
     for (n_prompt, texts), found in zip(encoded, rewards, strict=True):
         for text, reward in zip(texts, found, strict=True):
@@ -139,11 +139,11 @@ def test_lengths_and_counts_by_hand():
     def rewards(f):
         return [values.tolist() for values in f(run, target)]
 
-    assert rewards(baselines.longest) == [[4, 1], [1, 3]]
-    assert rewards(baselines.shortest) == [[-4, -1], [-1, -3]]
+    assert rewards(untrained.longest) == [[4, 1], [1, 3]]
+    assert rewards(untrained.shortest) == [[-4, -1], [-1, -3]]
     # Sentences: chosen "a b." 1, "c" 2; rejected "a b." 1, "d" 1, "b c." 1.
-    assert rewards(baselines.seen_sentences) == [
+    assert rewards(untrained.seen_sentences) == [
         pytest.approx([0, -math.log(2)]), pytest.approx([0, math.log(3)])]
     # Words: chosen a 1, b. 1, c 2; rejected a 1, b. 1, d 1, b 1, c. 1.
-    assert rewards(baselines.seen_words) == [
+    assert rewards(untrained.seen_words) == [
         pytest.approx([math.log(3), -math.log(2)]), pytest.approx([-math.log(2), math.log(3)])]

@@ -14,7 +14,7 @@ import scaling
 import simple_to_complex
 from data import InputError
 from dial import DialConfig
-from support import cli
+from support import cli, flags
 
 COMMANDS = ("clean_to_noisy", "cross_lingual", "embeddings", "few_shot", "odd_one_out", "scaling",
             "simple_to_complex")
@@ -146,16 +146,16 @@ def test_exit_codes(end, code, line, capsys):
             raise end
 
     if code is None:
-        assert cli.command_line(main) is None
+        assert flags.command_line(main) is None
     else:
         with pytest.raises(SystemExit) as stop:
-            cli.command_line(main)
+            flags.command_line(main)
         assert stop.value.code == code
     assert capsys.readouterr().err == line
 
 
 def test_what_is_no_fault_of_the_user_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):  # Python's exit code is then 1
-        cli.command_line(lambda: 1 / 0)
+        flags.command_line(lambda: 1 / 0)
     assert all("command_line(main)" in (ROOT / "experiments" / f"{name}.py").read_text()
                for name in COMMANDS)

@@ -20,7 +20,7 @@ import odd_one_out
 import scaling
 import simple_to_complex
 from data import InputError
-from support import baselines
+from support import untrained
 
 FAST = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--steps", "1",
         "--batch-size", "2", "--seeds", "0", "--max-length", "4096"]
@@ -55,7 +55,7 @@ def test_a_command_ends_in_a_table(main, flags, metrics, paper, cache, tmp_path,
 
 
 def test_all_methods(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(baselines, "SHOTS", 1)  # ten are thousands of the tiny model's tokens
+    monkeypatch.setattr(untrained, "SHOTS", 1)  # ten are thousands of the tiny model's tokens
     cross_lingual.main([*FAST, *SMALL, "--methods", "all", "--out", str(tmp_path)])
     assert {r["method"] for r in rows_of(tmp_path)} - {"DIAL less Src-Pref"} == {
         "Longest", "Shortest", "Seen sentences", "Seen words", "Base LM", "Few-shot LM", "Src-Pref",

@@ -6,7 +6,7 @@ import pytest
 import transformers
 from conftest import random_classifier
 
-from support import backbones, cli, paper
+from support import backbones, cli, memory, paper
 
 # Sections A.2 to A.6, with A.1's learning rate and weight decay where they name no other.
 SECTIONS = {  # epochs, rows of each domain, longest text, learning rate, weight decay, pairs
@@ -129,4 +129,4 @@ def test_memory_counts_weights_and_lora():
     bodies = 2 * sum(p.numel() for p in transformers.AutoModel.from_config(config).parameters())
     lora = 3 * 64 * ((32 + 32) + (32 + 16))  # rank 64, three layers of q and v
     activations = 4 * 3 * 2 * (10 * 32 + 3 * 48)
-    assert backbones.memory(config, args) == bodies + 16 * lora + activations
+    assert memory.memory(config, args) == bodies + 16 * lora + activations

@@ -3,7 +3,7 @@
 Importing this file puts the project's folder and experiments/ on the path, for all of toy/ and
 here alone: a toy trains with dial.py, prints and writes with `print_columns`, `mean_and_error`,
 `plus_minus` and `write_results` of support/report.py, draws with `figure` of support/figures.py
-and takes flags as the commands do (support/cli.py). So tables, results.json and exit codes are the
+and takes flags as the commands do (support/flags.py). So tables, results.json and exit codes are the
 same everywhere; nothing else of experiments/ is used.
 """
 import sys

@@ -26,7 +26,7 @@ from bound import (lipschitz_constant, preference_error, stated_error_bound, tar
 from data import InputError
 from dial import (Critic, DialConfig, accuracy, descend, gradient_penalty, train,
                   wasserstein_distance)
-from support.cli import Parser, command_line, make_folder, whole
+from support.flags import Parser, command_line, make_folder, whole
 from support.figures import COLORS, figure
 from support.report import mean_and_error, plus_minus, print_columns, write_results
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
 from dial import Critic, DialConfig, train
-from support.cli import Parser, command_line, make_folder, whole
+from support.flags import Parser, command_line, make_folder, whole
 from support.figures import figure
 from support.report import mean_and_error, plus_minus, print_columns, write_results
 

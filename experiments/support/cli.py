@@ -1,9 +1,6 @@
-"""Flags and exit codes of the commands."""
-import argparse
+"""The flags of a command that trains, and the settings that come of them."""
 import inspect
-import math
 import re
-import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +9,7 @@ from data import InputError
 from dial import DialConfig
 
 from support import backbones, paper
+from support.flags import Parser, count, whole
 from support.methods import METHODS
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
@@ -24,17 +22,6 @@ LAPTOP = {
     "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj",
     "scale_embeddings": True,
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that raises InputError where argparse would exit."""
-
-    def __init__(self, doc, **options):
-        super().__init__(description=doc, allow_abbrev=False, usage="%(prog)s [flags]",
-                         formatter_class=argparse.RawDescriptionHelpFormatter, **options)
-
-    def error(self, message):
-        raise InputError(f"{message} (--help lists the flags)")
 
 
 def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
@@ -172,43 +159,3 @@ def settings_table(preset):
         value = str(preset.get(name, default.strip('"')))
         lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
     return "\n".join(lines)
-
-
-def number(kind, low, high, words):
-    """A type for argparse: a `kind` of number from `low` to `high`."""
-    def parse_number(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high or math.isinf(value):
-            raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
-        return value
-
-    return parse_number
-
-
-count = number(int, 1, math.inf, "a whole number above 0")
-whole = number(int, 0, math.inf, "a whole number, 0 or more")
-probability = number(float, 0, 1, "a number from 0 to 1")
-
-
-def make_folder(path):
-    """Make a folder, with those it lies in."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None
-
-
-def command_line(main):
-    """Call `main` and exit: 0 done, 2 with one line for bad input, 130 stopped by hand, 1 for
-    anything else."""
-    try:
-        main()
-    except (InputError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)

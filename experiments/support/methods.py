@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 from dial import dial_step, preference_step
 
-from support import baselines
+from support import baselines, untrained
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Method:
     labels: tuple = ("source",)  # the domains whose labels it learns from
     reads_target: bool = False  # whether it is shown the target's unlabelled texts
     step: callable = None  # a function like `dial.dial_step`
-    rewards: callable = None  # a function like `baselines.longest`
+    rewards: callable = None  # a function like `untrained.longest`
     start: callable = None  # the step of the first `start_epochs`
     language: bool = False  # whether it needs the probabilities of tokens
 
@@ -25,12 +25,12 @@ class Method:
 
 # A star marks an oracle: it sees target labels.
 METHODS = {
-    "Longest": Method(labels=(), rewards=baselines.longest),
-    "Shortest": Method(labels=(), rewards=baselines.shortest),
-    "Seen sentences": Method(rewards=baselines.seen_sentences),
-    "Seen words": Method(rewards=baselines.seen_words),
-    "Base LM": Method(labels=(), rewards=baselines.base_lm, language=True),
-    "Few-shot LM": Method(rewards=baselines.few_shot_lm, language=True),
+    "Longest": Method(labels=(), rewards=untrained.longest),
+    "Shortest": Method(labels=(), rewards=untrained.shortest),
+    "Seen sentences": Method(rewards=untrained.seen_sentences),
+    "Seen words": Method(rewards=untrained.seen_words),
+    "Base LM": Method(labels=(), rewards=untrained.base_lm, language=True),
+    "Few-shot LM": Method(rewards=untrained.few_shot_lm, language=True),
     "Src-Pref": Method(step=preference_step),
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from data import InputError
 
 from support import backbones
-from support.cli import count
+from support.flags import count
 
 MODELS = {"translate": "facebook/nllb-200-3.3B", "formal": "google/gemma-2-9b-it"}
 FORMAL = ("Rewrite this post using highly formal language, using correct grammar, spelling, and "

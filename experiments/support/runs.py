@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from data import InputError
 
-from support import backbones, paper
-from support.cli import make_folder
+from support import paper
+from support.flags import make_folder
+from support.memory import memory_line
 from support.methods import METHODS
 from support.training import Trainer, steps_of
 
@@ -164,6 +165,6 @@ def describe(args, jobs):
         length = f"{args.epochs} epochs" if args.epochs else f"{config.steps} steps"
         print(f"  {job.method}, seed {job.seed}, {length if method.step else 'no training'}: "
               f"{', '.join(f'{s} -> {t}' for s, t in job.names)}")
-    print(backbones.memory_line(args))
+    print(memory_line(args))
     if args.paper:
         print("files:", *paper.files(args), sep="\n  ")
