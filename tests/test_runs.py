@@ -57,7 +57,7 @@ def command(trainer, cache, tmp_path, monkeypatch):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()
-            and path.name != "lock"}
+            and path.name != ".lock"}
 
 
 def test_a_method_is_trained_once_for_what_it_reads():

@@ -144,7 +144,7 @@ def write_whole(path, record):
 @contextmanager
 def locked(folder):
     """Raise InputError if another command is writing to this folder; ends with the process."""
-    with open(folder / "lock", "w") as f:
+    with open(folder / ".lock", "w") as f:
         try:
             import fcntl
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
