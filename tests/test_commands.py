@@ -115,7 +115,9 @@ def test_a_command_killed_by_hand_goes_on_from_its_finished_runs(cache, tmp_path
     process = subprocess.Popen([sys.executable, ROOT / "experiments/cross_lingual.py", *flags,
                                 *map(str, range(100))],  # minutes: it cannot end by itself
                                cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               # a suite run in the background would hand on that it is ignored
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while process.poll() is None and not list(tmp_path.glob("out/runs/*.json")):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
