@@ -27,9 +27,6 @@ from typing import NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-ROW = 256  # about as many tokens in a row of a batch: attention costs the square of a row
-
-
 class InputError(ValueError):
     """What a user gave cannot be used; the message, one line, says where and what to do."""
 
@@ -352,8 +349,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
 
 
 class Tree:
-    """A row: texts whose common beginnings are there once. A token sees its ancestors and itself,
-    so each text comes out as it would alone."""
+    """A row: texts whose common beginnings are there once. A token sees what it begins with and
+    itself, so each text comes out as it would alone."""
 
     def __init__(self):
         self.ids, self.parents, self.positions, self.children = [], [], [], {}
@@ -371,13 +368,50 @@ class Tree:
             columns.append(column)
         return columns
 
-    def attends(self, length):
-        """Which token sees which, (length, length), query before key; padding sees itself."""
-        seen = torch.eye(length, dtype=torch.bool).numpy()
-        for column, parent in enumerate(self.parents):
-            if parent >= 0:
-                seen[column] |= seen[parent]
-        return torch.from_numpy(seen)
+    def block(self, start):
+        """What the tokens from column `start` on see.
+
+        Returns:
+            keys: (K,), the columns that any of them sees. back: (Q, K), by how many positions each
+            key stands before each of them, -1 where it does not see it.
+        """
+        queries, before = range(start, len(self.ids)), set()
+        for column in queries:
+            while 0 <= (column := self.parents[column]) < start and column not in before:
+                before.add(column)
+        keys = [*sorted(before), *queries]
+        place = {column: i for i, column in enumerate(keys)}
+        sees = torch.zeros(len(queries), len(keys), dtype=torch.bool).numpy()
+        for seen, column in zip(sees, queries):
+            seen[place[column]] = True
+            while (column := self.parents[column]) >= 0:
+                if column >= start:  # what its parent sees is known
+                    seen |= sees[column - start]
+                    break
+                seen[place[column]] = True
+        position = torch.tensor(self.positions, dtype=torch.int32)
+        back = position[start:, None] - position[keys]
+        return keys, back.where(torch.from_numpy(sees), -1)
+
+
+class Blocks:
+    """Who sees whom in a row: a block for each record, of the tokens that came with it.
+
+    Attention goes block by block, so it costs the square of a record and not of a row.
+    sizes: (Q, K) of each block; keys, back: those of `Tree.block`, flat, one block after another.
+    """
+
+    def __init__(self, sizes, keys, back):
+        self.sizes, self.keys, self.back = sizes, keys, back
+
+    def to(self, device):
+        return Blocks(self.sizes, self.keys.to(device), self.back.to(device))
+
+    def masks(self, window=None):
+        """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far."""
+        sees = self.back >= 0 if window is None else (self.back >= 0) & (self.back < window)
+        parts = sees.split([q * k for q, k in self.sizes])
+        return [part.view(size) for part, size in zip(parts, self.sizes)]
 
 
 def pack(encoded, pad_id=0, share=True):
@@ -385,54 +419,38 @@ def pack(encoded, pad_id=0, share=True):
 
     Args:
         encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
-        share: several texts a row, as a `Tree`; otherwise each has a row of its own.
+        share: all texts in one row, a `Tree`; otherwise each has a row of its own.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`, `record`: (N,), where the last token of each
         response is, and which record it belongs to. `token_id`, `token_row`, `token_before`,
         `token_record`, `token_response`: (T,), all that a language model has to predict, by record:
         the token, its row, the column of the token before it, its record, and its response, -1 in
-        a prompt. With `share` also `position_ids`: (R, L), and `attends`: (R, L, L), which token
-        sees which.
+        a prompt. With `share` also `position_ids`: (1, L), and `blocks`, who sees whom.
     """
-    trees, row_of = [], {}
-    for row in rows_of(encoded, share):
-        trees.append(Tree())
-        row_of |= {place: len(trees) - 1 for place in row}
-    places, tokens = [], []
+    trees, places, tokens, blocks = [], [], [], []
     for r, record in enumerate(encoded):
         for k, text in enumerate(record.texts):
-            row = row_of[r, k]
-            columns = trees[row].add(text)
+            if not (share and trees):
+                trees.append(Tree())
+            start = len(trees[-1].ids) if k == 0 else start
+            columns = trees[-1].add(text)
             for i in range(1 if k == 0 else record.n_prompt, len(text)):
                 response = len(places) if i >= record.n_prompt else -1
                 if i:  # nothing comes before BOS
-                    tokens.append((text[i], row, columns[i - 1], r, response))
-            places.append((row, columns[-1], r))
+                    tokens.append((text[i], len(trees) - 1, columns[i - 1], r, response))
+            places.append((len(trees) - 1, columns[-1], r))
+        if share and start < len(trees[0].ids):  # else a record whose texts are all there already
+            blocks.append(trees[0].block(start))
     names = ("token_id", "token_row", "token_before", "token_record", "token_response")
     batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
     batch |= zip(("last_row", "last_column", "record"), torch.tensor(places).T)
     batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
     if share:
-        length = batch["input_ids"].shape[1]
-        batch["position_ids"] = padded([tree.positions for tree in trees], 0)
-        batch["attends"] = torch.stack([tree.attends(length) for tree in trees])
+        batch["position_ids"] = torch.tensor([trees[0].positions])
+        batch["blocks"] = Blocks([tuple(back.shape) for _, back in blocks],
+                                 torch.tensor([column for keys, _ in blocks for column in keys]),
+                                 torch.cat([back.flatten() for _, back in blocks]))
     return batch
-
-
-def rows_of(encoded, share):
-    """Which texts go into which row, as lists of (record, text): with `share` as many records a row
-    as make about ROW tokens, the rows about equally long."""
-    places = [[(r, k) for k in range(len(record.texts))] for r, record in enumerate(encoded)]
-    if not share:
-        return [[place] for record in places for place in record]
-    sizes = [record.size for record in encoded]
-    rows = [[] for _ in range(math.ceil(sum(sizes) / max(ROW, *sizes)))]
-    lengths = [0] * len(rows)
-    for r in sorted(range(len(sizes)), key=lambda r: -sizes[r]):  # the longest first
-        row = lengths.index(min(lengths))
-        rows[row] += places[r]
-        lengths[row] += sizes[r]
-    return rows
 
 
 def padded(rows, value):

@@ -186,33 +186,18 @@ class RewardModel(nn.Module):
         """The backbone without a head, so no vocabulary logits are ever computed."""
         return self.backbone.get_base_model().base_model
 
-    def attention_masks(self, batch):
-        """What is added to the attention's logits, (R, 1, L, L) for each kind of layer."""
-        if "attends" not in batch:  # each row is one text: right padding cannot reach back
-            return None
-        config, dtype = self.transformer.config, self.transformer.dtype
-        position = batch["position_ids"]  # (R, L)
-        back = position[:, :, None] - position[:, None, :]  # (R, L, L)
-
-        def mask(window):
-            allowed = batch["attends"] if window is None else batch["attends"] & (back < window)
-            blocked = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
-            return blocked.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
-
-        window = getattr(config, "sliding_window", None)
-        kinds = set(getattr(config, "layer_types", None) or ())
-        return {k: mask(window if "sliding" in k else None) for k in kinds} or mask(window)
-
     def hidden_states(self, batch):
         """Final hidden states (R, L, D) in the body's precision, of `input_ids`: (R, L), padded on
-        the right; where rows hold more than one text also of `position_ids`: (R, L), and `attends`:
-        (R, L, L), which token sees which."""
-        dtype = self.transformer.dtype
+        the right; where a row holds more than one text also of `position_ids`: (R, L), and
+        `blocks`, which go to the backbone's attention and say which token sees which."""
+        dtype, packed = self.transformer.dtype, {k: batch[k] for k in ("blocks",) if k in batch}
+        if packed and self.transformer.config._attn_implementation != "blocks":
+            raise ValueError("a batch with blocks takes a backbone whose attention reads them")
         # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
         with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
-            return self.transformer(
-                input_ids=batch["input_ids"], attention_mask=self.attention_masks(batch),
-                position_ids=batch.get("position_ids"), use_cache=False).last_hidden_state
+            return self.transformer(input_ids=batch["input_ids"], use_cache=False,
+                                    position_ids=batch.get("position_ids"), **packed
+                                    ).last_hidden_state
 
     def embed(self, batch, hidden=None):
         """Embed every response, with its prompt, by the last token's final hidden state: (N, D).
@@ -357,7 +342,7 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
 def to_device(batch, model):
     """The batch with its tensors where the model's parameters are."""
     device = next(model.parameters()).device
-    return {k: v.to(device) if torch.is_tensor(v) else v for k, v in batch.items()}
+    return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}
 
 
 # ------------------------------------------------------------------ evaluation

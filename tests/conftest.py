@@ -103,4 +103,6 @@ def random_classifier(kind, **changes):
     for p in classifier.parameters():  # the usual weights hardly mix positions and hide mistakes
         if p.ndim == 2:
             torch.nn.init.normal_(p, std=0.2)
+    if kind in backbones.SHARE_ROWS:
+        classifier.set_attn_implementation("blocks")
     return classifier

@@ -29,6 +29,16 @@ def texts_of(encoded):
     return [text for _, texts in encoded for text in texts]
 
 
+def sight(blocks, window=None):
+    """Who sees whom of a row, (T, T), put together from its blocks: queries come in order."""
+    queries, keys = zip(*blocks.sizes)
+    table = torch.zeros(sum(queries), sum(queries), dtype=torch.bool)
+    rows = torch.arange(sum(queries)).split(queries)
+    for row, columns, mask in zip(rows, blocks.keys.split(keys), blocks.masks(window), strict=True):
+        table[row[:, None], columns] = mask
+    return table
+
+
 @pytest.mark.parametrize("share", [True, False])
 def test_a_packed_row_holds_each_text(share):
     """What the last token of a response sees, in the order of positions, is its text alone."""
@@ -37,15 +47,17 @@ def test_a_packed_row_holds_each_text(share):
     for n, text in enumerate(texts_of(encoded)):
         row, column = batch["last_row"][n], batch["last_column"][n]
         if share:
-            seen = batch["attends"][row, column].nonzero()[:, 0]
+            seen = sight(batch["blocks"])[column].nonzero()[:, 0]
             assert batch["position_ids"][row, seen].tolist() == list(range(len(text)))
+            near = sight(batch["blocks"], 7)[column].nonzero()[:, 0]
+            assert torch.equal(near, seen[-7:])
         else:
             seen = torch.arange(int(column) + 1)
         assert batch["input_ids"][row, seen].tolist() == text
     assert batch["record"].tolist() == [i for i in range(5) for _ in range(3)]
     assert batch["input_ids"].shape[0] == (1 if share else 15)
-    assert batch.keys() & {"position_ids", "attends"} == (
-        {"position_ids", "attends"} if share else set())
+    assert batch.keys() & {"position_ids", "blocks"} == (
+        {"position_ids", "blocks"} if share else set())
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -66,35 +78,30 @@ def test_tokens_to_predict_are_those_of_each_text(share):
 
 
 def test_what_texts_begin_with_is_there_once():
-    """As many positions as different beginnings, counted as a set of prefixes; each token once."""
+    """As many positions as different beginnings, counted as a set of prefixes; no token sees more
+    than it begins with, and a block has no key that none of its tokens sees."""
     encoded = random_encoded(1, rows=4)
-    tree = data.Tree()
-    for text in texts_of(encoded):
-        tree.add(text)
+    batch = data.pack(encoded)
     beginnings = {tuple(text[:i]) for text in texts_of(encoded) for i in range(1, len(text) + 1)}
-    assert len(tree.ids) == len(beginnings) < sum(map(len, texts_of(encoded))) / 2
-    attends = tree.attends(len(tree.ids) + 3)
-    assert attends.sum(dim=1).tolist() == [p + 1 for p in tree.positions] + [1] * 3
-    assert not attends.triu(1).any()  # nothing sees what comes later
+    assert batch["input_ids"].shape == (1, len(beginnings))
+    assert len(beginnings) < sum(map(len, texts_of(encoded))) / 2
+    table = sight(batch["blocks"])
+    assert table.sum(dim=1).tolist() == [p + 1 for p in batch["position_ids"][0].tolist()]
+    assert not table.triu(1).any()  # nothing sees what comes later
+    assert len(batch["blocks"].sizes) == 4 and all(
+        mask.any(dim=0).all() for mask in batch["blocks"].masks())
 
 
 def test_a_text_that_is_there_already_keeps_its_place():
-    """The same record twice, and a response that begins an earlier one: no new token in the row."""
-    twice = record([2, 5], [6, 7], [6]), record([2, 5], [6, 7], [8])
-    batch = data.pack(twice)
+    """The same record twice, a response that begins an earlier one, and one that goes on from it:
+    no token twice, and no block for a record without new ones."""
+    records = record([2, 5], [6, 7], [6]), record([2, 5], [6], [6, 7]), record([2, 5], [6, 8])
+    batch = data.pack(records)
     assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8]]
-    assert batch["last_column"].tolist() == [3, 2, 3, 4]
-    assert batch["record"].tolist() == [0, 0, 1, 1]
-
-
-def test_rows_are_about_equally_long_and_hold_every_text_once():
-    encoded = random_encoded(2, rows=40)
-    rows = data.rows_of(encoded, True)
-    sizes = [sum(encoded[r].size for r in {r for r, _ in row}) for row in rows]
-    assert len(rows) > 3 and max(sizes) <= data.ROW + max(record.size for record in encoded)
-    assert min(sizes) > 0.8 * max(sizes)
-    assert sorted(place for row in rows for place in row) == [(r, k) for r in range(40)
-                                                              for k in range(3)]
+    assert batch["last_column"].tolist() == [3, 2, 2, 3, 4]
+    assert batch["record"].tolist() == [0, 0, 1, 1, 2]
+    assert batch["blocks"].sizes == [(4, 4), (1, 4)]
+    assert batch["blocks"].keys.tolist() == [0, 1, 2, 3, 0, 1, 2, 4]
 
 
 def test_pairs_of_a_training_batch():

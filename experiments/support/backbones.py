@@ -19,9 +19,10 @@ from tqdm import tqdm
 
 from data import InputError
 
+from support import attention  # noqa: F401  (it registers "blocks")
+
 GEMMA = "gemma-3-270m"
-# The kinds of model that take rows of several responses, with an attention mask for each kind of
-# layer (a test tries them). Others get one response a row.
+# The kinds of model that take rows of several texts (a test tries them). Others get one a row.
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
 
@@ -42,12 +43,10 @@ def load(name, device="auto", dtype="auto"):
     try:
         with quiet():
             path, tokenizer = locate(name), load_tokenizer(name)
-            # In bf16 on a CPU, at Gemma's head size, fused attention takes twice as long; what it
-            # would save is memory, 25 MB for a text of 1000 tokens and a layer.
-            slow = device == "cpu" and dtype == torch.bfloat16
             classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
-                path, num_labels=1, dtype=dtype, use_safetensors=True,
-                attn_implementation="eager" if slow else None)
+                path, num_labels=1, dtype=dtype, use_safetensors=True)
+            if classifier.config.model_type in SHARE_ROWS:
+                classifier.set_attn_implementation("blocks")
     except (OSError, ValueError, KeyError) as error:
         raise unusable(name, error) from None
     if missing := [name for name in ("num_hidden_layers", "hidden_size", "pad_token_id")

@@ -1,0 +1,50 @@
+"""Attention for packed rows (`data.pack`), known to transformers as "blocks".
+
+A row of T tokens holds many records. A mask of (T, T) would cost the square of the row, nearly all
+of it for tokens that do not see each other. So each record is a block of its own: its tokens against
+themselves and what they begin with.
+"""
+import torch
+import torch.nn.functional as F
+from transformers import AttentionInterface
+
+from data import Blocks
+
+
+def block_attention(module, query, key, value, attention_mask, scaling, dropout=0.0,
+                    sliding_window=None, softcap=None, blocks=None, **kwargs):
+    """Attend within `blocks`; without them each row is one text, padded on the right.
+
+    Args:
+        query: (R, H, L, D). key, value: (R, H_kv, L, D). scaling, dropout, sliding_window, softcap:
+            the backbone's own; the last is Gemma 2's limit of the logits. attention_mask: not read.
+    Returns:
+        (R, L, H, D), and None for the attention's weights.
+    """
+    if blocks is None:
+        position = torch.arange(query.shape[2], device=query.device)
+        blocks = Blocks([(len(position), len(position))], position,
+                        (position[:, None] - position).flatten())
+    groups = query.shape[1] // key.shape[1]
+    key, value = (x[:, :, blocks.keys].repeat_interleave(groups, 1) for x in (key, value))
+    queries, keys = zip(*blocks.sizes)
+    parts = zip(query.split(queries, 2), key.split(keys, 2), value.split(keys, 2),
+                blocks.masks(sliding_window))
+    out = [attend(q, k, v, mask, scaling, softcap, dropout) for q, k, v, mask in parts]
+    return torch.cat(out, 2).transpose(1, 2), None
+
+
+def attend(query, key, value, mask, scaling, softcap, dropout):
+    """softmax(mask(query key^T * scaling)) value, (R, H, Q, D)."""
+    # In bf16 on a CPU, at Gemma's head size, the fused kernel takes twice as long.
+    if not softcap and (query.dtype == torch.float32 or query.device.type != "cpu"):
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
+    logits = query @ key.transpose(2, 3) * scaling  # (R, H, Q, K)
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
+    weights = F.dropout(logits.softmax(-1, dtype=torch.float32), dropout).to(query.dtype)
+    return weights @ value
+
+
+AttentionInterface.register("blocks", block_attention)
