@@ -404,8 +404,8 @@ class Blocks:
     def __init__(self, sizes, keys, back):
         self.sizes, self.keys, self.back = sizes, keys, back
 
-    def to(self, device):
-        return Blocks(self.sizes, self.keys.to(device), self.back.to(device))
+    def to(self, device, **options):
+        return Blocks(self.sizes, self.keys.to(device, **options), self.back.to(device, **options))
 
     def masks(self, window=None):
         """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far."""
@@ -421,11 +421,12 @@ def pack(encoded, pad_id=0, share=True):
         encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
         share: all texts in one row, a `Tree`; otherwise each has a row of its own.
     Returns:
-        `input_ids`: (R, L). `last_row`, `last_column`, `record`: (N,), where the last token of each
-        response is, and which record it belongs to. `token_id`, `token_row`, `token_before`,
-        `token_record`, `token_response`: (T,), all that a language model has to predict, by record:
-        the token, its row, the column of the token before it, its record, and its response, -1 in
-        a prompt. With `share` also `position_ids`: (1, L), and `blocks`, who sees whom.
+        `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
+        is. `counts`: a list, how many responses each record has. `token_id`, `token_row`,
+        `token_before`, `token_record`, `token_response`: (T,), all that a language model has to
+        predict, by record: the token, its row, the column of the token before it, its record, and
+        its response, -1 in a prompt. With `share` also `position_ids`: (1, L), and `blocks`, who
+        sees whom.
     """
     trees, places, tokens, blocks = [], [], [], []
     for r, record in enumerate(encoded):
@@ -438,12 +439,13 @@ def pack(encoded, pad_id=0, share=True):
                 response = len(places) if i >= record.n_prompt else -1
                 if i:  # nothing comes before BOS
                     tokens.append((text[i], len(trees) - 1, columns[i - 1], r, response))
-            places.append((len(trees) - 1, columns[-1], r))
+            places.append((len(trees) - 1, columns[-1]))
         if share and start < len(trees[0].ids):  # else a record whose texts are all there already
             blocks.append(trees[0].block(start))
     names = ("token_id", "token_row", "token_before", "token_record", "token_response")
     batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
-    batch |= zip(("last_row", "last_column", "record"), torch.tensor(places).T)
+    batch |= zip(("last_row", "last_column"), torch.tensor(places).T)
+    batch["counts"] = [len(record.texts) for record in encoded]
     batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
     if share:
         batch["position_ids"] = torch.tensor([trees[0].positions])
@@ -475,7 +477,8 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
         counts = [len(record.texts) for record in records[:n_labeled]]
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
-        yield pack(records, **pack_options) | {"n_source": sum(counts)} | dict(
+        sizes = {"n_source": sum(counts), "n_source_records": n_labeled}
+        yield pack(records, **pack_options) | sizes | dict(
             zip(("chosen", "rejected"), torch.tensor(pairs).T))
 
 

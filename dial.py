@@ -22,7 +22,7 @@ Where this differs from the paper:
 
 A batch is a dictionary. What a step needs of it: `n_source`, how many of the embeddings are the
 source's (they come first); `chosen`, `rejected`: (P,) positions among them, an entry for each pair;
-with `center_prompts` also `record`: (N,), which prompt each response belongs to. The rest is
+with `center_prompts` also `counts`, a list: how many responses each prompt has. The rest is
 between the batch and `model.embed`: any module with `embed` and `reward_head` can be trained.
 """
 import math
@@ -266,12 +266,9 @@ def critic_view(emb, batch, config):
     centring would leave at 0.
     """
     if config.center_prompts:
-        record = batch["record"]  # (N,)
-        counts = record.bincount()  # (prompts,)
-        if counts.min() < 2:
+        if min(batch["counts"]) < 2:
             raise ValueError("center_prompts needs two responses or more to every prompt")
-        total = emb.new_zeros(len(counts), emb.shape[1]).index_add(0, record, emb)
-        emb = emb - (total / counts[:, None])[record]
+        emb = torch.cat([e - e.mean(dim=0) for e in emb.split(batch["counts"])])
     return emb.tensor_split([batch["n_source"]])
 
 
@@ -294,6 +291,9 @@ def descend(loss, optimizer, clip=0.0):
 # ------------------------------------------------------------------ training
 
 
+READ_EVERY = 10  # steps: reading a loss makes the host wait until the device is done
+
+
 def learning_rate_factor(i, config):
     """Warm-up, plateau, linear decay: the factor in (0, 1] of step i = 0, 1, ..."""
     rise = (i + 1) / (config.warmup_steps + 1)
@@ -307,7 +307,8 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1).
         critic: (N, D) -> (N,). batches: yields `config.steps` batches or more.
         step: the method, a function like `dial_step`. title: of the progress bar.
-        evaluate: called with each step's record; what it returns, a dictionary, is added to it.
+        evaluate: called with the number of each step; what it returns, a dictionary of floats, is
+            added to the step's record.
     Returns:
         the records, one a step: the floats that `step` and `evaluate` return.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
@@ -329,20 +330,29 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         ramp = min(1.0, i / max(1.0, config.lambda_ramp * config.steps))
         losses = step(model, critic, optimizer, critic_optimizer, batch, config, ramp)
         schedule.step()
-        record = {"step": i} | {name: value.item() for name, value in losses.items()}
-        if not all(map(math.isfinite, record.values())):
-            raise FloatingPointError(f"step {i}: the loss is not finite; lower learning_rate?")
+        records.append({"step": i} | {name: value.detach() for name, value in losses.items()})
+        if i % READ_EVERY == 0 or i == config.steps:
+            read(records[-READ_EVERY:])
+            bar.set_postfix_str(f"source_loss={records[-1]['source_loss']:.3f}", refresh=False)
         if evaluate:
-            record |= evaluate(record) or {}
-        records.append(record)
-        bar.set_postfix_str(f"source_loss={record['source_loss']:.3f}", refresh=False)
+            records[-1] |= evaluate(i) or {}
     return records
+
+
+def read(records):
+    """Turn the losses of records into floats. Raises FloatingPointError where one isn't finite."""
+    for record in records:
+        record |= {name: float(value) for name, value in record.items()} | {"step": record["step"]}
+        if not all(map(math.isfinite, record.values())):
+            raise FloatingPointError(
+                f"step {record['step']}: the loss is not finite; lower learning_rate?")
 
 
 def to_device(batch, model):
     """The batch with its tensors where the model's parameters are."""
     device = next(model.parameters()).device
-    return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}
+    return {k: v.to(device, non_blocking=True) if hasattr(v, "to") else v
+            for k, v in batch.items()}
 
 
 # ------------------------------------------------------------------ evaluation
@@ -353,8 +363,8 @@ def predict(model, batches, title="predict"):
     """Rewards of all responses, in eval mode: for each record a tensor (responses,), on the CPU.
 
     Args:
-        batches: what `model.embed` needs, `record` (N,), and `index`: which record of the data
-            each of a batch is, so that batches may come in any order.
+        batches: what `model.embed` needs, `counts`, and `index`: which record of the data each of
+            a batch is, so that batches may come in any order.
     Raises FloatingPointError where a reward is not finite.
     """
     training, rewards = model.training, {}
@@ -365,7 +375,7 @@ def predict(model, batches, title="predict"):
             values = model.reward_head(emb).squeeze(-1).cpu()  # (N,)
             if not values.isfinite().all():
                 raise FloatingPointError(f"{title}: a reward is not finite; lower learning_rate?")
-            rewards |= zip(batch["index"], values.split(batch["record"].bincount().tolist()))
+            rewards |= zip(batch["index"], values.split(batch["counts"]))
     finally:
         model.train(training)
     return [rewards[i] for i in sorted(rewards)]

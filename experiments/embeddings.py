@@ -54,7 +54,7 @@ def embed(run, domain, n):
     model.eval()
     for batch in run.batches(run.encode(domain, "test")[:n]):
         emb = model.embed(dial.to_device(batch, model)).cpu()
-        for i, e in zip(batch["index"], emb.split(batch["record"].bincount().tolist())):
+        for i, e in zip(batch["index"], emb.split(batch["counts"])):
             rows[i] = e[:2] - (e.mean(dim=0) if run.config.center_prompts else 0)
     model.train(training)
     return torch.stack([rows[i] for i in range(len(rows))])
@@ -65,13 +65,13 @@ def looks_of(args, trainer, job):
     run = Run(trainer, job)
     looks, every = [], math.ceil(args.config.steps / LOOKS)
 
-    def look(record):
-        if record["step"] % every == 0 or record["step"] == args.config.steps:
+    def look(step):
+        if step % every == 0 or step == args.config.steps:
             emb = [embed(run, domain, args.n_test) for domain in (run.source, run.target)]
             accuracy = run.measure(run.target, args.n_test)["accuracy"]
-            looks.append((record["step"], *emb, accuracy))
+            looks.append((step, *emb, accuracy))
 
-    look({"step": 0})
+    look(0)
     run.train(METHODS[job.method].step, look)
     run.close()
     return looks

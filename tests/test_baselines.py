@@ -42,7 +42,8 @@ def language_batch(tokenizer, share):
     target = [Unlabeled("Tgt?", ("some", "thing"))]
     encoded = data.encode(source + target, tokenizer, 100)
     batch = data.pack(encoded, share=share) | {
-        "n_source": 5, "chosen": torch.tensor([0, 0, 3]), "rejected": torch.tensor([1, 2, 4])}
+        "n_source": 5, "n_source_records": 2,
+        "chosen": torch.tensor([0, 0, 3]), "rejected": torch.tensor([1, 2, 4])}
     n_prompt, texts = encoded[2]
     target = [(texts[0][:n_prompt], 1)] + [(text, n_prompt) for text in texts]
     return batch, {baselines.sft_step: [(texts[0], n) for n, texts in encoded[:2]],

@@ -54,7 +54,7 @@ def test_a_packed_row_holds_each_text(share):
         else:
             seen = torch.arange(int(column) + 1)
         assert batch["input_ids"][row, seen].tolist() == text
-    assert batch["record"].tolist() == [i for i in range(5) for _ in range(3)]
+    assert batch["counts"] == [3] * 5
     assert batch["input_ids"].shape[0] == (1 if share else 15)
     assert batch.keys() & {"position_ids", "blocks"} == (
         {"position_ids", "blocks"} if share else set())
@@ -99,7 +99,7 @@ def test_a_text_that_is_there_already_keeps_its_place():
     batch = data.pack(records)
     assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8]]
     assert batch["last_column"].tolist() == [3, 2, 2, 3, 4]
-    assert batch["record"].tolist() == [0, 0, 1, 1, 2]
+    assert batch["counts"] == [2, 2, 1]
     assert batch["blocks"].sizes == [(4, 4), (1, 4)]
     assert batch["blocks"].keys.tolist() == [0, 1, 2, 3, 0, 1, 2, 4]
 
@@ -127,7 +127,7 @@ def test_epochs_differ_in_order_hold_everything_and_do_not_depend_on_the_target(
     alone = list(data.training_batches([pairs], None, 4, 4))
     for a, b in zip(alone, data.training_batches([pairs], target, 4, 4), strict=True):
         assert responses(a) == responses(b)[:8] and a["n_source"] == 8
-        assert torch.equal(a["chosen"], b["chosen"]) and len(b["record"]) == 12
+        assert torch.equal(a["chosen"], b["chosen"]) and len(b["last_row"]) == 12
     first, second = ([t for batch in part for t in responses(batch)[::2]]
                      for part in (alone[:2], alone[2:]))
     assert sorted(first) == sorted(second) == list(range(3, 11)) and first != second

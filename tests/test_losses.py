@@ -118,19 +118,20 @@ def test_accuracy_of_nothing():
 def test_critic_view_by_hand():
     """Each embedding less the mean of its own prompt: what a prompt shares changes nothing."""
     torch.manual_seed(0)
-    counts, emb, config = [2, 3, 5, 2], torch.randn(12, 4), DialConfig(center_prompts=True)
-    batch = {"n_source": 5, "record": torch.tensor([0] * 2 + [1] * 3 + [2] * 5 + [3] * 2)}
+    emb, config = torch.randn(12, 4), DialConfig(center_prompts=True)
+    batch = {"n_source": 5, "counts": [2, 3, 5, 2]}
+    record = torch.tensor([0] * 2 + [1] * 3 + [2] * 5 + [3] * 2)
     source, target = critic_view(emb, batch, config)
-    by_hand = torch.cat([rows - rows.mean(dim=0) for rows in emb.split(counts)])
+    by_hand = torch.stack([e - emb[record == r].mean(dim=0) for e, r in zip(emb, record)])
     torch.testing.assert_close(source, by_hand[:5])
     torch.testing.assert_close(target, by_hand[5:])
-    moved = emb + torch.randn(4, 4)[batch["record"]]
+    moved = emb + torch.randn(4, 4)[record]
     torch.testing.assert_close(torch.cat(critic_view(moved, batch, config)), by_hand,
                                atol=1e-6, rtol=1e-5)
     source, target = critic_view(emb, batch, DialConfig())
     assert torch.equal(source, emb[:5]) and torch.equal(target, emb[5:])
     with pytest.raises(ValueError, match="two responses"):
-        critic_view(emb[:3], {"n_source": 2, "record": torch.tensor([0, 0, 1])}, config)
+        critic_view(emb[:3], {"n_source": 2, "counts": [2, 1]}, config)
 
 
 def test_correlation_within_prompts():

@@ -1,4 +1,5 @@
 """What each method reads, seen from inside a run, on texts that say where they are from."""
+import itertools
 import random
 import re
 from collections import Counter
@@ -41,7 +42,7 @@ def pair_of_domains():
 
 def train(args, method, source, target, step=None):
     run = Run(Trainer(args), Job(method, 0, [(source, target)]))
-    log = run.train(step or METHODS[method].step, look=lambda record: None)
+    log = run.train(step or METHODS[method].step, look=lambda step: None)
     return run, log
 
 
@@ -70,10 +71,11 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
 
     def spy_step(model, critic, optimizer, critic_optimizer, batch, *rest):
         texts = [tokenizer.decode(batch["token_id"][batch["token_response"] == n])
-                 for n in range(len(batch["record"]))]
+                 for n in range(len(batch["last_row"]))]
         marks = [MARK.search(text)[0] for text in texts]
-        first = [marks[batch["record"].tolist().index(r)] for r in batch["record"].unique()]
-        n_labeled = len(batch["record"][: batch["n_source"]].unique())
+        starts = [0, *itertools.accumulate(batch["counts"])]
+        first, n_labeled = [marks[i] for i in starts[:-1]], starts.index(batch["n_source"])
+        assert batch["n_source_records"] == n_labeled
         assert (Counter(first[:n_labeled]), Counter(first[n_labeled:])) == (labeled, unlabeled)
         assert [texts[i] for i in batch["chosen"]] == [f"yes {mark}" for mark in first[:n_labeled]]
         assert [texts[i] for i in batch["rejected"]] == [f"no {mark}" for mark in first[:n_labeled]]
@@ -84,7 +86,7 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
     tokenizer = trainer.tokenizer
     monkeypatch.setattr(dial.RewardModel, "embed", spy_embed)
     run = Run(trainer, Job(method, 0, [pair_of_domains()]))
-    run.train(spy_step, look=lambda record: None)
+    run.train(spy_step, look=lambda step: None)
     assert len(steps) == 3 and embedded == {*labeled, *unlabeled}
 
 

@@ -7,6 +7,8 @@ from test_batches import random_encoded, texts_of
 import data
 from dial import DialConfig, RewardModel
 from support import backbones
+from support.runs import Job
+from support.training import Run, Trainer
 
 SMALL = DialConfig(lora_rank=4, lora_alpha=4)
 
@@ -157,3 +159,21 @@ def test_unknown_lora_modules(tiny):
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)
+
+
+def test_checkpointing_changes_no_gradient(args):
+    """--checkpoint: the same gradients, and the layers are run a second time, going backward."""
+    args.batch_size, gradient, calls = 4, [], []
+    for args.checkpoint in (False, True):
+        run = Run(Trainer(args), Job("DIAL", 0, [(None, None)]))
+        for name, p in run.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(p, std=0.1, generator=torch.Generator().manual_seed(0))
+        layer = run.model.transformer.layers[0].mlp
+        layer.register_forward_hook(lambda *a: calls.append(args.checkpoint))
+        emb = run.model.train().embed(data.pack(data.encode(ROWS, run.tokenizer, 512)))
+        emb.square().sum().backward()
+        gradient.append(gradients(run.model))
+    assert calls == [False, True, True] and len(gradient[0]) > 1
+    for a, b in zip(*gradient, strict=True):
+        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)

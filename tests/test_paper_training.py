@@ -85,7 +85,7 @@ def test_deal_starts_from_an_epoch_of_src_pref(cache, monkeypatch, method, start
 
     def step(name, inner):
         def stepped(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
-            calls.append((name, len(batch["record"]), batch["n_source"]))
+            calls.append((name, len(batch["last_row"]), batch["n_source"]))
             return inner(model, critic, optimizer, critic_optimizer, batch, config, ramp)
         return stepped
 

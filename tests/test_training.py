@@ -1,5 +1,6 @@
 """The loop on the small model: who moves, that runs repeat, and what is said when they fail."""
 import itertools
+import math
 
 import pytest
 import torch
@@ -47,22 +48,42 @@ def test_training_learns(config, tiny):
     assert dial.accuracy(predict(model, data.evaluation_batches(encoded))) == 1.0
 
 
-def test_evaluate_sees_and_adds_to_each_record(config, batches):
+def test_evaluate_sees_each_step_and_adds_to_its_record(config, batches):
     model, critic = build(config)
-    records, modes = [], []
+    steps, modes = [], []
 
     def step(*args):
         modes.append(args[0].training)
         return dial.dial_step(*args)
 
-    def evaluate(record):
-        records.append(dict(record))
+    def evaluate(step):
+        steps.append(step)
         predict(model, [])
-        return {"more": 1.0} if record["step"] == 2 else None
+        return {"more": 1.0} if step == 2 else None
 
     log = train(model.eval(), critic, batches(), config, step, evaluate)
-    assert [r["step"] for r in records] == [1, 2, 3] and modes == [True] * 3
-    assert log == [r | ({"more": 1.0} if r["step"] == 2 else {}) for r in records]
+    assert steps == [1, 2, 3] and modes == [True] * 3
+    assert [r["step"] for r in log] == steps and [r.get("more") for r in log] == [None, 1.0, None]
+    assert all(type(r[name]) is float for r in log for name in ("source_loss", "distance"))
+
+
+def test_losses_are_read_every_ten_steps(config, batches, monkeypatch):
+    """Reading one makes the host wait for the device; none is left unread, nor unchecked."""
+    model, critic = build(config)
+    config.steps, reads, read = 13, [], dial.read
+    monkeypatch.setattr(dial, "read", lambda records: reads.append(
+        [r["step"] for r in records if torch.is_tensor(r["source_loss"])]) or read(records))
+    log = train(model, critic, batches(13), config)
+    assert reads == [list(range(1, 11)), [11, 12, 13]]
+    assert all(type(r["distance"]) is float for r in log) and len(log) == 13
+
+    def step(*args):
+        losses = dial.preference_step(*args)
+        return {"source_loss": losses["source_loss"] * (math.nan if next(numbers) == 12 else 1)}
+
+    numbers = itertools.count(1)
+    with pytest.raises(FloatingPointError, match="step 12: "):
+        train(model, critic, batches(13), config, step)
 
 
 def test_predict_restores_the_mode_and_keeps_the_order(config, tiny):

@@ -22,17 +22,18 @@ def sft_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0
 
 def ntp_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
     """Bradley-Terry on the source, and the next tokens of target prompts and responses."""
-    last_source = batch["record"][batch["n_source"] - 1]
-    return language_step(model, optimizer, batch, config, batch["token_record"] > last_source)
+    return language_step(model, optimizer, batch, config,
+                         batch["token_record"] >= batch["n_source_records"])
 
 
 def language_step(model, optimizer, batch, config, wanted):
     """source_loss + LAMBDA_LM * mean loss of the `wanted` tokens, (T,) booleans."""
     hidden = model.hidden_states(batch)
     source_loss = dial.preference_loss(model, model.embed(batch, hidden), batch)
-    (places,) = wanted.nonzero(as_tuple=True)
-    places = places[torch.randperm(len(places), device=places.device)[:LM_TOKENS]]
-    language_loss = token_losses(model, hidden, batch, places).mean()
+    draw = torch.rand(len(wanted), device=wanted.device).masked_fill(~wanted, -1)
+    places = draw.topk(min(LM_TOKENS, len(wanted))).indices
+    losses = token_losses(model, hidden, batch, places) * wanted[places]  # there may be fewer
+    language_loss = losses.sum() / wanted[places].sum()
     dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "language_loss": language_loss}
 

@@ -49,6 +49,8 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
         help="of the frozen body; auto: bfloat16 where it is fast")
+    add("--checkpoint", action="store_true",
+        help="keep only each layer's input for the backward pass: less memory, a third slower")
     add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
     add("--resume", action="store_true", help="keep finished runs found in --out")
     add("--save", nargs="?", const="adapter", choices=["adapter", "merged"],

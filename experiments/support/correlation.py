@@ -1,8 +1,6 @@
 """Correlations of rewards with scores, taken within prompts."""
 import statistics
 
-from scipy import stats
-
 
 def within_prompts(rewards, scores, prompts):
     """Pearson's and Spearman's correlation of rewards and scores (B,), taken among the texts of
@@ -12,6 +10,8 @@ def within_prompts(rewards, scores, prompts):
     of a prompt. Prompts whose texts all have one score do not count; if there are no others, all
     texts are taken together.
     """
+    from scipy import stats  # most runs do not need it, and it takes a second
+
     groups = {}
     for reward, score, prompt in zip(rewards, scores, prompts):
         groups.setdefault(prompt, []).append((reward, score))

@@ -2,11 +2,6 @@
 import statistics
 from contextlib import contextmanager
 
-import matplotlib
-
-matplotlib.use("Agg")  # no window
-import matplotlib.pyplot as plt  # noqa: E402
-
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
           "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
           "Src-Tgt-Pref*": "tab:olive"}
@@ -22,6 +17,10 @@ def figure(path, title, size, columns=1):
 @contextmanager
 def figure_grid(path, title, rows, columns, size=None):
     """As `figure`, with an array of axes."""
+    import matplotlib  # here: a command draws at its end, and should not wait at its start
+    matplotlib.use("Agg")  # no window
+    from matplotlib import pyplot as plt
+
     picture, axes = plt.subplots(rows, columns, figsize=size or (2.8 * columns, 2.8 * rows + 0.7),
                                  layout="constrained", squeeze=False)
     for ax in axes.flat:

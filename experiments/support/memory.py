@@ -8,16 +8,17 @@ from support.backbones import locate
 def memory_line(args):
     """An estimate of what a training step takes, in words."""
     try:
-        size = memory(transformers.AutoConfig.from_pretrained(locate(args.model)), args)
+        config = transformers.AutoConfig.from_pretrained(locate(args.model))
+        sizes = [f"{memory(config, args, kept) / 2**30:.1f} GiB" for kept in (False, True)]
     except (OSError, ValueError, AttributeError):
         return f"memory: not known without the configuration of a text model, {args.model}"
-    return f"memory: about {size / 2**30:.1f} GiB with texts of --max-length"
+    return (f"memory: at most about {sizes[0]} with texts of --max-length, "
+            f"{sizes[1]} with --checkpoint")
 
 
-def memory(config, args):
+def memory(config, args, checkpoint=False):
     """Bytes of a training step with the longest texts, roughly: weights in bf16, LoRA with its
-    gradients and AdamW's two moments in fp32, and the activations that a backward pass keeps, some
-    ten vectors of the hidden size and three of the MLP's a token and layer."""
+    gradients and AdamW's two moments in fp32, and activations."""
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(config)
     layers = args.config.lora_layers or config.num_hidden_layers
@@ -28,5 +29,13 @@ def memory(config, args):
                and name.rsplit(".")[-1] in names
                and any(f"layers.{i}." in name for i in top))
     tokens = 2 * args.batch_size * 2 * args.max_length  # pairs of both domains
-    activations = tokens * layers * 2 * (10 * config.hidden_size + 3 * config.intermediate_size)
-    return 2 * sum(p.numel() for p in model.parameters()) + 16 * lora + activations
+    return (2 * sum(p.numel() for p in model.parameters()) + 16 * lora
+            + tokens * activations(config, layers, checkpoint))
+
+
+def activations(config, layers, checkpoint):
+    """Bytes that the backward pass keeps of a token in bf16: in each layer at most 23 vectors of
+    the hidden size (counted on Gemma 3, with its four norms; Gemma 1 has 12) and three of the
+    MLP's; with --checkpoint those of one layer at a time, and of each its input."""
+    layer = 2 * (23 * config.hidden_size + 3 * config.intermediate_size)
+    return layer + layers * 2 * config.hidden_size if checkpoint else layers * layer

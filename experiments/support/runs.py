@@ -24,7 +24,7 @@ from support.training import Trainer, steps_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "config", "eval_every")
+               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint")
 
 
 @dataclass

@@ -98,6 +98,8 @@ class Run:
             self.model = dial.RewardModel(trainer.classifier, self.config)
         except ValueError as error:
             raise InputError(str(error)) from None
+        if self.args.checkpoint:
+            self.model.transformer.activation_checkpointing_enable({"use_reentrant": False})
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.model.scale.device)
         self.pack_options = {"pad_id": self.tokenizer.pad_token_id,
                              "share": trainer.classifier.config.model_type
@@ -111,8 +113,8 @@ class Run:
         """Train on the first pair of domains; return the log.
 
         Args:
-            step: the method. look: called with each step's record, instead of the looks at the
-                target for the figure.
+            step: the method. look: called with the number of each step, instead of the looks at
+                the target for the figure.
         """
         method = METHODS[self.job.method]
         labeled = [self.encode(domain, "labeled")
@@ -134,10 +136,10 @@ class Run:
         return dial.train(self.model, self.critic, batches(), config, step, look or self.look,
                           title)
 
-    def look(self, record):
+    def look(self, step):
         """The target's accuracy on the way, for the figure; of each target with a validation set,
         the best state so far is kept."""
-        step, steps, values = record["step"], self.config.steps, {}
+        steps, values = self.config.steps, {}
         looks = range(0, steps, math.ceil(steps / LOOKS))  # the last step's comes with the results
         if len(self.job.pairs) == 1 and self.target.test and step in looks:
             metric = self.target.metric

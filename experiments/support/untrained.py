@@ -85,5 +85,5 @@ class Likelihood(torch.nn.Module):
         (places,) = (batch["token_response"] >= 0).nonzero(as_tuple=True)
         response = batch["token_response"][places]  # (T,)
         losses = token_losses(self.model, self.model.hidden_states(batch), batch, places)  # (T,)
-        total = losses.new_zeros(len(batch["record"])).index_add(0, response, losses)
+        total = losses.new_zeros(sum(batch["counts"])).index_add(0, response, losses)
         return -(total / response.bincount(minlength=len(total)))[:, None]
