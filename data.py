@@ -27,6 +27,8 @@ from typing import NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+BLOCK = 64  # new tokens of a text that get a block of attention of their own: fewer are not worth it
+
 class InputError(ValueError):
     """What a user gave cannot be used; the message, one line, says where and what to do."""
 
@@ -373,7 +375,8 @@ class Tree:
 
         Returns:
             keys: (K,), the columns that any of them sees. back: (Q, K), by how many positions each
-            key stands before each of them, -1 where it does not see it.
+            key stands before each of them, -1 where it does not see it. chain: whether the keys are
+            a single text.
         """
         queries, before = range(start, len(self.ids)), set()
         for column in queries:
@@ -391,14 +394,15 @@ class Tree:
                 seen[place[column]] = True
         position = torch.tensor(self.positions, dtype=torch.int32)
         back = position[start:, None] - position[keys]
-        return keys, back.where(torch.from_numpy(sees), -1)
+        return keys, back.where(torch.from_numpy(sees), -1), bool(sees[-1].all())
 
 
 class Blocks:
-    """Who sees whom in a row: a block for each record, of the tokens that came with it.
+    """Who sees whom in a row, in blocks of tokens that came one after another.
 
-    Attention goes block by block, so it costs the square of a record and not of a row.
-    sizes: (Q, K) of each block; keys, back: those of `Tree.block`, flat, one block after another.
+    Attention goes block by block, so it costs the square of a text and not of a row.
+    sizes: (Q, K, chain) of each block; keys, back: those of `Tree.block`, flat, one block after
+    another.
     """
 
     def __init__(self, sizes, keys, back):
@@ -408,10 +412,13 @@ class Blocks:
         return Blocks(self.sizes, self.keys.to(device, **options), self.back.to(device, **options))
 
     def masks(self, window=None):
-        """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far."""
+        """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far; None
+        where causal attention among all of its keys costs less: they are one text, most of it the
+        block's own, and shorter than the window."""
         sees = self.back >= 0 if window is None else (self.back >= 0) & (self.back < window)
-        parts = sees.split([q * k for q, k in self.sizes])
-        return [part.view(size) for part, size in zip(parts, self.sizes)]
+        masks = sees.split([q * k for q, k, _ in self.sizes])
+        return [None if chain and k < 2 * q and k <= (window or k) else mask.view(q, k)
+                for (q, k, chain), mask in zip(self.sizes, masks)]
 
 
 def pack(encoded, pad_id=0, share=True):
@@ -428,20 +435,21 @@ def pack(encoded, pad_id=0, share=True):
         its response, -1 in a prompt. With `share` also `position_ids`: (1, L), and `blocks`, who
         sees whom.
     """
-    trees, places, tokens, blocks = [], [], [], []
+    trees, places, tokens, blocks, start = [], [], [], [], 0
     for r, record in enumerate(encoded):
         for k, text in enumerate(record.texts):
             if not (share and trees):
                 trees.append(Tree())
-            start = len(trees[-1].ids) if k == 0 else start
             columns = trees[-1].add(text)
             for i in range(1 if k == 0 else record.n_prompt, len(text)):
                 response = len(places) if i >= record.n_prompt else -1
                 if i:  # nothing comes before BOS
                     tokens.append((text[i], len(trees) - 1, columns[i - 1], r, response))
             places.append((len(trees) - 1, columns[-1]))
-        if share and start < len(trees[0].ids):  # else a record whose texts are all there already
-            blocks.append(trees[0].block(start))
+            new = len(trees[-1].ids) - start
+            if share and (new >= BLOCK or (new and k == len(record.texts) - 1)):
+                blocks.append(trees[-1].block(start))
+                start += new
     names = ("token_id", "token_row", "token_before", "token_record", "token_response")
     batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
     batch |= zip(("last_row", "last_column"), torch.tensor(places).T)
@@ -449,9 +457,9 @@ def pack(encoded, pad_id=0, share=True):
     batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
     if share:
         batch["position_ids"] = torch.tensor([trees[0].positions])
-        batch["blocks"] = Blocks([tuple(back.shape) for _, back in blocks],
-                                 torch.tensor([column for keys, _ in blocks for column in keys]),
-                                 torch.cat([back.flatten() for _, back in blocks]))
+        batch["blocks"] = Blocks([(*back.shape, chain) for _, back, chain in blocks],
+                                 torch.tensor([column for keys, *_ in blocks for column in keys]),
+                                 torch.cat([back.flatten() for _, back, _ in blocks]))
     return batch
 
 

@@ -31,17 +31,22 @@ def texts_of(encoded):
 
 def sight(blocks, window=None):
     """Who sees whom of a row, (T, T), put together from its blocks: queries come in order."""
-    queries, keys = zip(*blocks.sizes)
+    queries = [q for q, *_ in blocks.sizes]
     table = torch.zeros(sum(queries), sum(queries), dtype=torch.bool)
     rows = torch.arange(sum(queries)).split(queries)
-    for row, columns, mask in zip(rows, blocks.keys.split(keys), blocks.masks(window), strict=True):
+    keys = blocks.keys.split([k for _, k, _ in blocks.sizes])
+    for row, columns, mask in zip(rows, keys, blocks.masks(window), strict=True):
+        n = len(columns)
+        mask = torch.ones(n, n, dtype=torch.bool).tril()[-len(row):] if mask is None else mask
         table[row[:, None], columns] = mask
     return table
 
 
+@pytest.mark.parametrize("block", [2, 8, 64])
 @pytest.mark.parametrize("share", [True, False])
-def test_a_packed_row_holds_each_text(share):
+def test_a_packed_row_holds_each_text(share, block, monkeypatch):
     """What the last token of a response sees, in the order of positions, is its text alone."""
+    monkeypatch.setattr(data, "BLOCK", block)
     encoded = random_encoded()
     batch = data.pack(encoded, pad_id=1, share=share)
     for n, text in enumerate(texts_of(encoded)):
@@ -100,7 +105,7 @@ def test_a_text_that_is_there_already_keeps_its_place():
     assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8]]
     assert batch["last_column"].tolist() == [3, 2, 2, 3, 4]
     assert batch["counts"] == [2, 2, 1]
-    assert batch["blocks"].sizes == [(4, 4), (1, 4)]
+    assert batch["blocks"].sizes == [(4, 4, True), (1, 4, True)]
     assert batch["blocks"].keys.tolist() == [0, 1, 2, 3, 0, 1, 2, 4]
 
 

@@ -26,20 +26,25 @@ def gradients(model):
     return [p.grad for p in model.parameters() if p.requires_grad and p.grad is not None]
 
 
+@pytest.mark.parametrize("block", [4, 64])
 @pytest.mark.parametrize("kind, changes", [
     *((kind, {}) for kind in backbones.SHARE_ROWS),
     ("qwen2", dict(sliding_window=7, use_sliding_window=True, max_window_layers=1)),
     ("mistral", dict(num_hidden_layers=1)),
     ("gemma2", dict(attn_logit_softcapping=0.5)),
 ])
-def test_packed_rows_are_exact(kind, changes):
+def test_packed_rows_are_exact(kind, changes, block, monkeypatch):
     """The oracle: transformers' own attention on each text alone, without padding or positions.
     Embeddings and the gradients of LoRA agree, also where windows are shorter than a text."""
+    monkeypatch.setattr(data, "BLOCK", block)
     classifier = random_classifier(kind, **changes)
     model, encoded, outputs = with_lora(classifier).eval(), random_encoded(), []
     assert max(map(len, texts_of(encoded))) > 20
     torch.manual_seed(1)
     weight = torch.randn(15, 32)
+    masks = data.pack(encoded)["blocks"].masks()
+    assert len(masks) == (5 if block == 64 else 15)
+    assert any(mask is None for mask in masks) == (block == 4)
 
     def alone():
         return torch.stack([model.transformer(

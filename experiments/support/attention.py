@@ -23,25 +23,28 @@ def block_attention(module, query, key, value, attention_mask, scaling, dropout=
     """
     if blocks is None:
         position = torch.arange(query.shape[2], device=query.device)
-        blocks = Blocks([(len(position), len(position))], position,
+        blocks = Blocks([(len(position), len(position), True)], position,
                         (position[:, None] - position).flatten())
-    groups = query.shape[1] // key.shape[1]
-    key, value = (x[:, :, blocks.keys].repeat_interleave(groups, 1) for x in (key, value))
-    queries, keys = zip(*blocks.sizes)
-    parts = zip(query.split(queries, 2), key.split(keys, 2), value.split(keys, 2),
-                blocks.masks(sliding_window))
-    out = [attend(q, k, v, mask, scaling, softcap, dropout) for q, k, v, mask in parts]
+    groups, out = query.shape[1] // key.shape[1], []
+    key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
+    parts = (x.index_select(2, blocks.keys).split([k for _, k, _ in blocks.sizes], 2)
+             for x in (query, key, value))
+    for (n, *_), mask, q, k, v in zip(blocks.sizes, blocks.masks(sliding_window), *parts):
+        q = q if mask is None else q[:, :, -n:]  # the block's own are the last of its keys
+        out.append(attend(q, k, v, mask, scaling, softcap, dropout)[:, :, -n:])
     return torch.cat(out, 2).transpose(1, 2), None
 
 
 def attend(query, key, value, mask, scaling, softcap, dropout):
-    """softmax(mask(query key^T * scaling)) value, (R, H, Q, D)."""
+    """softmax(mask(query key^T * scaling)) value, (R, H, Q, D); without a mask, causal."""
     # In bf16 on a CPU, at Gemma's head size, the fused kernel takes twice as long.
     if not softcap and (query.dtype == torch.float32 or query.device.type != "cpu"):
-        return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling)
+        return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling,
+                                              is_causal=mask is None)
     logits = query @ key.transpose(2, 3) * scaling  # (R, H, Q, K)
     if softcap:
         logits = softcap * torch.tanh(logits / softcap)
+    mask = torch.ones_like(logits, dtype=torch.bool).tril() if mask is None else mask
     logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
     weights = F.dropout(logits.softmax(-1, dtype=torch.float32), dropout).to(query.dtype)
     return weights @ value

@@ -1,0 +1,193 @@
+"""What a training step costs: ours, the authors' recipe and TRL, in turn in one run.
+
+    python experiments/benchmark.py                       # half an hour on two CPU cores
+    python experiments/benchmark.py --lengths lists       # minutes
+    python experiments/benchmark.py --growth              # time and memory up to ten times as much
+
+Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
+SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
+`full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA, head and
+critic in the same precision, with the settings of cross_lingual.py; support/peers.py has what each
+of them does. TRL takes part where it is installed (`pip install trl`).
+
+A token is informative if no other position of the batch could stand for it: what texts begin with
+alike counts once. `share` is what the informative tokens need, over what this machine reaches in a
+plain matrix product of the backbone's shape: the products of the frozen layers forward and
+backward, LoRA's, and attention's.
+"""
+import random
+import statistics
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import support  # noqa: F401  (first of the project: it sets the path)
+import data
+import dial
+from domains.foods import food_domain
+from support import backbones, peers
+from support.cli import LAPTOP
+from support.figures import figure
+from support.flags import Parser, command_line, count, make_folder
+from support.meter import Meter, ceiling, dialogue_lengths, operations, random_records
+from support.report import mean_and_error, print_columns, write_results
+
+CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
+                                     "center_prompts": True})
+SIZES = {"lists": 8, "dialogues": 4, "full": 4}  # records of each domain
+COLORS = {"DIAL": "tab:blue", "DIAL, authors' recipe": "tab:gray", "Src-Pref": "tab:orange",
+          "Src-Pref, TRL": "tab:brown"}
+PEER_OF = {"DIAL": "DIAL, authors' recipe", "Src-Pref": "Src-Pref, TRL"}
+FACTORS = (1, 2, 5, 10)  # of --growth
+
+
+def batches_of(name, n, repeats, tokenizer):
+    """Yield (labelled, unlabelled) records of a kind, `n` each."""
+    rng, lists = random.Random(0), []
+    if name == "lists":
+        for domain in ("desserts:en", "desserts:ko"):
+            rows = food_domain(domain, n_train=n * repeats, n_test=1).labeled
+            lists.append(data.encode(rows, tokenizer, 1024))
+    for i in range(repeats):
+        if name == "lists":
+            yield [rows[i * n: (i + 1) * n] for rows in lists]
+        else:
+            lengths = ((lambda: dialogue_lengths(rng)) if name == "dialogues"
+                       else (lambda: (614, 410)))
+            yield [random_records(rng, n, lengths) for _ in range(2)]
+
+
+def compare(args):
+    """Measure everyone on every kind of records; print and draw; return the rows of results."""
+    own, padded = (peers.Learner(args, CONFIG, name) for name in ("blocks", "sdpa"))
+    runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
+            "Src-Pref": peers.ours(own, dial.preference_step)}
+    try:
+        runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args, CONFIG)
+    except ImportError as error:
+        print(f"without TRL: {error}")
+    meter, most, rows = Meter(own.device), [], []
+    for length in args.lengths:
+        n, found = args.pairs or SIZES[length], {name: [] for name in runs}
+        batches = list(batches_of(length, n, args.repeats + 1, own.tokenizer))
+        for i, (labeled, unlabeled) in enumerate(tqdm(batches, desc=length, dynamic_ncols=True)):
+            most.append(ceiling(own.model))
+            for name, run in runs.items():
+                records = labeled + unlabeled if name.startswith("DIAL") else labeled
+                tokens = data.pack(records)["input_ids"].numel()
+                needed, attention = operations(own.model, records)
+                positions, seconds, memory = meter(run, labeled, unlabeled)
+                if i:  # the first is to warm up
+                    found[name].append({
+                        "seconds a step": seconds, "records a second": len(records) / seconds,
+                        "tokens a second": tokens / seconds, "positions a token": positions / tokens,
+                        "GiB": memory / 2**30 if memory else 0.0, "operations": needed / seconds,
+                        "attention's part": attention / needed})
+        for name, steps in found.items():
+            for metric in steps[0]:
+                values = [step[metric] for step in steps]
+                rows.append({"method": name, "source": length, "target": "", "metric": metric,
+                             **mean_and_error(values), "median": statistics.median(values),
+                             "n_test": n, "paper": None})
+    for row in [row for row in rows if row["metric"] == "operations"]:
+        rows.append(row | {"metric": "share"} | {k: row[k] / max(most) for k in ("mean", "median")}
+                    | {"values": [v / max(most) for v in row["values"]], "se": None})
+    print(f"a plain matrix product: {max(most) / 1e9:.0f} GFLOP/s at best")
+    table(rows)
+    draw(rows, args.out / "benchmark.png", f"{args.model}, {own.model.transformer.dtype}, "
+         f"{own.device}, {torch.get_num_threads()} threads".replace("torch.", ""))
+    return rows
+
+
+def table(rows):
+    """Medians by kind of records and method; seconds with the least and the most."""
+    cells = {(r["source"], r["method"], r["metric"]): r for r in rows}
+    names = ("records a second", "tokens a second", "positions a token", "GiB", "share",
+             "attention's part")
+    lines = [("records", "method", "seconds a step", "ours is faster", *names)]
+    for length, method in dict.fromkeys(key[:2] for key in cells):
+        row, peer = (cells.get((length, name, "seconds a step"))
+                     for name in (method, PEER_OF.get(method)))
+        ratios = [b / a for a, b in zip(row["values"], peer["values"])] if peer else []
+        lines.append((length, method, f"{row['median']:.2f} ({min(row['values']):.2f} to "
+                      f"{max(row['values']):.2f})",
+                      f"{statistics.median(ratios):.1f} times" if ratios else "",
+                      *(f"{cells[length, method, name]['median']:.2f}" for name in names)))
+    print_columns(lines)
+
+
+def draw(rows, path, title):
+    """Seconds a step, a bar each."""
+    seconds = [r for r in rows if r["metric"] == "seconds a step"]
+    lengths = list(dict.fromkeys(r["source"] for r in seconds))
+    names = list(dict.fromkeys(r["method"] for r in seconds))
+    sizes = {r["source"]: r["n_test"] for r in seconds}
+    with figure(path, f"Seconds a training step: {title}", (2 + 2.2 * len(lengths), 3.6)) as ax:
+        for k, name in enumerate(names):
+            bars = [r for r in seconds if r["method"] == name]
+            x = [lengths.index(r["source"]) + (k - (len(names) - 1) / 2) * 0.2 for r in bars]
+            drawn = ax.bar(x, [r["median"] for r in bars], 0.18, color=COLORS[name], label=name)
+            ax.bar_label(drawn, fmt="%.1f", fontsize=7)
+        ax.set(xticks=range(len(lengths)), yscale="log", ylabel="seconds, median",
+               xticklabels=[f"{name}, {sizes[name]} + {sizes[name]}" for name in lengths])
+        ax.legend(frameon=False, fontsize=8)
+
+
+def growth(args):
+    """DIAL's step while one thing grows to ten times the default; print, draw, return the rows."""
+    learner, rows, lines = peers.Learner(args, CONFIG, "blocks"), [], []
+    run, meter, rng = peers.ours(learner, dial.dial_step), Meter(learner.device), random.Random(0)
+    meter(run, *(random_records(rng, 8, lambda: (20, 3), 5) for _ in range(2)))  # to warm up
+    kinds = {"records": lambda f: (8 * f, 20, 3, 5), "tokens a text": lambda f: (8, 20 * f, 3 * f, 5),
+             "responses a prompt": lambda f: (8, 20, 3, 5 * f)}
+    for kind, factor in tqdm([(k, f) for k in kinds for f in FACTORS], dynamic_ncols=True):
+        n, prompt, response, responses = kinds[kind](factor)
+        records = [random_records(rng, n, lambda: (prompt, response), responses) for _ in range(2)]
+        steps = [meter(run, *records) for _ in range(args.repeats)]
+        seconds = statistics.median(seconds for _, seconds, _ in steps)
+        memory = max(memory or 0 for _, _, memory in steps) / 2**30
+        lines.append((kind, factor, steps[0][0], seconds, memory))
+        for metric, values in (("seconds a step", [s for _, s, _ in steps]),
+                               ("GiB", [(m or 0) / 2**30 for _, _, m in steps])):
+            rows.append({"method": "DIAL", "source": f"{kind} x {factor}", "target": "",
+                         "metric": metric, **mean_and_error(values), "n_test": steps[0][0],
+                         "paper": None})
+    print_columns([("what grows", "times", "positions", "seconds a step", "GiB")] + [
+        (kind, str(f), str(n), f"{s:.2f}", f"{m:.2f}") for kind, f, n, s, m in lines])
+    with figure(args.out / "growth.png", f"DIAL's step, {args.model}", (9, 3.4), 2) as axes:
+        for ax, column, label in zip(axes, (3, 4), ("seconds a step", "GiB")):
+            for kind in kinds:
+                points = [line for line in lines if line[0] == kind]
+                ax.plot([p[2] for p in points], [p[column] for p in points], "o-", label=kind)
+            ax.set(xlabel="positions in the batch", ylabel=label, xlim=0, ylim=0)
+        axes[0].legend(frameon=False)
+    return rows
+
+
+def main(argv=None):
+    p = Parser(__doc__)
+    add = p.add_argument
+    add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
+    add("--pairs", type=count, help="records of each domain in all of them, instead of "
+        + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
+    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
+    add("--growth", action="store_true", help="measure DIAL alone, on more and more")
+    add("--model", default=backbones.GEMMA, help="as for the other commands (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    add("--checkpoint", action="store_true", help="keep only each layer's input")
+    add("--out", type=Path, default=Path("runs") / "benchmark", help="folder (%(default)s)")
+    args = p.parse_args(argv)
+    make_folder(args.out)
+    start = time.time()
+    rows = growth(args) if args.growth else compare(args)
+    settings = {"threads": torch.get_num_threads(), "repeats": args.repeats}
+    write_results(args.out, "growth" if args.growth else "benchmark", args.model,
+                  asdict(CONFIG) | settings, rows, time.time() - start)
+
+
+if __name__ == "__main__":
+    command_line(main)
