@@ -1,8 +1,8 @@
 """Attention for packed rows (`data.pack`), known to transformers as "blocks".
 
 A row of T tokens holds many records. A mask of (T, T) would cost the square of the row, nearly all
-of it for tokens that do not see each other. So each record is a block of its own: its tokens
-against themselves and what they begin with.
+of it for tokens that do not see each other. So attention goes block by block: the tokens that a
+text, or a record of short ones, adds to the row, against themselves and what they begin with.
 """
 import torch
 import torch.nn.functional as F

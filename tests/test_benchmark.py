@@ -1,0 +1,110 @@
+"""benchmark.py: the peers compute what ours computes, and what it reports is counted right."""
+import json
+from argparse import Namespace
+
+import pytest
+import torch
+from test_batches import random_encoded, record, texts_of
+from torch.utils.flop_counter import FlopCounterMode
+
+import benchmark
+import dial
+from support import meter, peers
+
+CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompts=True, clip=0.0)
+
+
+@pytest.fixture
+def options(cache, tmp_path):
+    return Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False, out=tmp_path)
+
+
+def lists(seed):
+    """Five records of three responses, of the tiny model's tokens."""
+    return [record([2] + [3 + i % 250 for i in texts[0][1:n]],
+                   *([3 + i % 250 for i in text[n:]] for text in texts))
+            for n, texts in random_encoded(seed)]
+
+
+def trained(learner):
+    """The gradients that the last step has left, by name."""
+    return {n: p.grad for n, p in learner.model.named_parameters() if p.grad is not None}
+
+
+def learner_of(options, attention):
+    """All the same, their LoRA not 0; no step moves them."""
+    torch.manual_seed(0)
+    learner = peers.Learner(options, CONFIG, attention)
+    for name, p in learner.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    for optimizer in learner.optimizers:
+        optimizer.param_groups[0]["lr"] = 0.0
+    return learner
+
+
+def test_the_authors_recipe_has_our_gradients_for_more_positions(options):
+    """Without a domain loss (the critics see other random mixes), on lists of three."""
+    labeled, unlabeled = lists(1), lists(2)
+    ours, padded = learner_of(options, "blocks"), learner_of(options, "sdpa")
+    tokens = peers.ours(ours, dial.dial_step)(labeled, unlabeled)
+    positions = peers.padded_dial(padded)(labeled, unlabeled)
+    a, b = trained(ours), trained(padded)
+    assert len(a) > 10 and a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(b[name], a[name], rtol=1e-3, atol=1e-5)
+    texts = texts_of(labeled + unlabeled)
+    assert tokens == len({tuple(t[:i]) for t in texts for i in range(1, len(t) + 1)})
+    assert positions == sum(5 * max(len(r.texts[k]) for r in rows)
+                            for rows in (labeled, unlabeled) for k in range(3))
+
+
+def test_src_pref_is_the_labelled_half(options):
+    learner, records = learner_of(options, "blocks"), lists(1)
+    assert (peers.ours(learner, dial.preference_step)(records, lists(2))
+            == peers.ours(learner, dial.preference_step)(records, None))
+
+
+def test_trl_takes_a_step_where_it_is_installed(options):
+    """A list of three is two pairs, all padded to one length."""
+    pytest.importorskip("trl")
+    records = lists(1)
+    longest = max(map(len, texts_of(records)))
+    assert peers.trl_preference(options, CONFIG)(records, None) == 20 * longest
+
+
+def test_operations_are_those_that_torch_counts(options):
+    """Against torch's counter: all products of a Src-Pref step but attention's, which it counts by
+    whole squares, and the first layer's gradient of its inputs, which nobody needs."""
+    learner, records = learner_of(options, "blocks"), lists(1)
+    with FlopCounterMode(display=False) as counter:
+        peers.ours(learner, dial.preference_step)(records, None)
+    counts = counter.get_flop_counts()["Global"]
+    products = sum(n for op, n in counts.items() if str(op) in ("aten.mm", "aten.addmm"))
+    everything, attention = meter.operations(learner.model, records)
+    assert everything - attention == pytest.approx(products, rel=0.1)
+    tokens = [i for text in texts_of(records) for i in range(len(text))]
+    assert 0 < attention <= 12 * sum(i + 1 for i in tokens) * 2 * 16 * 4
+
+
+def test_memory_and_time_of_a_call():
+    measure = meter.Meter(torch.device("cpu"))
+    value, seconds, memory = measure(lambda n: torch.ones(n, dtype=torch.uint8).max().item(), 2**28)
+    assert value == 1 and 0 < seconds < 60
+    assert memory is None or 0.9 * 2**28 < memory < 3 * 2**28
+
+
+@pytest.mark.parametrize("flags", [["--lengths", "lists", "dialogues"], ["--growth"]])
+def test_it_runs_and_leaves_its_table(flags, cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "FACTORS", (1, 2))
+    benchmark.main(["--model", "tiny", "--repeats", "1", "--out", str(tmp_path), *flags])
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    seconds = {(r["source"], r["method"]): r for r in rows if r["metric"] == "seconds a step"}
+    if flags == ["--growth"]:
+        assert len(seconds) == 6 and (tmp_path / "growth.png").exists()
+    else:
+        assert {m for _, m in seconds} >= {"DIAL", "DIAL, authors' recipe", "Src-Pref"}
+        positions = {(r["source"], r["method"]): r["mean"] for r in rows
+                     if r["metric"] == "positions a token"}
+        assert positions["lists", "DIAL"] == 1 < 5 < positions["lists", "DIAL, authors' recipe"]
+        assert (tmp_path / "benchmark.png").exists() and "times" in capsys.readouterr().out
