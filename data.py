@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-BLOCK = 64  # new tokens of a text that get a block of attention of their own: fewer are not worth it
+BLOCK = 64  # so many new tokens of a text are a block of attention: fewer are not worth the call
 
 class InputError(ValueError):
     """What a user gave cannot be used; the message, one line, says where and what to do."""

@@ -32,7 +32,8 @@ from support import backbones, peers
 from support.cli import LAPTOP
 from support.figures import figure
 from support.flags import Parser, command_line, count, make_folder
-from support.meter import Meter, ceiling, dialogue_lengths, operations, random_records
+from support.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
+                           timed)
 from support.report import mean_and_error, print_columns, write_results
 
 CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
@@ -69,24 +70,26 @@ def compare(args):
         runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args, CONFIG)
     except ImportError as error:
         print(f"without TRL: {error}")
-    meter, most, rows = Meter(own.device), 0, []
+    most, rows = 0, []
     for length in args.lengths:
-        n, found = args.pairs or SIZES[length], {name: [] for name in runs}
+        n, found, memory = args.pairs or SIZES[length], {name: [] for name in runs}, {}
         batches = list(batches_of(length, n, args.repeats + 1, own.tokenizer))
         for i, (labeled, unlabeled) in enumerate(tqdm(batches, desc=length, dynamic_ncols=True)):
             limit = ceiling(own.model)  # of this round: others may use the machine, too
             most = max(most, limit)
             for name, run in runs.items():
+                if i == 0:  # to warm up
+                    memory[name] = peak_memory(own.device, run, labeled, unlabeled)
+                    continue
                 records = labeled + unlabeled if name.startswith("DIAL") else labeled
                 tokens = data.pack(records)["input_ids"].numel()
                 needed, attention = operations(own.model, records)
-                positions, seconds, memory = meter(run, labeled, unlabeled)
-                if i:  # the first is to warm up
-                    found[name].append({
-                        "seconds a step": seconds, "records a second": len(records) / seconds,
-                        "tokens a second": tokens / seconds, "positions a token": positions / tokens,
-                        "GiB": (memory or 0) / 2**30, "share": needed / seconds / limit,
-                        "attention's part": attention / needed})
+                positions, seconds = timed(own.device, run, labeled, unlabeled)
+                found[name].append({
+                    "seconds a step": seconds, "records a second": len(records) / seconds,
+                    "tokens a second": tokens / seconds, "positions a token": positions / tokens,
+                    "GiB": memory[name] / 2**30, "share": needed / seconds / limit,
+                    "attention's part": attention / needed})
         for name, steps in found.items():
             for metric in steps[0]:
                 values = [step[metric] for step in steps]
@@ -137,21 +140,20 @@ def draw(rows, path, title):
 def growth(args):
     """DIAL's step while one thing grows to ten times the default; print, draw, return the rows."""
     learner, rows, lines = peers.Learner(args, CONFIG, "blocks"), [], []
-    run, meter, rng = peers.ours(learner, dial.dial_step), Meter(learner.device), random.Random(0)
-    meter(run, *(random_records(rng, 8, lambda: (20, 3), 5) for _ in range(2)))  # to warm up
-    kinds = {"records": lambda f: (8 * f, 20, 3, 5), "tokens a text": lambda f: (8, 20 * f, 3 * f, 5),
+    run, rng = peers.ours(learner, dial.dial_step), random.Random(0)
+    kinds = {"records": lambda f: (8 * f, 20, 3, 5),
+             "tokens a text": lambda f: (8, 20 * f, 3 * f, 5),
              "responses a prompt": lambda f: (8, 20, 3, 5 * f)}
     for kind, factor in tqdm([(k, f) for k in kinds for f in FACTORS], dynamic_ncols=True):
         n, prompt, response, responses = kinds[kind](factor)
         records = [random_records(rng, n, lambda: (prompt, response), responses) for _ in range(2)]
-        steps = [meter(run, *records) for _ in range(args.repeats)]
-        seconds = statistics.median(seconds for _, seconds, _ in steps)
-        memory = max(memory or 0 for _, _, memory in steps) / 2**30
-        lines.append((kind, factor, steps[0][0], seconds, memory))
-        for metric, values in (("seconds a step", [s for _, s, _ in steps]),
-                               ("GiB", [(m or 0) / 2**30 for _, _, m in steps])):
+        memory = peak_memory(learner.device, run, *records) / 2**30  # and to warm up
+        steps = [timed(learner.device, run, *records) for _ in range(args.repeats)]
+        positions, seconds = steps[0][0], [seconds for _, seconds in steps]
+        lines.append((kind, factor, positions, statistics.median(seconds), memory))
+        for metric, values in (("seconds a step", seconds), ("GiB", [memory])):
             rows.append({"method": "DIAL", "source": f"{kind} x {factor}", "target": "",
-                         "metric": metric, **mean_and_error(values), "n_test": steps[0][0],
+                         "metric": metric, **mean_and_error(values), "n_test": positions,
                          "paper": None})
     print_columns([("what grows", "times", "positions", "seconds a step", "GiB")] + [
         (kind, str(f), str(n), f"{s:.2f}", f"{m:.2f}") for kind, f, n, s, m in lines])

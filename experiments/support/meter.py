@@ -10,38 +10,42 @@ import data
 from data import Encoded
 
 
-class Meter:
-    """Times a call, and takes its peak memory above what was there before."""
+def timed(device, run, *args):
+    """(what `run` returns, seconds)."""
+    synchronize(device)
+    start = time.perf_counter()
+    value = run(*args)
+    synchronize(device)
+    return value, time.perf_counter() - start
 
-    def __init__(self, device):
-        self.cuda = device.type == "cuda"
 
-    def __call__(self, run, *args):
-        """(what `run` returns, seconds, bytes or None)."""
-        before = self.memory("reset")
-        start = time.perf_counter()
-        value = run(*args)
-        peak = self.memory("peak")  # on CUDA it waits for the device
-        seconds = time.perf_counter() - start
-        return value, seconds, peak - before if peak else None
+def synchronize(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
-    def memory(self, what):
-        """What is in use, from where the peak is counted anew; or the peak."""
-        if self.cuda:
-            torch.cuda.synchronize()
-            if what == "peak":
-                return torch.cuda.max_memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            return torch.cuda.memory_allocated()
-        try:  # Linux: give back what is free; 5 sets the peak, VmHWM, to the present size
-            if what == "reset":
-                ctypes.CDLL(None).malloc_trim(0)
-                Path("/proc/self/clear_refs").write_text("5")
-            lines = Path("/proc/self/status").read_text().splitlines()
-        except (OSError, AttributeError, TypeError):
-            return 0
-        name = "VmRSS:" if what == "reset" else "VmHWM:"
+
+def peak_memory(device, run, *args):
+    """Bytes in use at most while `run` runs, above what was there before; 0 if not known (on a CPU
+    only Linux tells). Not while timing: memory given back takes time to get again."""
+    if device.type == "cuda":
+        synchronize(device)
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run(*args)
+        return torch.cuda.max_memory_allocated() - before
+
+    def of_process(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
+
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # give back what is free
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted anew
+        before = of_process("VmRSS:")
+        run(*args)
+        return of_process("VmHWM:") - before
+    except (OSError, AttributeError, TypeError):
+        return 0
 
 
 def operations(model, records):
@@ -61,8 +65,7 @@ def ceiling(model, tokens=2048):
     config, dtype = model.transformer.config, model.transformer.dtype
     a = torch.randn(tokens, config.hidden_size, device=model.scale.device).to(dtype)
     b = torch.randn(config.hidden_size, config.intermediate_size, device=a.device).to(dtype)
-    meter = Meter(a.device)
-    seconds = min(meter(lambda: [a @ b for _ in range(10)])[1] for _ in range(10)) / 10
+    seconds = min(timed(a.device, lambda: [a @ b for _ in range(10)])[1] for _ in range(10)) / 10
     return 2 * a.numel() * b.shape[1] / seconds
 
 

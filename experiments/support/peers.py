@@ -89,9 +89,9 @@ def trl_preference(args, config):
     classifier, tokenizer = backbones.load(args.model, args.device, args.dtype)
     classifier.set_attn_implementation("sdpa")
     settings = RewardConfig(
-        output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint, report_to="none",
+        output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint,
         bf16=classifier.dtype == torch.bfloat16, use_cpu=classifier.device.type == "cpu",
-        learning_rate=1e-5, disable_tqdm=True, max_length=None)
+        learning_rate=1e-5, report_to="none", disable_tqdm=True, max_length=None)
     trainer = RewardTrainer(
         classifier, settings, processing_class=tokenizer,
         train_dataset=Dataset(pyarrow.table({"chosen_ids": [[2, 3]], "rejected_ids": [[2, 4]]}),
