@@ -31,6 +31,7 @@ def gradients(model):
     *((kind, {}) for kind in backbones.SHARE_ROWS),
     ("qwen2", dict(sliding_window=7, use_sliding_window=True, max_window_layers=1)),
     ("mistral", dict(num_hidden_layers=1)),
+    ("llama", dict(num_attention_heads=4, num_key_value_heads=2)),
     ("gemma2", dict(attn_logit_softcapping=0.5)),
 ])
 def test_packed_rows_are_exact(kind, changes, block, monkeypatch):
@@ -64,6 +65,13 @@ def test_packed_rows_are_exact(kind, changes, block, monkeypatch):
         for a, b in zip(outputs[0], other, strict=True):
             torch.testing.assert_close(b, a, atol=1e-4 * max(1, a.abs().max().item()), rtol=1e-4)
     assert (emb[0] - emb[1]).norm() > 0.1 * emb[0].norm()  # responses do make a difference
+
+
+def test_a_packed_batch_takes_an_attention_that_reads_its_blocks():
+    classifier = random_classifier("llama")
+    classifier.set_attn_implementation("eager")
+    with pytest.raises(ValueError, match="a backbone whose attention reads them"):
+        with_lora(classifier).embed(data.pack(random_encoded()))
 
 
 def test_a_backbone_without_such_masks_does_not_share():
