@@ -132,9 +132,9 @@ def draw(rows, path, title):
             x = [lengths.index(r["source"]) + (k - (len(names) - 1) / 2) * 0.2 for r in bars]
             drawn = ax.bar(x, [r["median"] for r in bars], 0.18, color=COLORS[name], label=name)
             ax.bar_label(drawn, fmt="%.1f", fontsize=7)
-        ax.set(xticks=range(len(lengths)), yscale="log", ylabel="seconds, median",
+        ax.set(xticks=range(len(lengths)), ylabel="seconds, median",
                xticklabels=[f"{name}, {sizes[name]} + {sizes[name]}" for name in lengths])
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def growth(args):
