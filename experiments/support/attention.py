@@ -37,7 +37,7 @@ def block_attention(module, query, key, value, attention_mask, scaling, dropout=
 
 def attend(query, key, value, mask, scaling, softcap, dropout):
     """softmax(mask(query key^T * scaling)) value, (R, H, Q, D); without a mask, causal."""
-    # In bf16 on a CPU, at Gemma's head size, the fused kernel takes twice as long.
+    # In bf16 on a CPU, at Gemma's head size, the fused kernel takes up to twice as long.
     if not softcap and (query.dtype == torch.float32 or query.device.type != "cpu"):
         return F.scaled_dot_product_attention(query, key, value, mask, dropout, scale=scaling,
                                               is_causal=mask is None)
@@ -46,8 +46,7 @@ def attend(query, key, value, mask, scaling, softcap, dropout):
         logits = softcap * torch.tanh(logits / softcap)
     mask = torch.ones_like(logits, dtype=torch.bool).tril() if mask is None else mask
     logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
-    weights = F.dropout(logits.softmax(-1, dtype=torch.float32), dropout).to(query.dtype)
-    return weights @ value
+    return F.dropout(logits.softmax(-1), dropout) @ value
 
 
 AttentionInterface.register("blocks", block_attention)
