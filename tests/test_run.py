@@ -91,8 +91,13 @@ def test_what_cannot_be_run_is_said_at_the_start(args):
     trainer.config = replace(args.config, center_prompts=True)
     trainer.check([job])
     target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
-    with pytest.raises(InputError, match="target: a record with a single response"):
+    with pytest.raises(InputError, match="target: a record with a single response; center_prompts"):
         trainer.check([job])
+    trainer.config = replace(args.config, center_prompts=False)
+    trainer.check([job])
+    for method in ("Self-training", "Entropy"):
+        with pytest.raises(InputError, match=f"a single response; {method} needs"):
+            trainer.check([Job(method, 0, [(source, target)])])
     trainer.classifier.config.tie_word_embeddings = False
     for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM"):
         with pytest.raises(InputError, match=f"{method} predicts tokens"):

@@ -3,8 +3,8 @@ import statistics
 from contextlib import contextmanager
 
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
-          "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
-          "Src-Tgt-Pref*": "tab:olive"}
+          "Self-training": "tab:purple", "Entropy": "tab:pink", "DIAL": "tab:blue",
+          "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green", "Src-Tgt-Pref*": "tab:olive"}
 
 
 @contextmanager

@@ -16,11 +16,8 @@ class Method:
     rewards: callable = None  # a function like `untrained.longest`
     start: callable = None  # the step of the first `start_epochs`
     language: bool = False  # whether it needs the probabilities of tokens
-
-    @property
-    def aligns(self):
-        """Whether a critic sees the target."""
-        return self.reads_target and not self.language
+    critic: bool = False  # whether a critic sees the target
+    compares: bool = False  # whether it compares the responses to a target prompt
 
 
 # A star marks an oracle: it sees target labels.
@@ -34,8 +31,11 @@ METHODS = {
     "Src-Pref": Method(step=preference_step),
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
-    "DIAL": Method(step=dial_step, reads_target=True),
-    "DEAL": Method(step=baselines.deal_step, reads_target=True, start=preference_step),
+    "Self-training": Method(step=baselines.self_training_step, reads_target=True, compares=True),
+    "Entropy": Method(step=baselines.entropy_step, reads_target=True, compares=True),
+    "DIAL": Method(step=dial_step, reads_target=True, critic=True),
+    "DEAL": Method(step=baselines.deal_step, reads_target=True, critic=True,
+                   start=preference_step),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }

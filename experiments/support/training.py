@@ -38,10 +38,12 @@ class Trainer:
                     self.encode(domain, "test")
                 rows = self.encode(target, "unlabeled") if method.reads_target else []
                 alone = any(len(record.texts) < 2 for record in rows)
-                if method.aligns and self.config.center_prompts and alone:
+                centered = method.critic and self.config.center_prompts
+                if alone and (method.compares or centered):
                     raise InputError(f"{target.name}: a record with a single response; "
-                                     "center_prompts needs all of a prompt's in one record, two or "
-                                     "more; --set center_prompts=false does not")
+                                     f"{'center_prompts' if centered else job.method} needs all of "
+                                     "a prompt's in one record, two or more"
+                                     + "; --set center_prompts=false does not" * centered)
 
     def encode(self, domain, part):
         """A part of a domain as `data.encode` gives it, kept."""
