@@ -134,7 +134,7 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 def test_methods_by_short_names():
     assert cli.method_names(["tgt-pref", "dial", "DIAL"]) == ["Tgt-Pref*", "DIAL"]
-    assert len(cli.method_names(["all"])) == 13
+    assert len(cli.method_names(["all"])) == 15
 
 
 @pytest.mark.parametrize("end, code, line", [

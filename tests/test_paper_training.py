@@ -23,7 +23,8 @@ def trial(method, **changes):
                     validation=Domain("validation", test=rows))
     args = argparse.Namespace(model="tiny", device="cpu", dtype="float32", batch_size=4,
                               max_length=99, truncate=True, epochs=2, start_epochs=0, eval_every=1,
-                              checkpoint=False, save=None, config=dial.DialConfig(learning_rate=1e-2))
+                              checkpoint=False, save=None,
+                              config=dial.DialConfig(learning_rate=1e-2))
     vars(args).update(changes)
     return Trainer(args), Job(method, 0, [(source, target)])
 
