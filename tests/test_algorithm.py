@@ -149,3 +149,9 @@ def test_the_ramp_by_hand(lambda_ramp, expected):
 
     train(*toy(), toy_batches(10), DialConfig(steps=10, lambda_ramp=lambda_ramp), step)
     assert ramps == pytest.approx(expected + [1] * 5)
+
+
+def test_a_single_response_cannot_be_centred():
+    with pytest.raises(ValueError, match="two responses or more to every prompt"):
+        dial.critic_view(torch.randn(3, 2), {"counts": [2, 1], "n_source": 2},
+                         replace(HARD, center_prompts=True))
