@@ -59,7 +59,8 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--paper", action="store_true",
         help="the paper's model, data and settings (support/paper.py), on CUDA")
     add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
-    p.set_defaults(experiment=name, preset=preset, epochs=0, start_epochs=0, eval_every=0)
+    p.set_defaults(experiment=name, preset=preset, epochs=0, start_epochs=0, eval_every=0,
+                   signals=False)
     p.generated = []  # the flags of generated data
     return p
 

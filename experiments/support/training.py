@@ -9,7 +9,7 @@ import data
 import dial
 from data import InputError
 
-from support import backbones, saving
+from support import backbones, saving, signals
 from support.correlation import within_prompts
 from support.methods import METHODS
 
@@ -161,11 +161,17 @@ class Run:
         sources = {id(s): self.measure(s) for s, _ in pairs}
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
-        return [{"method": self.job.method, "source": s.name, "target": t.name,
-                 "n_test": len(t.test), "n_source": len(s.test),
-                 "metrics": self.measure(t) | common | {
-                     f"source_{name}": value for name, value in sources[id(s)].items()}}
-                for s, t in pairs]
+        found = [{"method": self.job.method, "source": s.name, "target": t.name,
+                  "n_test": len(t.test), "n_source": len(s.test),
+                  "metrics": self.measure(t) | common | {
+                      f"source_{name}": value for name, value in sources[id(s)].items()}}
+                 for s, t in pairs]
+        if self.args.signals:
+            for result, (source, target) in zip(found, pairs):
+                result["metrics"] |= signals.signs(self, source, target)
+                result["choices"] = [int(rewards.argmax()) for rewards in dial.predict(
+                    self.model, self.batches(self.encode(target, "shared")))]
+        return found
 
     def batches(self, encoded):
         return data.evaluation_batches(encoded, **self.pack_options)
