@@ -62,10 +62,13 @@ def test_dial_py_by_itself(tmp_path):
 
 def test_two_moons(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(two_moons, "SETTINGS", replace(two_moons.SETTINGS, steps=150))
-    two_moons.main(["--seeds", "1", "--out", str(tmp_path)])
+    two_moons.main(["--seeds", "1", "--labels-at", "uneven", "--out", str(tmp_path)])
     rows = {r["method"]: r for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
-    assert rows["DIAL"]["mean"] > rows["Src-Pref"]["mean"] + 0.05
-    assert f"{rows['DIAL']['mean']:.3f}" in capsys.readouterr().out
+    plain, dial = rows["Src-Pref"], rows["DIAL"]
+    assert dial["gain"]["mean"] == pytest.approx(dial["mean"] - plain["mean"]) and (
+        dial["gain"]["mean"] > 0.1)  # 0 without alignment
+    assert plain["called_second"][0] < 0.4 and abs(dial["called_second"][0] - 0.5) < 0.06
+    assert f"{dial['mean']:.3f}" in capsys.readouterr().out
     assert (tmp_path / "two_moons.png").read_bytes()[:4] == b"\x89PNG"
     result = run(ROOT / "toy/two_moons.py", "--labels-at", "everywhere", cwd=tmp_path)
     assert result.returncode == 2 and result.stderr.startswith("error: argument --labels-at")
@@ -75,8 +78,9 @@ def test_moons_lie_on_their_circles():
     points, classes = two_moons.moons(200, noise=0.0)
     center = torch.stack([classes.float(), classes / 2], dim=1)
     assert torch.allclose((points - center).norm(dim=1), torch.ones(400), atol=1e-5)
-    outer, _ = two_moons.moons(50, *two_moons.LABELS_AT["outer"], noise=0.0)
-    assert outer[:50, 0].max() < math.cos(0.69 * math.pi) and outer[50:, 0].min() > 1.5
+    labeled, _ = two_moons.moons(5, two_moons.LABELS_AT["uneven"], noise=0.0, even=True)
+    assert torch.allclose(labeled[[0, 4]], torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), atol=1e-6)
+    assert labeled[5:, 0].min() > 1.5 and torch.allclose(labeled[9], torch.tensor([2.0, 0.5]))
 
 
 def test_synthetic_shift(tmp_path, monkeypatch):
