@@ -59,7 +59,8 @@ def test_all_methods(cache, tmp_path, monkeypatch):
     cross_lingual.main([*FAST, *SMALL, "--methods", "all", "--out", str(tmp_path)])
     assert {r["method"] for r in rows_of(tmp_path)} - {"DIAL less Src-Pref"} == {
         "Longest", "Shortest", "Seen sentences", "Seen words", "Base LM", "Few-shot LM", "Src-Pref",
-        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref*", "Src-Tgt-Pref*"}
+        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL",
+        "DEAL from Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*"}
 
 
 def test_scaling(cache, tmp_path, capsys):

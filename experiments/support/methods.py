@@ -14,7 +14,7 @@ class Method:
     reads_target: bool = False  # whether it is shown the target's unlabelled texts
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `untrained.longest`
-    start: callable = None  # the step of the first `start_epochs`
+    start: str = ""  # the method from which it starts: after an epoch with --paper, or all of it
     language: bool = False  # whether it needs the probabilities of tokens
 
     @property
@@ -35,7 +35,8 @@ METHODS = {
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
     "DIAL": Method(step=dial_step, reads_target=True),
-    "DEAL": Method(step=baselines.deal_step, reads_target=True, start=preference_step),
+    "DEAL": Method(step=baselines.deal_step, reads_target=True),
+    "DEAL from Src-Pref": Method(step=baselines.deal_step, reads_target=True, start="Src-Pref"),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }
