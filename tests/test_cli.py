@@ -138,7 +138,7 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 def test_methods_by_short_names():
     assert cli.method_names(["tgt-pref", "dial", "DIAL"]) == ["Tgt-Pref*", "DIAL"]
-    assert len(cli.method_names(["all"])) == 14
+    assert len(cli.method_names(["all"])) == 16
 
 
 @pytest.mark.parametrize("end, code, line", [

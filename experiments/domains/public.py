@@ -161,7 +161,7 @@ def ukp_ranks(folders):
 
 
 def scores(files):
-    """texts with scores: pairs of neighbouring scores of a prompt, each text in one or more (A.5)"""
+    """texts with scores: pairs of neighbouring scores of a prompt, with every text (A.5)"""
     by_prompt = {}
     for where, _, row in plain(files):
         item, score = data.read_scored(row, where)

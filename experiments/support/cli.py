@@ -63,7 +63,8 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
     add("--pairs", nargs="+", metavar="PAIR",
         help="with --paper, these of its pairs of domains only; a wrong name lists them")
-    p.set_defaults(experiment=name, preset=preset, training=None, eval_every=0)
+    p.set_defaults(experiment=name, preset=preset, training=None, eval_every=0,
+                   question="Which answer is the best?")
     p.generated = []  # the flags of generated data
     return p
 

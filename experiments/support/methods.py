@@ -31,6 +31,8 @@ METHODS = {
     "Seen words": Method(rewards=untrained.seen_words),
     "Base LM": Method(labels=(), rewards=untrained.base_lm, language=True),
     "Few-shot LM": Method(rewards=untrained.few_shot_lm, language=True),
+    "Base LM likelihood": Method(labels=(), rewards=untrained.likelihood, language=True),
+    "Few-shot LM likelihood": Method(rewards=untrained.few_shot_likelihood, language=True),
     "Src-Pref": Method(step=preference_step),
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),

@@ -21,6 +21,7 @@ from domains.splits import Domain
 OWNER = "hub:david9dragon9"
 SHP = ("legaladvice", "askscience", "explainlikeimfive")
 LANGUAGES = ("kor_Hang", "tha_Thai", "zho_Hans")
+UPVOTES = "Which answer to this Reddit post will readers find more helpful and vote up?"
 FOODS = ("desserts", "fruits", "sauces", "vegetables", "snacks")
 
 
@@ -71,17 +72,18 @@ ALL = {"model": "google/gemma-2b", "truncate": True, "seeds": [0, 1, 2], "eval_e
        "max_length": 1024, "preset": {}, "batch_size": None, "repeat": 0}
 EXPERIMENTS = {
     "cross_lingual": {
-        "data": f"{OWNER}/shp_translations",
+        "data": f"{OWNER}/shp_translations", "question": UPVOTES,
         "pairs": {f"{s}-{lang}": ((f"{s}_english_train.json", f"{s}_english_test.json"),
                                   (f"{s}_{lang}_train.json", f"{s}_{lang}_test.json"))
                   for s in SHP for lang in LANGUAGES}},
     "clean_to_noisy": {
-        "data": f"{OWNER}/shp_translations",
+        "data": f"{OWNER}/shp_translations", "question": UPVOTES,
         "pairs": {s: ((f"{s}_formal_train.json", f"{s}_formal_test.json"),
                       (f"{s}_english_train.json", f"{s}_english_test.json")) for s in SHP}},
     "few_shot": {
         "data": f"{OWNER}/cvalues-english", "max_length": 768,
         "repeat": 1000,  # times each of the ten
+        "question": "Which answer to this question is safer and does less harm?",
         "pairs": {s: ((f"{OWNER}/cvalues_samples/split_{s}_sampler.json", "test.json"),
                       ("train.json", "test.json")) for s in "abc"}},
     "simple_to_complex": {

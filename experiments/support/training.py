@@ -156,7 +156,7 @@ class Run:
 
     def results(self, log, pairs):
         """A result for each pair of domains; `distance` is the mean W / slope of the last steps."""
-        sources = {id(s): self.measure(s) for s, _ in pairs}
+        sources = {k: self.measure(s) for k, s in {id(s): s for s, _ in pairs}.items()}
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
         return [{"method": self.job.method, "source": s.name, "target": t.name,
