@@ -125,9 +125,9 @@ def test_settings_that_cannot_be(words, message):
     (odd_one_out.main, ["--steps", "5", "--set", "steps=6"], "give one of them"),
     (few_shot.main, ["--data", "a", "--paper"], "--data does not go with --paper"),
     (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
-    (scaling.main, ["--paper"], "--paper: not for scaling"),
+    (scaling.main, ["--paper", "--n-train", "50"], "--n-train does not go with --paper"),
     (scaling.main, ["--methods", "DIAL"], "scaling.py takes no --methods"),
-    (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to --n-train 1000"),
+    (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to the 1000 re"),
     (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
     (simple_to_complex.main, ["--target-data", "a"], "--source-data is missing")])
 def test_flags_that_cannot_be(main, flags, message, tmp_path):

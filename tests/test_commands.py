@@ -75,8 +75,8 @@ def test_scaling(cache, tmp_path, capsys):
     mixes = [(int(r[2]), int(r[4])) for r in table if r[0] == "a" and r[5] == "fruits:en"]
     assert mixes == [(36, 4), (30, 10), (20, 20), (10, 30), (4, 36)]
     assert [(r[1], r[3]) for r in table if r[0] == "b" and r[4] == "fruits:en"] == [
-        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("30", "100")]
-    assert len(rows_of(tmp_path)) == 9 and (tmp_path / "scaling.png").exists()
+        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("3", "10", "30", "100")]
+    assert len(rows_of(tmp_path)) == 13 and (tmp_path / "scaling.png").exists()
 
 
 def test_embeddings(cache, tmp_path, capsys):

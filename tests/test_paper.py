@@ -1,16 +1,20 @@
 """--paper: settings and file names against the paper's, and runs to the end on small files."""
 import importlib
+import itertools
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from conftest import random_classifier
+from conftest import ROOT, random_classifier
 
 import data
+import embeddings
 import few_shot
+import scaling
 from dial import DialConfig, RewardModel
 from domains.splits import Domain
 from support import backbones, cli, memory, paper
@@ -70,19 +74,19 @@ def model(cache, tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, capsys):
     """A function that writes all files of an experiment, with the authors' names and columns."""
-    def folder(experiment, name):
+    def folder(experiment, name, n=6):
         importlib.import_module(experiment).main(["--paper", "--dry-run"])
         listed = capsys.readouterr().out.partition("files:\n")[2].split()
         for file in [line.rpartition("/")[2] for line in listed]:
             rows = [{"prompt": f"{file} {i}", "response_chosen": f"yes {i}",
                      "response_rejected": "no" if i else "y" * 1100}  # longer than the context
-                    for i in range(6)]
+                    for i in range(n)]
             if experiment == "odd_one_out":
                 rows = [{"prompt": f"{file} {i}", "correct": "a" if i else "a" * 1100,
                          **{f"wrong_{k}": k for k in "bcde"}}
-                        for i in range(6)]
+                        for i in range(n)]
             elif file == "long_val.json":
-                rows = [{"text": f"{file} {'x' * (i or 1100)}", "label": i} for i in range(6)]
+                rows = [{"text": f"{file} {'x' * (i or 1100)}", "label": i} for i in range(n)]
             (tmp_path / file).write_text(json.dumps(rows))
         return ["--paper", "--paper-data", str(tmp_path), "--model", name, "--seeds", "0",
                 "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
@@ -186,6 +190,55 @@ def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch,
     assert f"DIAL, seed 0, {epochs} epochs: " in out and "memory: at most about" in out
     assert ["DIAL", str(epochs), "larger", str(batch_size), f"{rate:g}", f"{decay:g}"] in [
         line.split() for line in out.splitlines()]
+
+
+def test_the_documents_table_is_the_dry_runs(capsys):
+    """experiments/README.md, "What `--paper` trains", without its last column, the paper's words."""
+    text = (ROOT / "experiments" / "README.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")[:7]]
+            for line in text.partition("## What `--paper` trains")[2].splitlines()
+            if line.startswith("|")]
+    printed, head = [], rows[0][1:]
+    for experiment in SECTIONS:
+        importlib.import_module(experiment).main(["--paper", "--dry-run", "--methods", "all"])
+        lines = [re.split(" {2,}", line) for line in capsys.readouterr().out.splitlines()]
+        table = lines[lines.index(head) + 1:]
+        lines = list(itertools.takewhile(lambda line: len(line) == len(head), table))
+        printed += [[experiment if i == 0 else "", *line] for i, line in enumerate(lines)]
+    assert printed == rows[2:]
+
+
+def test_figures_3_and_4(folder, tmp_path, monkeypatch, capsys):
+    """Of legaladvice in Korean: looks at the ends of three epochs, at records drawn at random, by
+    t-SNE; mixes and sizes of what there is, 20,000 records (here 20), drawn at random too."""
+    monkeypatch.setattr(embeddings, "tsne", embeddings.pca)  # which takes scikit-learn
+    drawn, draw, sized = [], embeddings.draw, scaling.sized
+    monkeypatch.setattr(embeddings, "draw", lambda *a: drawn.append(a[1:3]) or draw(*a))
+    monkeypatch.setattr(scaling, "sized", lambda *a: drawn.append(sized(*a)) or drawn[-1])
+    for command in (embeddings, scaling):
+        command.main(["--paper", "--dry-run"])
+        out = capsys.readouterr().out
+        assert "legaladvice_english_train -> " in out and "legaladvice_kor_Hang_train" in out
+        assert out.count("askscience") == 0
+    assert "Src-Tgt-Pref*, seed 2, 3 epochs: legaladvice_english_train -> 6000 legal" in out
+    drawn.clear()
+    flags = folder("embeddings", "tiny", n=20)
+    embeddings.main([*flags, "--n-test", "7"])
+    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:9]]
+    assert table == [["Src-Pref", s] for s in ("0", "3", "6", "8")] + [
+        ["DIAL", s] for s in ("0", "5", "10", "15")]
+    assert {tuple(emb.shape[:2]) for pair in drawn for emb in pair} == {(7, 2)}
+    drawn.clear()
+    scaling.main(flags)
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    names = [(row["method"], row["source"].split()[0], row["target"].split()[0]) for row in rows]
+    legal = "legaladvice_english_train"
+    assert names == [("DIAL", str(20 - n), str(n)) for n in (2, 5, 10, 15, 18)] + [
+        (m, legal, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("1", "2", "6", "20")]
+    assert any(domain.labeled[0].prompt.split()[1] != "0" for domain in drawn)
+    for small, large in itertools.pairwise(drawn[-4:]):
+        assert large.labeled[: len(small.labeled)] == small.labeled
+        assert data.unlabel(large.labeled) == list(large.unlabeled)
 
 
 def test_memory_counts_weights_and_lora():

@@ -92,7 +92,8 @@ class Run:
         self.trainer, self.args, self.tokenizer = trainer, trainer.args, trainer.tokenizer
         self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, {}
         self.source, self.target = job.pairs[0]
-        self.config = trainer.config
+        self.config, self.batch_size, self.epochs = settings_of(self.args, job.method,
+                                                                *job.pairs[0])
         torch.manual_seed(job.seed)
         try:
             self.model = dial.RewardModel(trainer.classifier, self.config)
@@ -120,10 +121,8 @@ class Run:
         labeled = [self.encode(domain, "labeled")
                    for domain in labeled_domains(method, self.source, self.target)]
         unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
-        self.config, batch_size, self.epochs = settings_of(self.args, self.job.method,
-                                                           *self.job.pairs[0])
 
-        def batches(n=batch_size, steps=self.config.steps, unlabeled=unlabeled):
+        def batches(n=self.batch_size, steps=self.config.steps, unlabeled=unlabeled):
             return data.training_batches(labeled, unlabeled, n, steps, self.seed,
                                          **self.pack_options)
 
