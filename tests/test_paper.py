@@ -17,7 +17,7 @@ import few_shot
 import scaling
 from dial import DialConfig, RewardModel
 from domains.splits import Domain
-from support import backbones, cli, memory, paper
+from support import backbones, cli, memory, paper, untrained
 from support.training import settings_of
 
 # Of each experiment: the longest text (A.4: 768), its pairs, the rows of a source and a target that
@@ -74,19 +74,19 @@ def model(cache, tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, capsys):
     """A function that writes all files of an experiment, with the authors' names and columns."""
-    def folder(experiment, name, n=6):
+    def folder(experiment, name, n=6, long=1100):
         importlib.import_module(experiment).main(["--paper", "--dry-run"])
         listed = capsys.readouterr().out.partition("files:\n")[2].split()
         for file in [line.rpartition("/")[2] for line in listed]:
             rows = [{"prompt": f"{file} {i}", "response_chosen": f"yes {i}",
-                     "response_rejected": "no" if i else "y" * 1100}  # longer than the context
+                     "response_rejected": "no" if i else "y" * long}  # longer than the context
                     for i in range(n)]
             if experiment == "odd_one_out":
-                rows = [{"prompt": f"{file} {i}", "correct": "a" if i else "a" * 1100,
+                rows = [{"prompt": f"{file} {i}", "correct": "a" if i else "a" * long,
                          **{f"wrong_{k}": k for k in "bcde"}}
                         for i in range(n)]
             elif file == "long_val.json":
-                rows = [{"text": f"{file} {'x' * (i or 1100)}", "label": i} for i in range(n)]
+                rows = [{"text": f"{file} {'x' * (i or long)}", "label": i} for i in range(n)]
             (tmp_path / file).write_text(json.dumps(rows))
         return ["--paper", "--paper-data", str(tmp_path), "--model", name, "--seeds", "0",
                 "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
@@ -155,9 +155,10 @@ def files_of(rows):
 @pytest.mark.parametrize("experiment", SECTIONS)
 def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(paper.EXPERIMENTS["few_shot"], "repeat", 2)
+    monkeypatch.setattr(untrained, "THOUGHTS", 2)
     pairs = dict(list(paper.EXPERIMENTS[experiment]["pairs"].items())[:2])
     flags = [*folder(experiment, model), "--pairs", *pairs]
-    names = ["Src-Pref", "DIAL", "DEAL", "Tgt-Pref*"]
+    names = ["Base LM", "Src-Pref", "DIAL", "DEAL", "Tgt-Pref*"]
     main, made = importlib.import_module(experiment), []
     plan = main.plan
     monkeypatch.setattr(main, "plan", lambda args, domains: made.extend(domains(0))
@@ -222,23 +223,24 @@ def test_figures_3_and_4(folder, tmp_path, monkeypatch, capsys):
         assert out.count("askscience") == 0
     assert "Src-Tgt-Pref*, seed 2, 3 epochs: legaladvice_english_train -> 6000 legal" in out
     drawn.clear()
-    flags = folder("embeddings", "tiny", n=20)
+    flags = folder("embeddings", "tiny", n=20, long=1)
     embeddings.main([*flags, "--n-test", "7"])
     table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:9]]
     assert table == [["Src-Pref", s] for s in ("0", "3", "6", "8")] + [
         ["DIAL", s] for s in ("0", "5", "10", "15")]
     assert {tuple(emb.shape[:2]) for pair in drawn for emb in pair} == {(7, 2)}
     drawn.clear()
+    monkeypatch.setattr(scaling, "SHARES", (0.1, 0.5)), monkeypatch.setattr(scaling, "SIZES", (0.3, 1))
     scaling.main(flags)
     rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
     names = [(row["method"], row["source"].split()[0], row["target"].split()[0]) for row in rows]
     legal = "legaladvice_english_train"
-    assert names == [("DIAL", str(20 - n), str(n)) for n in (2, 5, 10, 15, 18)] + [
-        (m, legal, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("1", "2", "6", "20")]
+    assert names == [("DIAL", "18", "2"), ("DIAL", "10", "10")] + [
+        (m, legal, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("6", "20")]
     assert any(domain.labeled[0].prompt.split()[1] != "0" for domain in drawn)
-    for small, large in itertools.pairwise(drawn[-4:]):
-        assert large.labeled[: len(small.labeled)] == small.labeled
-        assert data.unlabel(large.labeled) == list(large.unlabeled)
+    small, large = drawn[-2:]
+    assert large.labeled[:6] == small.labeled and len(large.labeled) == 20
+    assert data.unlabel(large.labeled) == list(large.unlabeled)
 
 
 def test_memory_counts_weights_and_lora():
