@@ -17,6 +17,7 @@ import io
 import json
 import math
 import random
+import sys
 import zlib
 from dataclasses import dataclass
 from itertools import islice, takewhile
@@ -319,15 +320,16 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
 
     Args:
         rows: Preferences or Unlabeled. max_length: the longest text, in tokens.
-        truncate: cut longer prompts from the left, keeping BOS and the whole response.
-        name: of the data, for error messages.
+        truncate: cut longer texts: the prompt from the left, keeping BOS, and where that is not
+            enough the responses on the right; how often is said on stderr.
+        name: of the data, for messages.
     Returns:
         a list of `Encoded`.
     Raises:
-        InputError: a text is longer than `max_length`, and cutting is not asked for or no help;
-            or it ends in the padding token.
+        InputError: a text is longer than `max_length`, and cutting is not asked for; or it ends in
+            the padding token.
     """
-    encoded, bos = [], tokenizer.bos_token_id
+    encoded, bos, n_cut = [], tokenizer.bos_token_id, [0, 0]
     for i, row in enumerate(rows, 1):
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
@@ -341,12 +343,17 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
             raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
                              "padding token: where it ends would not be known")
         excess, keep = max(0, length - max_length), int(bos is not None)
-        if excess and (not truncate or excess > n_prompt - keep):
-            advice = "pass --truncate" if not truncate else "its response alone is too long"
+        if excess and not truncate:
             raise InputError(f"{name}: row {i} has {length} tokens, more than {max_length}: "
-                             f"raise --max-length, or {advice}")
-        encoded.append(Encoded(n_prompt - excess, [ids[:keep] + ids[keep + excess:]
-                                                   for ids in texts]))
+                             "raise --max-length, or pass --truncate")
+        cut = min(excess, n_prompt - keep)  # of the prompt
+        n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]
+        encoded.append(Encoded(n_prompt - cut, [(ids[:keep] + ids[keep + cut:])[:max_length]
+                                                for ids in texts]))
+    if n_cut[0]:
+        print(f"{name}: {n_cut[0]} of {len(rows)} records are longer than {max_length} tokens: "
+              f"the prompt is cut from the left, in {n_cut[1]} the responses on the right too",
+              file=sys.stderr)
     return encoded
 
 

@@ -2,12 +2,15 @@
 
     python experiments/embeddings.py                           # English -> Korean lists of desserts
     python experiments/embeddings.py --source desserts --target fruits
+    python experiments/embeddings.py --paper                   # SHP's legaladvice in Korean
 
 Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
 response of the test, of source and target, projected to a plane: by PCA, or with `--tsne` as in the
-paper's figure (pip install scikit-learn). Points are what DIAL's critic sees.
+paper's figure (pip install scikit-learn). Points are what DIAL's critic sees. With --paper they are
+of 500 test records, 1000 of each domain, drawn at random, and the looks at the ends of epochs.
 """
 import math
+from dataclasses import replace
 
 import support  # noqa: F401  (first: it sets the path)
 import torch
@@ -15,6 +18,8 @@ import torch
 import dial
 from data import InputError
 from domains.foods import food_domain
+from domains.splits import split_items
+from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags
 from support.flags import command_line, count, make_folder
 from support.figures import figure_grid
@@ -63,10 +68,11 @@ def embed(run, domain, n):
 def looks_of(args, trainer, job):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
     run = Run(trainer, job)
-    looks, every = [], math.ceil(args.config.steps / LOOKS)
+    looks, steps = [], run.config.steps
+    every = math.ceil(steps / (run.epochs or LOOKS))
 
     def look(step):
-        if step % every == 0 or step == args.config.steps:
+        if step % every == 0 or step == steps:
             emb = [embed(run, domain, args.n_test) for domain in (run.source, run.target)]
             accuracy = run.measure(run.target, args.n_test)["accuracy"]
             looks.append((step, *emb, accuracy))
@@ -75,6 +81,11 @@ def looks_of(args, trainer, job):
     run.train(METHODS[job.method].step, look)
     run.close()
     return looks
+
+
+def some(domain, n, seed):
+    """The domain with `n` of its test records, drawn at random, or all."""
+    return replace(domain, test=split_items(domain.test, seed, (1.0,))[0][:n])
 
 
 def draw(ax, source, target, project):
@@ -102,7 +113,12 @@ def main(argv=None):
     if unknown := [m for m in args.methods if not METHODS[m].step]:
         raise InputError(f"--methods {unknown[0]}: it is not trained")
 
+    given = given_domains(args)
+
     def domains(seed):
+        if given:
+            return [(some(source, args.n_test, seed), some(target, args.n_test, seed))
+                    for source, target in given(seed)]
         return [tuple(food_domain(name, seed, n_test=args.n_test)
                       for name in (args.source, args.target))]
 

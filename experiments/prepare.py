@@ -21,7 +21,7 @@ from statistics import fmean
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.noise import NOISE, add_noise
-from domains.public import FORMATS, change_texts, read_records, texts
+from domains.public import FORMATS, IN_TRAINING, change_texts, read_records, texts
 from domains.splits import PARTS, split_items
 from support.flags import Parser, command_line, count, make_folder, probability, whole
 from support.rewriting import REWRITERS, rewrite, rewriting_flags
@@ -38,8 +38,8 @@ def parse(argv):
             help=f"write as in a hurry, with a typo in so many of the words ({NOISE})")
         common_flags(p.add_argument)
     args = parser.parse_args(argv)
-    if args.out.suffix != ".jsonl":
-        raise InputError(f"--out {args.out}: the name must end in .jsonl")
+    if args.out.suffix not in (".jsonl", ".json"):  # an object a line in both
+        raise InputError(f"--out {args.out}: the name must end in .jsonl or .json")
     if {args.out.resolve(), args.out.resolve().parent} & {file.resolve() for file in args.files}:
         raise InputError(f"--out {args.out}: is among the files to read")
     if abs(sum(args.fractions) - 1) > 1e-6:
@@ -49,8 +49,8 @@ def parse(argv):
 
 def common_flags(add):
     add("files", nargs="+", type=Path, metavar="FILE", help="files, or folders of files")
-    add("--out", type=Path, required=True, help="the file to write, .jsonl")
-    add("--part", choices=PARTS, help="this part only of a split by prompt, for ukp by topic")
+    add("--out", type=Path, required=True, help="the file to write, .jsonl or .json")
+    add("--part", choices=PARTS, help="this part only of a split by prompt, topic (ukp) or essay")
     add("--fractions", nargs=3, type=probability, default=[0.8, 0.1, 0.1], metavar="SHARE",
         help="of train, validation and test in that split (.8 .1 .1)")
     add("--skip-empty", action="store_true", help="leave out records with an empty text")
@@ -64,7 +64,9 @@ def common_flags(add):
 
 def choose(found, args, rng):
     """The records that the flags ask for, of all (group, record)."""
-    parts = split_items(sorted({group for group, _ in found}), args.seed, args.fractions)
+    groups = sorted({group for group, _ in found} - {IN_TRAINING})
+    parts = split_items(groups, args.seed, args.fractions)
+    parts[0].append(IN_TRAINING)
     part = set(parts[PARTS.index(args.part)] if args.part else sum(parts, []))
     records = without_empty([record for group, record in found if group in part], args)
     records = [record for record in records

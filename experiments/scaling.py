@@ -1,10 +1,11 @@
 """How DIAL scales with data (section 3.6, Figure 4).
 
     python experiments/scaling.py                              # desserts -> fruits
+    python experiments/scaling.py --paper                      # SHP's legaladvice in Korean
 
 (a) A fixed budget of lists, part of them labelled source and part unlabelled target: which mix is
 best? (b) All of the source, and more and more of the target: unlabelled for DIAL, labelled for the
-oracle Src-Tgt-Pref*. All runs take the same number of steps.
+oracle Src-Tgt-Pref*. All runs take the same number of steps, with --paper of epochs.
 """
 import argparse
 from dataclasses import asdict, replace
@@ -12,6 +13,8 @@ from dataclasses import asdict, replace
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
+from domains.splits import split_items
+from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line, count
 from support.figures import COLORS, figure
@@ -20,13 +23,14 @@ from support.runs import plan, run_jobs
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
-SIZES = (30, 100, 300, 1000)  # lists of the target in (b)
+SIZES = (0.03, 0.1, 0.3, 1)  # of the target in (b), as shares of what there is
 
 
-def sized(domain, n):
-    """The domain with its first `n` lists to train on, labelled or not."""
-    return replace(domain, name=f"{n} {domain.name}", labeled=domain.labeled[:n],
-                   unlabeled=domain.unlabeled[:n])
+def sized(domain, n, seed):
+    """The domain with `n` records to train on, labelled or not, which a larger `n` has as well."""
+    labeled, unlabeled = (split_items(rows, seed, (1.0,))[0][:n]
+                          for rows in (domain.labeled, domain.unlabeled))
+    return replace(domain, name=f"{n} {domain.name}", labeled=labeled, unlabeled=unlabeled)
 
 
 def measure(args, part, methods, domains):
@@ -35,7 +39,8 @@ def measure(args, part, methods, domains):
     jobs = plan(args, domains)
     runs, pairs = run_jobs(args, jobs), [names for job in jobs for names in job.names]
     rows = [row for row in summarize(runs, {})  # --resume may have found other pairs
-            if row["metric"] == "accuracy" and (row["source"], row["target"]) in pairs]
+            if row["metric"] == "accuracy" and (row["source"], row["target"]) in pairs
+            and row["method"] in methods]  # after the last step
     rows.sort(key=lambda row: (methods.index(row["method"]),
                                pairs.index((row["source"], row["target"]))))
     return rows, sum(run["seconds"] for run in runs)
@@ -45,27 +50,32 @@ def main(argv=None):
     p = run_flags(__doc__, "scaling", PRESET, batch_size=4)
     generated_flag(p, "--source", default="desserts", help="category[:language] (%(default)s)")
     generated_flag(p, "--target", default="fruits", help="category[:language] (%(default)s)")
-    generated_flag(p, "--budget", type=count, default=200, help="lists in (a) (%(default)s)")
+    p.add_argument("--budget", type=count, default=200, help="records in (a) (%(default)s)")
     size_flags(p)
     args = parse(p, argv)
     if args.methods != p.get_default("methods") or args.save:
         raise InputError("scaling.py takes no --methods (DIAL, Src-Tgt-Pref*) and no --save")
+    given = given_domains(args)
+    if given and (least := min(len(domain.labeled) for domain in given(0)[0])):
+        args.n_train, args.budget = least, min(args.budget, least)
     if not 10 <= args.budget <= args.n_train:
-        raise InputError(f"--budget {args.budget}: must be from 10 to --n-train {args.n_train}")
+        raise InputError(f"--budget {args.budget}: must be from 10 to the {args.n_train} records "
+                         "to train on")
     counts = {round(share * args.budget): share for share in SHARES}
-    sizes = [n for n in SIZES if n <= args.n_train]
+    sizes = list(dict.fromkeys(max(1, round(share * args.n_train)) for share in SIZES))
 
     def domains(seed):
-        return [food_domain(name, seed, args.part, args.n_train, args.n_test)
-                for name in (args.source, args.target)]
+        return given(seed)[0] if given else [
+            food_domain(name, seed, args.part, args.n_train, args.n_test)
+            for name in (args.source, args.target)]
 
     def mixes(seed):
         source, target = domains(seed)
-        return [(sized(source, args.budget - n), sized(target, n)) for n in counts]
+        return [(sized(source, args.budget - n, seed), sized(target, n, seed)) for n in counts]
 
     def growing(seed):
         source, target = domains(seed)
-        return [(source, sized(target, n)) for n in sizes]
+        return [(source, sized(target, n, seed)) for n in sizes]
 
     rows_a, seconds_a = measure(args, "mix", ["DIAL"], mixes)
     rows_b, seconds_b = measure(args, "size", ["DIAL", "Src-Tgt-Pref*"], growing)
@@ -82,7 +92,7 @@ def main(argv=None):
 
 def draw(args, counts, sizes, rows_a, rows_b):
     """Both parts of the figure: target accuracy, mean and standard error over seeds."""
-    title = f"{args.source} to {args.target}: mean and standard error over seeds"
+    title = f"{rows_b[0]['source']} to {rows_b[-1]['target']}: mean, standard error over seeds"
     with figure(args.out / "scaling.png", title, (9, 3.6), 2) as (left, right):
         parts = [(left, "DIAL", list(counts.values()), rows_a)]
         parts += [(right, method, sizes, [r for r in rows_b if r["method"] == method])
@@ -90,10 +100,10 @@ def draw(args, counts, sizes, rows_a, rows_b):
         for ax, method, x, rows in parts:
             ax.errorbar(x, [row["mean"] for row in rows], [row["se"] or 0 for row in rows],
                         marker="o", capsize=3, color=COLORS[method], label=method)
-        left.set(title=f"(a) {args.budget} lists in all", ylabel="target accuracy", ylim=(0, 1),
+        left.set(title=f"(a) {args.budget} records in all", ylabel="target accuracy", ylim=(0, 1),
                  xlabel="share of the target, unlabelled")
-        right.set(title=f"(b) {args.n_train} labelled source lists", xscale="log", ylim=(0, 1),
-                  xlabel="target lists: unlabelled (DIAL), labelled (oracle)")
+        right.set(title=f"(b) {args.n_train} labelled source records", xscale="log", ylim=(0, 1),
+                  xlabel="target records: unlabelled (DIAL), labelled (oracle)")
         right.legend(frameon=False)
 
 

@@ -74,9 +74,9 @@ def batches(tiny):
 def args(cache, config, tmp_path):
     """The flags that `training.Trainer` reads."""
     return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
-                     truncate=False, batch_size=2, epochs=0, start_epochs=0, eval_every=1,
-                     checkpoint=False,
-                     save=None, out=tmp_path)
+                     truncate=False, batch_size=2, training=None, eval_every=1,
+                     question="Which?",
+                     checkpoint=False, save=None, out=tmp_path)
 
 
 def random_classifier(kind, **changes):

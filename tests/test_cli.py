@@ -39,7 +39,7 @@ def configured(*flags):
 def test_a_command_has_few_flags_and_helps(name, monkeypatch):
     p = parser_of(name, monkeypatch)
     flags = [action for action in p._actions if action.option_strings]
-    assert 16 < len(flags) <= 26
+    assert 16 < len(flags) <= 27
     table = dict(re.findall(r"^  (\w+) +(\S+)  ", p.format_help(), re.M))
     for field in fields(DialConfig):
         value = p.get_default("preset").get(field.name, field.default)
@@ -107,6 +107,10 @@ def test_settings_that_cannot_be(words, message):
     (cross_lingual.main, ["--source", "meat"], "meat.*desserts"),
     (cross_lingual.main, ["--source", "fruits:fr"], "fruits:fr.*en, ko, th, zh"),
     (cross_lingual.main, ["--paper-data", "folder"], "--paper-data goes with --paper"),
+    (cross_lingual.main, ["--pairs", "legaladvice-kor_Hang"], "--pairs goes with --paper"),
+    (cross_lingual.main, ["--paper", "--dry-run", "--pairs", "legal"],
+     "--pairs legal: there are legaladvice-kor_Hang, .*explainlikeimfive-zho_Hans"),
+    (cross_lingual.main, ["--paper", "--pairs", "x", "x"], "--pairs takes each once"),
     (cross_lingual.main, ["--paper", "--steps", "5"], "by epochs"),
     (cross_lingual.main, ["--paper", "--set", "clip=1", "steps=5"], "by epochs"),
     (cross_lingual.main, ["--paper", "--paper-data", "nowhere"], "nowhere: no such folder"),
@@ -121,9 +125,9 @@ def test_settings_that_cannot_be(words, message):
     (odd_one_out.main, ["--steps", "5", "--set", "steps=6"], "give one of them"),
     (few_shot.main, ["--data", "a", "--paper"], "--data does not go with --paper"),
     (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
-    (scaling.main, ["--paper"], "--paper: not for scaling"),
+    (scaling.main, ["--paper", "--n-train", "50"], "--n-train does not go with --paper"),
     (scaling.main, ["--methods", "DIAL"], "scaling.py takes no --methods"),
-    (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to --n-train 1000"),
+    (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to the 1000 re"),
     (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
     (simple_to_complex.main, ["--target-data", "a"], "--source-data is missing")])
 def test_flags_that_cannot_be(main, flags, message, tmp_path):
@@ -134,7 +138,7 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 def test_methods_by_short_names():
     assert cli.method_names(["tgt-pref", "dial", "DIAL"]) == ["Tgt-Pref*", "DIAL"]
-    assert len(cli.method_names(["all"])) == 15
+    assert len(cli.method_names(["all"])) == 18
 
 
 @pytest.mark.parametrize("end, code, line", [

@@ -58,8 +58,10 @@ def test_all_methods(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(untrained, "SHOTS", 1)  # ten are thousands of the tiny model's tokens
     cross_lingual.main([*FAST, *SMALL, "--methods", "all", "--out", str(tmp_path)])
     assert {r["method"] for r in rows_of(tmp_path)} - {"DIAL less Src-Pref"} == {
-        "Longest", "Shortest", "Seen sentences", "Seen words", "Base LM", "Few-shot LM", "Src-Pref",
-        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref*", "Src-Tgt-Pref*"}
+        "Longest", "Shortest", "Seen sentences", "Seen words", "Base LM", "Few-shot LM",
+        "Base LM likelihood", "Few-shot LM likelihood", "Src-Pref",
+        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL",
+        "DEAL from Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*"}
 
 
 def test_scaling(cache, tmp_path, capsys):
@@ -73,8 +75,8 @@ def test_scaling(cache, tmp_path, capsys):
     mixes = [(int(r[2]), int(r[4])) for r in table if r[0] == "a" and r[5] == "fruits:en"]
     assert mixes == [(36, 4), (30, 10), (20, 20), (10, 30), (4, 36)]
     assert [(r[1], r[3]) for r in table if r[0] == "b" and r[4] == "fruits:en"] == [
-        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("30", "100")]
-    assert len(rows_of(tmp_path)) == 9 and (tmp_path / "scaling.png").exists()
+        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("3", "10", "30", "100")]
+    assert len(rows_of(tmp_path)) == 13 and (tmp_path / "scaling.png").exists()
 
 
 def test_embeddings(cache, tmp_path, capsys):

@@ -11,20 +11,21 @@ import data
 import dial
 from domains.splits import Domain
 from support.methods import METHODS
+from support.paper import Training
 from support.runs import Job
 from support.training import Run, Snapshot, Trainer
 
 
 def trial(method, **changes):
-    """A trainer and a job of `method` on six rows, two epochs."""
+    """A trainer and a job of `method` on six rows, two epochs of four at a time."""
     rows = [data.Preference(f"Q {i}", f"yes {i}", ("no",)) for i in range(6)]
     source = Domain("s", labeled=rows, test=rows)
     target = Domain("t", unlabeled=data.unlabel(rows), test=rows,
                     validation=Domain("validation", test=rows))
     args = argparse.Namespace(model="tiny", device="cpu", dtype="float32", batch_size=4,
-                              max_length=99, truncate=True, epochs=2, start_epochs=0, eval_every=1,
-                              checkpoint=False, save=None,
-                              config=dial.DialConfig(learning_rate=1e-2))
+                              max_length=99, truncate=True, eval_every=1, checkpoint=False,
+                              save=None, config=dial.DialConfig(),
+                              training={"others": Training(2, 4, "larger", 1e-2)})
     vars(args).update(changes)
     return Trainer(args), Job(method, 0, [(source, target)])
 
@@ -78,28 +79,35 @@ def test_the_oracles_row_is_of_the_best_snapshot(cache, monkeypatch):
     assert heads[0] != heads[2]
 
 
-@pytest.mark.parametrize("method, start_epochs, steps", [
-    ("DEAL", 1, ["start"] * 2 + ["own"] * 3), ("DEAL", 0, ["own"] * 3), ("DIAL", 1, ["own"] * 3)])
-def test_deal_starts_from_an_epoch_of_src_pref(cache, monkeypatch, method, start_epochs, steps):
-    """Two steps of preference_step on four of six rows, of the source alone, before three more."""
+@pytest.mark.parametrize("method, training, steps", [
+    ("DEAL from Src-Pref", True, ["start"] * 3 + ["own"] * 3), ("DEAL", True, ["own"] * 3),
+    ("DEAL from Src-Pref", False, ["start"] * 2 + ["own"] * 2)])
+def test_deal_starts_from_src_pref(cache, monkeypatch, method, training, steps):
+    """With --paper one epoch of it, in its own batches (here of two of six rows, of the source
+    alone), whatever its epochs; else all its steps."""
     calls = []
 
     def step(name, inner):
         def stepped(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
-            calls.append((name, len(batch["last_row"]), batch["n_source"]))
+            calls.append((name, len(batch["last_row"]), batch["n_source"], config.learning_rate))
             return inner(model, critic, optimizer, critic_optimizer, batch, config, ramp)
         return stepped
 
-    assert [name for name, m in METHODS.items() if m.start] == ["DEAL"]
-    assert METHODS["DEAL"].start is dial.preference_step
-    start = METHODS[method].start and step("start", METHODS[method].start)
-    monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], start=start))
-    trainer, job = trial(method, start_epochs=start_epochs)
+    assert [name for name, m in METHODS.items() if m.start] == ["DEAL from Src-Pref"]
+    assert METHODS["DEAL from Src-Pref"].start == "Src-Pref"
+    monkeypatch.setitem(METHODS, "Src-Pref", dataclasses.replace(
+        METHODS["Src-Pref"], step=step("start", dial.preference_step)))
+    lines = {"Src-Pref": Training(9, 2, "source", 1e-3), "others": Training(2, 4, "larger", 1e-2)}
+    trainer, job = trial(method, training=lines if training else None,
+                         config=dial.DialConfig(steps=2, learning_rate=1e-3))
     run = Run(trainer, job)
     log = run.train(step("own", METHODS[method].step))
-    assert [name for name, _, _ in calls] == steps and [r["step"] for r in log] == [1, 2, 3]
-    assert {n for name, n, n_source in calls if name == "start"} <= {8}
-    assert {(n, n_source) for name, n, n_source in calls if name == "own"} == {(16, 8)}
+    assert [name for name, *_ in calls] == steps
+    assert [r["step"] for r in log] == list(range(1, 1 + steps.count("own")))
+    assert {tuple(call) for name, *call in calls if name == "start"} <= {
+        (4 if training else 8, 4 if training else 8, 1e-3)}
+    assert {tuple(call) for name, *call in calls if name == "own"} == {
+        (16, 8, 1e-2 if training else 1e-3)}
 
 
 def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):

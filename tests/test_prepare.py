@@ -58,8 +58,72 @@ def test_formats_of_one_file(prepared, tmp_path):
     assert judged(rows) == [("Use kill.", ["Never!"]), ("No.", ["So:"])]
     scored = [{"prompt": "Rate.", "response": f"Text {s}", "score": s} for s in (1, 2, 3)]
     rows = prepared("scores", "a.jsonl", [*scored, scored[0] | {"prompt": "Other."}])
-    assert len(rows) == 3 and all(r["prompt"] == "Rate." for r in rows)
+    assert len(rows) == 2 and all(r["prompt"] == "Rate." for r in rows)
     assert all(int(c[-1]) == int(r[-1]) + 1 for c, (r,) in judged(rows))
+
+
+def test_shp_and_cvalues(prepared):
+    """SHP's `labels` is 1 where A was preferred."""
+    rows = [{"post_id": "p1", "domain": "legaladvice_train", "history": f"Post {i}?",
+             "human_ref_A": f"A {i}", "human_ref_B": f"B {i}", "labels": i % 2, "score_A": 1,
+             "score_B": 2} for i in range(2)]
+    assert prepared("shp", "train.json", rows) == [
+        {"prompt": "Post 0?", "chosen": "B 0", "rejected": ["A 0"]},
+        {"prompt": "Post 1?", "chosen": "A 1", "rejected": ["B 1"]}]
+    rows = [{"prompt": f"Q{i // 2}", "pos_resp": f"good {i}", "neg_resp": f"bad {i}",
+             "pos_type": "x", "neg_type": "y"} for i in range(40)]
+    parts = [prepared("cvalues", "a.jsonl", rows, "--part", part)
+             for part in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [32, 4, 4]  # a prompt's two are never apart
+    assert sorted(judged(sum(parts, []))) == sorted(
+        (f"good {i}", [f"bad {i}"]) for i in range(40))
+    prompts = [{row["prompt"] for row in part} for part in parts]
+    assert [len(part) for part in prompts] == [16, 2, 2] and len(set.union(*prompts)) == 20
+
+
+def test_essays_and_fragments(prepared, tmp_path):
+    """Ten essays of two fragments each; those of the first three are in the essay dataset, with
+    other white space, and so in the training part, whatever the seed."""
+    essays = [f"So {i} it begins,\nand  long it goes on {i}. {'More. ' * i}" for i in range(3)]
+    with open(tmp_path / "essays.csv", "w", newline="") as f:
+        csv.writer(f).writerows([["essay_id", "full_text", "score"],
+                                 *([f"e{i}", essay, i + 2] for i, essay in enumerate(essays))])
+    with open(tmp_path / "fragments.csv", "w", newline="") as f:
+        csv.writer(f).writerows([
+            ["discourse_id", "essay_id", "discourse_text", "discourse_type",
+             "discourse_effectiveness"],
+            *([2 * i, f"f{i}", f"So {i}", "Lead", "Adequate"] for i in range(10)),
+            *([2 * i + 1, f"f{i}", f"and\nlong it goes on {i}.", "Evidence",
+               ("Ineffective", "Effective")[i % 2]] for i in range(10))])
+    rows = prepared("essays", "essays.csv", None)
+    assert [(row["response"], row["score"]) for row in rows] == [
+        (essay, i + 2) for i, essay in enumerate(essays)]
+
+    def fragments(*flags):
+        out = tmp_path / "out.json"
+        prepare.main(["fragments", str(tmp_path / "fragments.csv"), str(tmp_path / "essays.csv"),
+                      "--out", str(out), *flags])
+        return {row["response"]: row["score"] for row in map(json.loads, out.open())}
+
+    everything = fragments()
+    assert everything == {f"Lead: So {i}": 2.0 for i in range(10)} | {
+        f"Evidence: and\nlong it goes on {i}.": 1.0 + 2 * (i % 2) for i in range(10)}
+    for seed in "01234567":
+        flags = ["--seed", seed, "--fractions", ".5", "0", ".5", "--part"]
+        train, test = fragments(*flags, "train"), fragments(*flags, "test")
+        assert train | test == everything and not train.keys() & test.keys()
+        of = [{text.strip(".")[-1] for text in part} for part in (train, test)]
+        assert {"0", "1", "2"} <= of[0] and not of[0] & of[1] and len(of[1]) in (3, 4)
+
+
+def test_pairs_of_scores_are_neighbours_and_hold_every_text(prepared):
+    rows = [{"text": f"{score} {i}", "label": score} for score, n in ((1, 2), (3, 9), (4, 1), (6, 5))
+            for i in range(n)]
+    pairs = prepared("scores", "a.jsonl", rows)
+    steps = {(int(r[0]), int(c[0])) for c, (r,) in judged(pairs)}
+    assert steps == {(1, 3), (3, 4), (4, 6)}  # the levels that there are
+    assert {text for c, (r,) in judged(pairs) for text in (c, r)} == {row["text"] for row in rows}
+    assert len(pairs) == 9 + 9 + 5
 
 
 def test_ukp_is_split_by_topic(prepared, tmp_path):
@@ -123,6 +187,14 @@ def test_noise_for_records_of_any_kind(prepared):
     ("sib200", "a.tsv", "id\tcategory\ttext\n1\ta\n", "", "a.tsv:2: not 3 columns"),
     ("ukp", "t_s.csv", "label\ta1\ta2\na3\tx\ty\n", "", "t_s.csv:2: 'label' must be a1 or a2"),
     ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", "", "t_s.csv:2: .*'high'"),
+    ("shp", "a.json", [{"history": "p", "human_ref_A": "a", "labels": 1}], "",
+     "a.json:1: no 'human_ref_B'; there are: history,"),
+    ("shp", "a.json", [{"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": "A"}],
+     "", "a.json:1: 'labels' must be 1 .*'A'"),
+    ("cvalues", "a.jsonl", [{"prompt": "p", "pos_resp": "a"}], "", "a.jsonl:1: no 'neg_resp'"),
+    ("essays", "a.csv", "essay_id,full_text,score\n1,t,high\n", "", "a.csv:2: .*'high'"),
+    ("fragments", "a.csv", "essay_id,discourse_text,discourse_type,discourse_effectiveness\n"
+     "1,t,Lead,Good\n", "", "a.csv:2: 'discourse_effectiveness' must be one of Ineff.*'Good'"),
     ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*field"),
     ("scores", "a.jsonl", [{"prompt": "p", "chosen": "a", "rejected": "b"}], "", "'score' must be"),
     ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--balance-length", "takes preferences"),

@@ -76,15 +76,6 @@ def test_the_best_on_validation_comes_back(args, monkeypatch):
     assert not all(torch.equal(a, b) for a, b in zip(best, last, strict=True))
 
 
-def test_steps_are_the_papers_epochs(args):
-    source, target = pair_of_domains()
-    for epochs, batch_size, expected in ((0, 2, {3}), (2, 4, {3, 4}), (1, 2, {3, 4})):
-        args.epochs, args.batch_size = epochs, batch_size
-        steps = [training.steps_of(args, METHODS[name], source, target).steps
-                 for name in ("Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*")]
-        assert set(steps) == expected and steps[1] == steps[2]  # 5 and 7 labelled rows
-
-
 def test_what_cannot_be_run_is_said_at_the_start(args):
     source, target = pair_of_domains()
     trainer, job = Trainer(args), Job("DIAL", 0, [(source, target)])

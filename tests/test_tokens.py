@@ -51,8 +51,23 @@ def test_long_prompts_are_cut_from_the_left(tiny):
     ((n_prompt, texts),) = data.encode([row], tiny[1], 30, truncate=True)
     assert [decode(text[:n_prompt]) for text in texts] == ["<bos>" + "x" * 20 + "END\n"] * 2
     assert [decode(text[n_prompt:]) for text in texts] == ["good", "bad!!"]
-    with pytest.raises(InputError, match="response alone"):
-        data.encode([row], tiny[1], 5, truncate=True)
+
+
+def test_a_response_longer_than_the_context_is_cut_on_the_right_and_counted(tiny, capsys):
+    decode = tiny[1].decode
+    rows = [Preference("Q", "good", ("bad",)), Preference("xxEND", "longest of all", ("bad!!",)),
+            Preference("x" * 20, "yes", ("no",)), Unlabeled("Say:", ("0123456789",))]
+    encoded = data.encode(rows, tiny[1], 10, truncate=True, name="mine")
+    assert [[decode(text[n:]) for text in texts] for n, texts in encoded] == [
+        ["good", "bad"], ["longest o", "bad!!"], ["yes", "no"], ["012345678"]]
+    assert [decode(texts[0][:n]) for n, texts in encoded] == [
+        "<bos>Q\n", "<bos>", "<bos>" + "x" * 5 + "\n", "<bos>"]
+    assert all(len(text) <= 10 for _, texts in encoded for text in texts)
+    assert capsys.readouterr().err == ("mine: 3 of 4 records are longer than 10 tokens: the prompt "
+                                       "is cut from the left, in 2 the responses on the right "
+                                       "too\n")
+    data.encode(rows[:1], tiny[1], 10, truncate=True)
+    assert not capsys.readouterr().err
 
 
 def test_what_responses_share_is_not_cut(tiny):
@@ -60,8 +75,6 @@ def test_what_responses_share_is_not_cut(tiny):
     row = Preference("Q" * 9, "It is one", ("It is two",))
     ((_, texts),) = data.encode([row], tiny[1], 11, truncate=True)
     assert tiny[1].decode(texts[0]) == "<bos>\nIt is one"
-    with pytest.raises(InputError, match="response alone"):
-        data.encode([row], tiny[1], 9, truncate=True)
 
 
 def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):

@@ -87,12 +87,12 @@ def n_words(text):
 
 def neighbouring_pairs(texts, scores, prompt, n, rng):
     """`n` Preferences between texts of neighbouring scores (A.5), all with the same prompt; every
-    text is in one of them at least, if `n` allows."""
+    text is in one of them at least, if `n` allows; None for as few as that takes."""
     levels = [[t for t, s in zip(texts, scores) if s == level] for level in sorted(set(scores))]
     if len(levels) < 2:
         raise data.InputError("pairs of neighbouring levels need two levels of scores")
     pairs = []
-    while len(pairs) < n:
+    while not pairs or len(pairs) < (n or 0):
         levels = [rng.sample(level, len(level)) for level in levels]
         new = [data.Preference(prompt, high[i % len(high)], (low[i % len(low)],))
                for low, high in zip(levels, levels[1:]) for i in range(max(len(low), len(high)))]

@@ -8,6 +8,9 @@ from data import InputError
 
 from domains.arguments import neighbouring_pairs
 
+IN_TRAINING = "\0"  # what rows are split by that must be in the part to train on
+LEVELS = {"Ineffective": 1, "Adequate": 2, "Effective": 3}
+
 
 def read_records(name, files):
     """The records of a format as (group, dictionary in the plain form), checked; only responses of
@@ -44,6 +47,59 @@ def tables(files, columns, delimiter="\t", quoting=csv.QUOTE_NONE):
     """The rows of all files, each as (where, dictionary)."""
     for file in files:
         yield from data.read_table(file, delimiter, columns, quoting)
+
+
+def objects(files, names):
+    """The rows of all JSON files, each as (where, dictionary)."""
+    for file in files:
+        for where, row in data.read_rows(file):
+            if missing := [name for name in names if name not in row]:
+                raise InputError(f"{where}: no '{missing[0]}'; there are: {', '.join(row)}")
+            yield where, row
+
+
+def shp(files):
+    """SHP, a subreddit's .json: the comment that was preferred; its own parts (A.2)"""
+    for where, row in objects(files, ("history", "human_ref_A", "human_ref_B", "labels")):
+        if row["labels"] not in (0, 1):
+            raise InputError(f"{where}: 'labels' must be 1 (A) or 0 (B), not {row['labels']!r}")
+        a, b = row["human_ref_A"], row["human_ref_B"]
+        chosen, rejected = (a, b) if row["labels"] else (b, a)
+        yield where, None, {"prompt": row["history"], "chosen": chosen, "rejected": rejected}
+
+
+def cvalues(files):
+    """CValues-Comparison, .jsonl: the better answer; to be translated from zho_Hans (A.4)"""
+    for where, row in objects(files, ("prompt", "pos_resp", "neg_resp")):
+        yield where, None, {"prompt": row["prompt"], "chosen": row["pos_resp"],
+                            "rejected": row["neg_resp"]}
+
+
+def essays(files):
+    """Kaggle's Automated Essay Scoring 2.0, train.csv: an essay with its score, 1 to 6 (A.5)"""
+    columns = ("essay_id", "full_text", "score")
+    for where, row in tables(files, columns, ",", csv.QUOTE_MINIMAL):
+        yield where, row["essay_id"], {"text": row["full_text"], "label": row["score"]}
+
+
+def fragments(files):
+    """Kaggle's Predicting Effective Arguments, train.csv, and after it the essays': a fragment with
+    its score, 1 to 3; those of these essays are in training (A.5); split by essay"""
+    columns = ("essay_id", "discourse_text", "discourse_type", "discourse_effectiveness")
+    corpus = "\n".join(" ".join(row["text"].split()) for _, _, row in essays(files[1:]))
+    by_essay = {}
+    for where, row in tables(files[:1], columns, ",", csv.QUOTE_MINIMAL):
+        by_essay.setdefault(row["essay_id"], []).append((where, row))
+    for essay, rows in by_essay.items():
+        longest = max((" ".join(row["discourse_text"].split()) for _, row in rows), key=len)
+        for where, row in rows:
+            level = row["discourse_effectiveness"]
+            if level not in LEVELS:
+                raise InputError(f"{where}: 'discourse_effectiveness' must be one of "
+                                 f"{', '.join(LEVELS)}, not {level!r}")
+            text = f"{row['discourse_type']}: {row['discourse_text']}"
+            yield where, IN_TRAINING if longest in corpus else essay, {
+                "text": text, "label": LEVELS[level]}
 
 
 def sib200(files):
@@ -105,15 +161,14 @@ def ukp_ranks(folders):
 
 
 def scores(files):
-    """one's own texts with scores: as many pairs of neighbouring scores of a prompt (A.5)"""
+    """texts with scores: pairs of neighbouring scores of a prompt, with every text (A.5)"""
     by_prompt = {}
     for where, _, row in plain(files):
         item, score = data.read_scored(row, where)
         by_prompt.setdefault(item.prompt, []).append((item.responses[0], score))
     for prompt, items in by_prompt.items():
         if len({score for _, score in items}) > 1:  # of a single score there are no pairs
-            pairs = neighbouring_pairs(*zip(*items), prompt, len(items), random.Random(0))
-            for pair in pairs:
+            for pair in neighbouring_pairs(*zip(*items), prompt, None, random.Random(0)):
                 yield f"prompt {prompt!r}", prompt, vars(pair) | {"rejected": [*pair.rejected]}
 
 
@@ -122,5 +177,6 @@ def plain(files):
     return ((where, None, row) for file in files for where, row in data.read_rows(file))
 
 
-FORMATS = {"sib200": sib200, "paradetox": paradetox, "xstest": xstest, "ukp": ukp,
+FORMATS = {"shp": shp, "cvalues": cvalues, "essays": essays, "fragments": fragments,
+           "sib200": sib200, "paradetox": paradetox, "xstest": xstest, "ukp": ukp,
            "ukp-ranks": ukp_ranks, "scores": scores, "plain": plain}

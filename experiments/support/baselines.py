@@ -16,6 +16,7 @@ import dial
 
 LAMBDA_LM = 0.01  # weight of the language-model loss of the first two (not stated)
 SURE = 0.8  # the probability from which self-training believes a choice
+LAMBDA_TASK = 1.0  # weight of DEAL's task loss: see `deal_step`
 LM_TOKENS = 128  # of a batch, drawn at random: 262,144 logits each
 
 
@@ -110,33 +111,41 @@ def entropy_step(model, critic, optimizer, critic_optimizer, batch, config, ramp
 
 
 class ReverseGradient(torch.autograd.Function):
-    """The identity going forward; going backward, - weight times the gradient."""
+    """The identity going forward; going backward, minus the gradient."""
 
     @staticmethod
-    def forward(ctx, x, weight):
-        ctx.weight = weight
+    def forward(ctx, x):
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx, gradient):
-        return -ctx.weight * gradient, None
+        return -gradient
 
 
 def deal_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
-    """DEAL's step: the critic's gradient comes back to the model reversed, times lambda_da.
+    """DEAL's step, eqs. (1) to (6) of its paper, `critic_steps` of the critic: the last of them is
+    the model's too, to whom the critic's gradient comes back reversed.
 
-        source_loss - W(reversed emb) + lambda_gp * penalty,   eq. (1)-(6) of its paper
+        penalty - gamma W(reversed emb) + LAMBDA_TASK source_loss,   gamma = lambda_da
 
-    The penalty is of detached embeddings: it is the critic's own.
+    Its equations have lambda on the task. Its A.1 has lambda = .01, no gamma, and a library that
+    puts lambda on the distance, as DIAL does; on the task, .01 would leave the distance a hundred
+    times the weight. The penalty is of detached embeddings: it is the critic's own.
     """
+    def wdgrl(emb):
+        source, target = dial.critic_view(emb, batch, config)
+        penalty, slope = dial.gradient_penalty(critic, source, target)  # eq. (3)
+        distance = dial.wasserstein_distance(critic, source, target)  # eq. (4)
+        loss = config.lambda_gp * penalty - ramp * config.lambda_da * distance  # eq. (5)
+        return loss, distance, slope
+
     emb = model.embed(batch)  # (N, D)
+    for _ in range(config.critic_steps - 1):
+        dial.descend(wdgrl(emb.detach())[0], critic_optimizer)
     source_loss = dial.preference_loss(model, emb, batch)
-    reversed_emb = ReverseGradient.apply(emb, ramp * config.lambda_da)
-    source, target = dial.critic_view(reversed_emb, batch, config)
-    penalty, slope = dial.gradient_penalty(critic, source, target)
-    distance = dial.wasserstein_distance(critic, source, target)
+    loss, distance, slope = wdgrl(ReverseGradient.apply(emb))
     critic_optimizer.zero_grad()
-    dial.descend(source_loss - distance + config.lambda_gp * penalty, optimizer, config.clip)
+    dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip)  # eq. (6)
     critic_optimizer.step()
     return {"source_loss": source_loss, "domain_loss": distance, "distance": distance,
             "slope": slope}

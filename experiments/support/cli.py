@@ -11,6 +11,7 @@ from dial import DialConfig
 from support import backbones, paper
 from support.flags import Parser, count, whole
 from support.methods import METHODS
+from support.paper import Training
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 
@@ -43,7 +44,8 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--batch-size", type=count, default=batch_size,
         help="labelled records a step, and as many of the target (%(default)s)")
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
-    add("--truncate", action="store_true", help="cut longer prompts from the left")
+    add("--truncate", action="store_true",
+        help="cut longer texts: the prompt from the left, then the response's end")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of the method, see below")
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
@@ -59,8 +61,10 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--paper", action="store_true",
         help="the paper's model, data and settings (support/paper.py), on CUDA")
     add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
-    p.set_defaults(experiment=name, preset=preset, epochs=0, start_epochs=0, eval_every=0,
-                   signals=False)
+    add("--pairs", nargs="+", metavar="PAIR",
+        help="with --paper, these of its pairs of domains only; a wrong name lists them")
+    p.set_defaults(experiment=name, preset=preset, training=None, eval_every=0,
+                   question="Which answer is the best?")
     p.generated = []  # the flags of generated data
     return p
 
@@ -103,9 +107,9 @@ def parse(p, argv=None):
         if args.steps or any(word.startswith("steps=") for word in args.set):
             raise InputError("--paper goes by epochs, not by --steps")
         paper.check(args)
-    elif args.paper_data:
-        raise InputError("--paper-data goes with --paper")
-    for name in ("methods", "seeds", "target"):
+    elif args.paper_data or args.pairs:
+        raise InputError(f"--{'paper-data' if args.paper_data else 'pairs'} goes with --paper")
+    for name in ("methods", "seeds", "target", "pairs"):
         values = getattr(args, name, [])
         if isinstance(values, list) and len(set(values)) < len(values):
             raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
@@ -118,6 +122,12 @@ def parse(p, argv=None):
         raise InputError(f"{others[0]} does not go with {own[0]}, which says what the data are")
     args.methods = method_names(args.methods)
     args.config = configure(args)
+    if args.paper:  # what is set by hand holds for all methods
+        by_hand = {word.partition("=")[0] for word in args.set} & {*Training._fields}
+        by_hand = {name: getattr(args.config, name) for name in by_hand}
+        by_hand |= {"batch_size": args.batch_size} if args.batch_size else {}
+        args.training = {k: line._replace(**by_hand) for k, line in args.training.items()}
+        args.batch_size = args.training["others"].batch_size
     return args
 
 

@@ -14,7 +14,7 @@ class Method:
     reads_target: bool = False  # whether it is shown the target's unlabelled texts
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `untrained.longest`
-    start: callable = None  # the step of the first `start_epochs`
+    start: str = ""  # the method from which it starts: after an epoch with --paper, or all of it
     language: bool = False  # whether it needs the probabilities of tokens
     critic: bool = False  # whether a critic sees the target
     compares: bool = False  # whether it compares the responses to a target prompt
@@ -28,14 +28,17 @@ METHODS = {
     "Seen words": Method(rewards=untrained.seen_words),
     "Base LM": Method(labels=(), rewards=untrained.base_lm, language=True),
     "Few-shot LM": Method(rewards=untrained.few_shot_lm, language=True),
+    "Base LM likelihood": Method(labels=(), rewards=untrained.likelihood, language=True),
+    "Few-shot LM likelihood": Method(rewards=untrained.few_shot_likelihood, language=True),
     "Src-Pref": Method(step=preference_step),
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
     "Self-training": Method(step=baselines.self_training_step, reads_target=True, compares=True),
     "Entropy": Method(step=baselines.entropy_step, reads_target=True, compares=True),
     "DIAL": Method(step=dial_step, reads_target=True, critic=True),
-    "DEAL": Method(step=baselines.deal_step, reads_target=True, critic=True,
-                   start=preference_step),
+    "DEAL": Method(step=baselines.deal_step, reads_target=True, critic=True),
+    "DEAL from Src-Pref": Method(step=baselines.deal_step, reads_target=True, critic=True,
+                                 start="Src-Pref"),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }

@@ -5,6 +5,7 @@ The toys print and write with these too (`print_columns`, `mean_and_error`, `wri
 """
 import json
 import platform
+import re
 import statistics
 import sys
 from dataclasses import asdict
@@ -20,7 +21,7 @@ def report(args, runs, title, paper, chance=0.5):
 
     Args:
         runs: of `runs.run_jobs`; nothing is done without any. title: of the figure.
-        paper: the paper's number by (method, source, target, metric).
+        paper: the paper's (mean, standard error) by (method, source, target, metric).
         chance: the accuracy of guessing.
     """
     if not runs:
@@ -39,15 +40,16 @@ def report(args, runs, title, paper, chance=0.5):
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
     seeds = sorted({run["seed"] for run in runs})
     config = asdict(args.config) | {"seeds": seeds, "batch_size": args.batch_size}
-    if args.epochs:
-        config |= {"epochs": args.epochs, "steps": None}  # they follow from the epochs
+    if args.training:  # what the config has of it is the methods' own
+        lines = {name: line._asdict() for name, line in args.training.items()}
+        config |= {"training": lines} | dict.fromkeys(("steps", "learning_rate", "weight_decay"))
     write_results(args.out, args.experiment, args.model, config, rows + [g for g in gains if g],
                   sum(run["seconds"] for run in runs))
 
 
 def summarize(runs, paper):
     """One row for each method, pair and metric: the values by seed, their mean and standard
-    error, and what the method gains on Src-Pref, paired by seed."""
+    error, and what the method gains on Src-Pref, paired by seed, the best snapshot on the best."""
     groups = {}
     for run in sorted(runs, key=lambda run: run["seed"]):
         for r in run["results"]:
@@ -57,11 +59,13 @@ def summarize(runs, paper):
                 groups.setdefault(key, (n_test, {}))[1][run["seed"]] = value
     rows = []
     for (method, source, target, metric), (n_test, values) in groups.items():
-        _, base = groups.get((BASE, source, target, metric), (0, {}))
-        both = [seed for seed in values if seed in base] if method != BASE else []
+        name = best(BASE) if method == best(method.removesuffix(", best*")) else BASE
+        _, base = groups.get((name, source, target, metric), (0, {}))
+        both = [seed for seed in values if seed in base] if method != name else []
+        number, error = paper.get((method, source, target, metric), (None, None))
         rows.append({"method": method, "source": source, "target": target, "metric": metric,
                      **mean_and_error(list(values.values())), "seeds": list(values),
-                     "n_test": n_test, "paper": paper.get((method, source, target, metric)),
+                     "n_test": n_test, "paper": number, "paper_se": error,
                      "gain": mean_and_error([values[s] - base[s] for s in both])
                      | {"seeds": both} if both else None})
     return rows
@@ -117,7 +121,8 @@ def table(rows):
         found = [cells[key] for m in metrics if (key := (method, source, target, m)) in cells]
         for row in found or [cells[method, source, target, "source_accuracy"]]:
             n = f"{len(row['values'])} x {row['n_test']}"
-            last = [row["metric"], plus_minus(row), number(row["paper"]),
+            paper = {"mean": row["paper"], "se": row["paper_se"]}
+            last = [row["metric"], plus_minus(row), plus_minus(paper),
                     plus_minus(row["gain"], "+"), n] if found else [n]
             lines.append([method, source, target, *first, *last])
     keep = [i for i, column in enumerate(zip(*lines)) if any(column[1:])]  # no empty columns
@@ -130,15 +135,41 @@ def print_columns(lines):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
 
 
-def published(numbers, pairs, metrics=("accuracy",)):
-    """The paper's numbers of each method, for every pair of names, as `report` takes them.
+def read_table(text):
+    """{name: [(mean, standard error or None), ...]} of lines of a name and cells, two blanks or
+    more apart; the cells of lines with the same name are put together."""
+    table = {}
+    for line in text.strip().split("\n"):
+        name, *cells = re.split(r" {2,}", line)
+        table.setdefault(name, []).extend((*map(float, cell.split("±")), None)[:2]
+                                          for cell in cells)
+    return table
+
+
+def published(table, pairs, cells=(), metrics=("accuracy",)):
+    """The paper's numbers as `report` takes them.
 
     Args:
-        numbers: a number by method, or one for each of the metrics.
+        table: of `read_table`; a cell has a number for each of the metrics.
+        pairs: of names, each given the mean over all cells, which has no standard error.
+        cells: of names, one for each cell instead, in the table's order.
+    Returns:
+        (mean, standard error or None) by (method, source, target, metric).
     """
-    return {(method, source, target, metric): value for source, target in pairs
-            for method, values in numbers.items()
-            for metric, value in zip(metrics, values if isinstance(values, tuple) else (values,))}
+    numbers, n = {}, len(metrics)
+    for method, values in table.items():
+        for j, metric in enumerate(metrics):
+            own = values[j::n]
+            mean = statistics.fmean(value for value, _ in own), None
+            numbers |= {(method, *pair, metric): mean for pair in pairs}
+            numbers |= {(name, *pair, metric): value for pair, value in zip(cells, own)
+                        for name in (method, best(method))}
+    return numbers
+
+
+def best(method):
+    """What the rows of a method's best snapshot on target validation are called, an oracle's."""
+    return f"{method.rstrip('*')}, best*"
 
 
 def mean_and_error(values):
@@ -148,13 +179,9 @@ def mean_and_error(values):
     return {"mean": statistics.fmean(values), "se": se, "values": values}
 
 
-def number(value):
-    return "" if value is None else f"{value:.3f}"
-
-
 def plus_minus(row, sign=""):
     """Mean ± standard error of a row, or of nothing."""
-    if not row:
+    if not row or row["mean"] is None:
         return ""
     return f"{row['mean']:{sign}.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
 

@@ -87,7 +87,9 @@ def load(name, kind, device):
     tokenizer = backbones.load_tokenizer(name)
     tokenizer.padding_side = "left"
     try:
-        model = kind.from_pretrained(name, dtype=backbones.pick_dtype(device), use_safetensors=True)
+        with backbones.quiet():
+            model = kind.from_pretrained(backbones.locate(name), use_safetensors=True,
+                                         dtype=backbones.pick_dtype(device))
     except (OSError, ValueError, KeyError) as error:
         raise backbones.unusable(name, error) from None
     return model.to(device).eval(), tokenizer

@@ -20,11 +20,13 @@ from support import paper
 from support.flags import make_folder
 from support.memory import memory_line
 from support.methods import METHODS
-from support.training import Trainer, steps_of
+from support.report import print_columns
+from support.training import Trainer, settings_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint")
+               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
+               "pairs")
 
 
 @dataclass
@@ -157,14 +159,30 @@ def locked(folder):
 
 def describe(args, jobs):
     """Print what would be run."""
-    rows = f"{args.batch_size} + {args.batch_size}"
-    print(f"{args.model}: {len(jobs)} runs with {rows} rows a step")
+    rows = "" if args.training else f" with {args.batch_size} + {args.batch_size} rows a step"
+    print(f"{args.model}: {len(jobs)} runs{rows}")
+    if args.training:
+        print_columns(settings_table(args))
+        often = f"every {args.eval_every} steps and " if args.eval_every else ""
+        print(f"texts of at most {args.max_length} tokens; validated {often}at each epoch's end")
     for job in jobs:
         method = METHODS[job.method]
-        config = steps_of(args, method, *job.pairs[0])
-        length = f"{args.epochs} epochs" if args.epochs else f"{config.steps} steps"
+        config, _, epochs = settings_of(args, job.method, *job.pairs[0])
+        length = f"{epochs} epochs" if epochs else f"{config.steps} steps"
         print(f"  {job.method}, seed {job.seed}, {length if method.step else 'no training'}: "
               f"{', '.join(f'{s} -> {t}' for s, t in job.names)}")
     print(memory_line(args))
     if args.paper:
         print("files:", *paper.files(args), sep="\n  ")
+
+
+def settings_table(args):
+    """What --paper trains with: a line for all methods that train alike."""
+    names = {}
+    for name in args.methods:
+        if METHODS[name].step:
+            names.setdefault(paper.training(args, name), []).append(name)
+    return [["methods", "epochs", "of the domain", "records of each", "learning rate",
+             "weight decay"]] + [
+        [", ".join(alike), str(line.epochs), line.epoch_of, str(line.batch_size),
+         f"{line.learning_rate:g}", f"{line.weight_decay:g}"] for line, alike in names.items()]

@@ -9,9 +9,10 @@ import data
 import dial
 from data import InputError
 
-from support import backbones, saving, signals
+from support import backbones, paper, saving, signals
 from support.correlation import within_prompts
 from support.methods import METHODS
+from support.report import best
 
 LOOKS = 4  # how often the target is measured during training, for the figure
 LOOK_ROWS = 50  # on so many of its test rows
@@ -72,8 +73,7 @@ class Trainer:
             for pair in job.pairs:
                 if pair[1].name in run.best:
                     run.best[pair[1].name].restore()
-                    name = f"{job.method.rstrip('*')}, best*"
-                    results += [r | {"method": name} for r in run.results(log, [pair])]
+                    results += [r | {"method": best(job.method)} for r in run.results(log, [pair])]
         except FloatingPointError as error:
             raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
         finally:
@@ -94,7 +94,8 @@ class Run:
         self.trainer, self.args, self.tokenizer = trainer, trainer.args, trainer.tokenizer
         self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, {}
         self.source, self.target = job.pairs[0]
-        self.config = trainer.config
+        self.config, self.batch_size, self.epochs = settings_of(self.args, job.method,
+                                                                *job.pairs[0])
         torch.manual_seed(job.seed)
         try:
             self.model = dial.RewardModel(trainer.classifier, self.config)
@@ -122,21 +123,20 @@ class Run:
         labeled = [self.encode(domain, "labeled")
                    for domain in labeled_domains(method, self.source, self.target)]
         unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
-        config = self.config = steps_of(self.args, method, self.source, self.target)
 
-        def batches(config=config, unlabeled=unlabeled):
-            return data.training_batches(labeled, unlabeled, self.args.batch_size, config.steps,
-                                         self.seed, **self.pack_options)
+        def batches(n=self.batch_size, steps=self.config.steps, unlabeled=unlabeled):
+            return data.training_batches(labeled, unlabeled, n, steps, self.seed,
+                                         **self.pack_options)
 
         title = f"{self.job.method}, seed {self.seed}"
-        if config.scale_embeddings:
+        if self.config.scale_embeddings:
             self.model.set_scale(dial.to_device(next(batches()), self.model))
-        if method.start and self.args.start_epochs:
-            first = steps_of(self.args, method, *self.job.pairs[0], self.args.start_epochs)
-            dial.train(self.model, self.critic, batches(first, None), first, method.start,
-                       title=f"{title}, start")
-        return dial.train(self.model, self.critic, batches(), config, step, look or self.look,
-                          title)
+        if method.start:
+            first, n, _ = settings_of(self.args, method.start, *self.job.pairs[0], epochs=1)
+            dial.train(self.model, self.critic, batches(n, first.steps, None), first,
+                       METHODS[method.start].step, title=f"{title}, start")
+        return dial.train(self.model, self.critic, batches(), self.config, step,
+                          look or self.look, title)
 
     def look(self, step):
         """The target's accuracy on the way, for the figure; of each target with a validation set,
@@ -146,11 +146,10 @@ class Run:
         if len(self.job.pairs) == 1 and self.target.test and step in looks:
             metric = self.target.metric
             values[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
-        epoch = math.ceil(steps / self.args.epochs) if self.args.epochs else steps
+        due = step == steps or (self.args.eval_every and step % self.args.eval_every == 0)
+        due |= step * self.epochs // steps > (step - 1) * self.epochs // steps  # an epoch ends
         for _, target in self.job.pairs:
-            validation = target.validation
-            if validation and (step % self.args.eval_every == 0 or step % epoch == 0
-                               or step == steps):
+            if due and (validation := target.validation):
                 value = self.measure(validation)[validation.metric]
                 values.setdefault("target_validation", value)  # the log has the first target's
                 self.best.setdefault(target.name, Snapshot(self.model)).keep(value)
@@ -158,7 +157,7 @@ class Run:
 
     def results(self, log, pairs):
         """A result for each pair of domains; `distance` is the mean W / slope of the last steps."""
-        sources = {id(s): self.measure(s) for s, _ in pairs}
+        sources = {k: self.measure(s) for k, s in {id(s): s for s, _ in pairs}.items()}
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
         found = [{"method": self.job.method, "source": s.name, "target": t.name,
@@ -166,8 +165,8 @@ class Run:
                   "metrics": self.measure(t) | common | {
                       f"source_{name}": value for name, value in sources[id(s)].items()}}
                  for s, t in pairs]
-        if self.args.signals:
-            for result, (source, target) in zip(found, pairs):
+        for result, (source, target) in zip(found, pairs):
+            if target.shared:  # --signals
                 result["metrics"] |= signals.signs(self, source, target)
                 result["choices"] = [int(rewards.argmax()) for rewards in dial.predict(
                     self.model, self.batches(self.encode(target, "shared")))]
@@ -193,11 +192,17 @@ class Run:
         return within_prompts(torch.cat(rewards).tolist(), domain.scores[: len(rewards)], prompts)
 
 
-def steps_of(args, method, source, target, epochs=None):
-    """The config of a run; the paper's epochs, all or so many, are over the labelled rows."""
-    n = max([len(domain.labeled) for domain in labeled_domains(method, source, target)], default=0)
-    steps = math.ceil((epochs or args.epochs) * n / args.batch_size) or args.config.steps
-    return dataclasses.replace(args.config, steps=steps)
+def settings_of(args, name, source, target, epochs=None):
+    """How a method is trained: (config, records of each domain a step, epochs), the last 0 but for
+    --paper, where `epochs` may be fewer than its own."""
+    if not args.training:
+        return args.config, args.batch_size, 0
+    line = paper.training(args, name)
+    n = {"source": len(source.labeled), "target": len(target.unlabeled)}
+    n["larger"], epochs = max(n.values()), epochs or line.epochs
+    steps = math.ceil(epochs * n[line.epoch_of] / line.batch_size) or 1  # 0 in a dry run
+    return dataclasses.replace(args.config, steps=steps, learning_rate=line.learning_rate,
+                               weight_decay=line.weight_decay), line.batch_size, epochs
 
 
 class Snapshot:

@@ -3,24 +3,31 @@
 A function takes a `training.Run`, its model as yet untrained (LoRA at 0: the base model), and the
 domain whose test is rewarded; it returns the rewards of each record's responses, (responses,).
 
-The paper lets its base model choose in words, after some thought. A small base model does not keep
-to such a format: here Base LM and Few-shot LM choose the response that is likeliest under it, by
-the mean log probability of a token.
+Base LM and Few-shot LM choose in words, after some thought, as the paper's do. It does not print
+its prompts: these ask the same in our words. A small base model does not keep to such a format:
+Base LM likelihood and Few-shot LM likelihood choose the response that is likeliest, by the mean log
+probability of a token.
 """
 import math
 import random
 import re
 from collections import Counter
 from dataclasses import replace
+from string import ascii_uppercase as LETTERS
 
 import torch
+import transformers
+from tqdm import tqdm
 
 import data
 import dial
 
+from support import rewriting
 from support.baselines import token_losses
 
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
+THOUGHTS = 100  # tokens of thought at most, of a single line
+SCORE = "Give this text a score from 1 (poor) to 6 (great) for its argument, grammar and effect."
 
 
 def longest(run, domain):
@@ -58,19 +65,79 @@ def log_odds(run, domain, separator):
 
 
 def base_lm(run, domain):
-    return dial.predict(Likelihood(run.model), run.batches(run.encode(domain, "test")),
-                        f"Base LM on {domain.name}")
+    """The letter that is likeliest after the question, the responses and a line of thought; of a
+    single text, the likeliest score from 1 to 6."""
+    return answers(run, domain)
 
 
 def few_shot_lm(run, domain):
-    """As Base LM, with SHOTS labelled Preferences, the same for all, before every prompt."""
-    labeled = run.source.labeled
-    examples = random.Random(run.seed).sample(labeled, min(SHOTS, len(labeled)))
-    shots = "".join(f"{e.prompt.rstrip()}\n{e.chosen}\n\n" for e in examples)
+    """As Base LM, after SHOTS labelled Preferences with their letters, the same for all."""
+    rng = random.Random(run.seed)
+    shots = []
+    for row in examples(run):
+        text, order = ask(run.args.question, row, rng)
+        shots.append(f"{text}\nFinal answer: {LETTERS[order.index(0)]}\n\n")
+    return answers(run, domain, "".join(shots))
+
+
+def examples(run):
+    """SHOTS different labelled records of the source, which may repeat them."""
+    labeled = list(dict.fromkeys(run.source.labeled))
+    return random.Random(run.seed).sample(labeled, min(SHOTS, len(labeled)))
+
+
+def ask(question, row, rng):
+    """A question about a record in words, and which response stands at each letter."""
+    order = rng.sample(range(len(row.responses)), len(row.responses))
+    if len(order) == 1:
+        return f"{SCORE}\n{row.responses[0]}", order
+    listed = [f"{letter}: {row.responses[i]}" for letter, i in zip(LETTERS, order)]
+    return "\n".join([question, row.prompt.rstrip(), *listed]), order
+
+
+def answers(run, domain, shots=""):
+    """Ask about each test record, let the model think, and compare its possible answers."""
+    rng = random.Random(run.seed)
+    context = getattr(run.model.transformer.config, "max_position_embeddings", 2048)
+    asked = [ask(run.args.question, row, rng) for row in domain.test]
+    prompts = [f"{shots}{text}\nLet's think step by step:" for text, _ in asked]
+    rows = []
+    for prompt, thought, (_, order) in zip(prompts, think(run, prompts, context), asked):
+        choices = LETTERS[: len(order)] if len(order) > 1 else "123456"
+        rows.append(data.Preference(f"{prompt} {thought}\nFinal answer: ", choices[0],
+                                    tuple(choices[1:])))
+    encoded = data.encode(rows, run.tokenizer, context, True, domain.name)
+    chosen = dial.predict(Likelihood(run.model), run.batches(encoded),
+                          f"{run.job.method} on {domain.name}")
+    return [letters[torch.tensor(order).argsort()] if len(order) > 1
+            else letters.argmax().add(1.0)[None] for letters, (_, order) in zip(chosen, asked)]
+
+
+def think(run, prompts, context, batch_size=8):
+    """What the base model says next, greedily, to the end of a line."""
+    model, tokenizer = rewriting.load(run.args.model, transformers.AutoModelForCausalLM,
+                                      str(run.model.scale.device))
+    tokenizer.truncation_side, lines = "left", []
+    for i in tqdm(range(0, len(prompts), batch_size), desc="thoughts", leave=False):
+        inputs = tokenizer(prompts[i: i + batch_size], return_tensors="pt", padding=True,
+                           truncation=True, max_length=context - THOUGHTS)
+        lines += [text.partition("\n")[0] for text in
+                  rewriting.generate(model, tokenizer, inputs, THOUGHTS)]
+    return lines
+
+
+def likelihood(run, domain):
+    return dial.predict(Likelihood(run.model), run.batches(run.encode(domain, "test")),
+                        f"{run.job.method} on {domain.name}")
+
+
+def few_shot_likelihood(run, domain):
+    """The same with SHOTS labelled Preferences, the same for all, before every prompt."""
+    shots = "".join(f"{e.prompt.rstrip()}\n{e.chosen}\n\n" for e in examples(run))
     rows = [replace(row, prompt=shots + row.prompt) for row in domain.test]
     encoded = data.encode(rows, run.tokenizer, run.args.max_length, True, domain.name)
     return dial.predict(Likelihood(run.model), run.batches(encoded),
-                        f"Few-shot LM on {domain.name}")
+                        f"{run.job.method} on {domain.name}")
 
 
 class Likelihood(torch.nn.Module):
