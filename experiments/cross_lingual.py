@@ -47,14 +47,11 @@ def main(argv=None):
                    help="unlabelled, one domain or several (desserts:ko)")
     size_flags(p)
     own_flags(p)
-    p.add_argument("--signals", action="store_true", help="what tells a good model without labels")
     args = parse(p, argv)
 
     def lists(seed):
         source, *targets = (food_domain(name, seed, args.part, args.n_train, args.n_test)
                             for name in (args.source, *args.target))
-        for target in targets if args.signals else ():  # of all seeds the same
-            target.shared = food_domain(target.name, 999, args.part, args.n_train, 100).test
         return [(source, target) for target in targets]
 
     given = given_domains(args)

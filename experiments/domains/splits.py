@@ -15,7 +15,6 @@ class Domain:
     unlabeled: list = ()
     test: list = ()  # Preferences; with `scores`, Unlabeled texts to correlate with them
     scores: list = None
-    shared: list = ()  # Preferences that all seeds are shown, for signals
     validation: "Domain" = None  # its `test` is what the oracle snapshot of --paper is chosen by
 
     @property

@@ -9,7 +9,7 @@ import data
 import dial
 from data import InputError
 
-from support import backbones, paper, saving, signals
+from support import backbones, paper, saving
 from support.correlation import within_prompts
 from support.methods import METHODS
 from support.report import best
@@ -160,17 +160,11 @@ class Run:
         sources = {k: self.measure(s) for k, s in {id(s): s for s, _ in pairs}.items()}
         distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
         common = {"distance": statistics.fmean(distances)} if distances else {}
-        found = [{"method": self.job.method, "source": s.name, "target": t.name,
-                  "n_test": len(t.test), "n_source": len(s.test),
-                  "metrics": self.measure(t) | common | {
-                      f"source_{name}": value for name, value in sources[id(s)].items()}}
-                 for s, t in pairs]
-        for result, (source, target) in zip(found, pairs):
-            if target.shared:  # --signals
-                result["metrics"] |= signals.signs(self, source, target)
-                result["choices"] = [int(rewards.argmax()) for rewards in dial.predict(
-                    self.model, self.batches(self.encode(target, "shared")))]
-        return found
+        return [{"method": self.job.method, "source": s.name, "target": t.name,
+                 "n_test": len(t.test), "n_source": len(s.test),
+                 "metrics": self.measure(t) | common | {
+                     f"source_{name}": value for name, value in sources[id(s)].items()}}
+                for s, t in pairs]
 
     def batches(self, encoded):
         return data.evaluation_batches(encoded, **self.pack_options)
