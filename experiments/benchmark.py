@@ -6,9 +6,9 @@
 
 Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
 SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
-`full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA, head and
-critic in the same precision, with the settings of cross_lingual.py; support/peers.py has what each
-of them does. TRL takes part where it is installed (`pip install trl`).
+`full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA (as the paper,
+on q and v of all layers), head and critic in the same precision; support/peers.py has what each of
+them does. TRL takes part where it is installed (`pip install trl`).
 
 A token is informative if no other position of the batch could stand for it: what texts begin with
 alike counts once. `share` is what the informative tokens need, over what this machine reaches in a
