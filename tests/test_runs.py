@@ -91,7 +91,7 @@ def test_resume_does_only_what_is_missing(command):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"), (["--steps", "4"], "steps 80, not 4:"),
+    (["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"), (["--steps", "4"], "steps 40, not 4:"),
     (["--batch-size", "3"], "batch_size 8, not 3:"), (["--n-train", "30"], "n_train 20, not 30:"),
     (["--part", "validation"], "part test, not validation:"),
     (["--model", "x"], "model tiny, not x:"),
