@@ -250,7 +250,7 @@ def test_memory_counts_weights_and_lora():
     args = cli.parse(cli.run_flags("", "x", {"steps": 1}), ["--batch-size=1", "--max-length=1"])
     bodies = 2 * sum(p.numel() for p in transformers.AutoModel.from_config(config).parameters())
     lora = 3 * 64 * ((32 + 32) + (32 + 16))  # rank 64, three layers of q and v
-    activations = 4 * 3 * 2 * (23 * 32 + 3 * 48)
+    activations = 4 * 3 * 2 * (22 * 32 + 3 * 48)
     assert memory.memory(config, args) == bodies + 16 * lora + activations
 
 
@@ -276,7 +276,7 @@ def test_memory_of_activations(kind):
         return size / batch["input_ids"].numel()
 
     everything = memory.activations(classifier.config, 3, False)
-    assert kept() < everything < 2 * kept()
+    assert kept() < everything < 1.8 * kept()
     model.transformer.activation_checkpointing_enable({"use_reentrant": False})
     inputs = memory.activations(classifier.config, 3, True) - everything / 3
     assert inputs < kept() < 2 * inputs < everything / 10  # and what comes after the layers

@@ -34,8 +34,8 @@ def memory(config, args, checkpoint=False):
 
 
 def activations(config, layers, checkpoint):
-    """Bytes that the backward pass keeps of a token in bf16: in each layer at most 23 vectors of
+    """Bytes that the backward pass keeps of a token in bf16: in each layer at most 22 vectors of
     the hidden size (counted on Gemma 3, with its four norms; Gemma 1 has 12) and three of the
     MLP's; with --checkpoint those of one layer at a time, and of each its input."""
-    layer = 2 * (23 * config.hidden_size + 3 * config.intermediate_size)
+    layer = 2 * (22 * config.hidden_size + 3 * config.intermediate_size)
     return layer + layers * 2 * config.hidden_size if checkpoint else layers * layer
