@@ -147,35 +147,41 @@ class Critic(nn.Module):
         return self.layers(emb).squeeze(-1)  # (N, D) -> (N,)
 
 
+def add_lora(model, config, task_type):
+    """A transformers model with LoRA, fp32 whatever its precision, and all else frozen. Raises
+    ValueError without `lora_modules`."""
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    linear = {name.rpartition(".")[-1] for name, module in model.base_model.named_modules()
+              if isinstance(module, nn.Linear)}
+    modules = config.lora_modules.split(",")
+    if unknown := set(modules) - linear:
+        known = ", ".join(sorted(linear))
+        raise ValueError(f"lora_modules: no linear layer {min(unknown)!r}, there are {known}")
+    depth = model.config.num_hidden_layers
+    top = list(range(depth - config.lora_layers, depth))
+    model = get_peft_model(model, LoraConfig(
+        task_type=task_type, r=config.lora_rank, lora_alpha=config.lora_alpha,
+        target_modules=modules, layers_to_transform=top if 0 < len(top) < depth else None))
+    for name, p in model.named_parameters():
+        p.requires_grad_("lora_" in name)
+    for module in model.modules():  # peft would cast inputs to fp32, autocast back
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False
+    return model
+
+
 class RewardModel(nn.Module):
     """A causal transformer with LoRA and a linear reward head on the last token. Head and
     embeddings are fp32 whatever the body's precision; `set_scale` divides the embeddings."""
 
     def __init__(self, classifier, config):
-        """Wrap a transformers `...ForSequenceClassification` with one label.
-
-        Its own head stays unused until it is saved. Raises ValueError without `lora_modules`.
-        """
-        from peft import LoraConfig, TaskType, get_peft_model
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
+        """Wrap a transformers `...ForSequenceClassification` with one label, whose own head stays
+        unused until it is saved. Raises ValueError as `add_lora`."""
         super().__init__()
-        linear = {name.rpartition(".")[-1] for name, module
-                  in classifier.base_model.named_modules() if isinstance(module, nn.Linear)}
-        modules = config.lora_modules.split(",")
-        if unknown := set(modules) - linear:
-            known = ", ".join(sorted(linear))
-            raise ValueError(f"lora_modules: no linear layer {min(unknown)!r}, there are {known}")
-        depth, dim = classifier.config.num_hidden_layers, classifier.config.hidden_size
-        top = list(range(depth - config.lora_layers, depth))
-        self.backbone = get_peft_model(classifier, LoraConfig(
-            task_type=TaskType.SEQ_CLS, r=config.lora_rank, lora_alpha=config.lora_alpha,
-            target_modules=modules, layers_to_transform=top if 0 < len(top) < depth else None))
-        for name, p in self.backbone.named_parameters():
-            p.requires_grad_("lora_" in name)
-        for module in self.backbone.modules():  # peft would cast inputs to fp32, autocast back
-            if isinstance(module, BaseTunerLayer):
-                module.cast_input_dtype_enabled = False
+        self.backbone = add_lora(classifier, config, "SEQ_CLS")
+        dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
         nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's
         self.register_buffer("scale", torch.ones(()))
@@ -300,7 +306,17 @@ def learning_rate_factor(i, config):
     return min(1.0, rise, (config.steps - i) / max(1.0, config.decay * config.steps))
 
 
-def train(model, critic, batches, config, step=dial_step, evaluate=None, title="train"):
+def make_optimizers(model, critic, config):
+    """AdamW for what is trained of the model, and for the critic."""
+    return (torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
+                              lr=config.learning_rate, weight_decay=config.weight_decay),
+            torch.optim.AdamW(critic.parameters(), lr=config.critic_learning_rate,
+                              betas=(config.critic_beta1, 0.999),
+                              weight_decay=config.critic_weight_decay))
+
+
+def train(model, critic, batches, config, step=dial_step, evaluate=None, title="train",
+          optimizers=None):
     """Run Algorithm 1 over `batches`, and leave the trained model and critic in place.
 
     Args:
@@ -309,17 +325,12 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; what it returns, a dictionary of floats, is
             added to the step's record.
+        optimizers: of `make_optimizers`, to go on with what an earlier call left in them.
     Returns:
         the records, one a step: the floats that `step` and `evaluate` return.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
-                                  lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda i: learning_rate_factor(i, config))
-    critic_optimizer = torch.optim.AdamW(
-        critic.parameters(), lr=config.critic_learning_rate, betas=(config.critic_beta1, 0.999),
-        weight_decay=config.critic_weight_decay)
+    optimizer, critic_optimizer = optimizers or make_optimizers(model, critic, config)
     records, batches = [], iter(batches)
     model.train()
     bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
@@ -328,8 +339,9 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
         batch = to_device(batch, model)
         ramp = min(1.0, i / max(1.0, config.lambda_ramp * config.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * learning_rate_factor(i - 1, config)
         losses = step(model, critic, optimizer, critic_optimizer, batch, config, ramp)
-        schedule.step()
         records.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
             read(records[-READ_EVERY:])

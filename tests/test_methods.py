@@ -178,7 +178,7 @@ def test_thoughts_are_the_base_models_greedy_line(args, monkeypatch):
     """One token after the other by transformers' own model, to the end of a line. What is longer
     than the context is cut from the left."""
     monkeypatch.setattr(untrained, "THOUGHTS", 8)
-    monkeypatch.setattr(backbones, "pick_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.float32)
     run = Run(Trainer(args), Job("Base LM", 0, [pair_of_domains()]))
     model = transformers.AutoModelForCausalLM.from_pretrained(backbones.locate("tiny")).eval()
     prompts, lines = ["One?", "Another, longer one?", "abc" * 30], []

@@ -52,7 +52,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def change(models, tmp_path, monkeypatch):
     """A function that runs the command on ROWS, in fp32; it returns what it wrote."""
-    monkeypatch.setattr(backbones, "pick_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.float32)
 
     def run(name, *flags, out="out.jsonl", rows=ROWS):
         (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -119,16 +119,22 @@ def paradetox(files):
                                     "chosen": row["neutral1"], "rejected": row["toxic"]}
 
 
-def xstest(files):
-    """XSTest, .csv with completions, a file a model: answering safe questions, refusing others"""
-    answers = {}  # (prompt, unsafe) to label to completions, of all models
+def xstest_answers(files):
+    """{(prompt, whether it is unsafe): (compliances, refusals)} of XSTest's .csv files with
+    completions, of all models."""
+    answers = {}
     columns = ("prompt", "completion", "type", "final_label")
     for _, row in tables(files, columns, ",", csv.QUOTE_MINIMAL):
-        labels = answers.setdefault((row["prompt"], row["type"].startswith("contrast")), {})
-        if text := row["completion"].strip():
-            labels.setdefault(row["final_label"], []).append(text)
-    for (prompt, unsafe), labels in answers.items():
-        comply, refuse = (labels.get(k, []) for k in ("1_full_compliance", "2_full_refusal"))
+        kinds = answers.setdefault((row["prompt"], row["type"].startswith("contrast")), ([], []))
+        for kind, label in zip(kinds, ("1_full_compliance", "2_full_refusal")):
+            if row["final_label"] == label and (text := row["completion"].strip()):
+                kind.append(text)
+    return answers
+
+
+def xstest(files):
+    """XSTest, .csv with completions, a file a model: answering safe questions, refusing others"""
+    for (prompt, unsafe), (comply, refuse) in xstest_answers(files).items():
         for chosen, rejected in zip(refuse, comply) if unsafe else zip(comply, refuse):
             yield f"prompt {prompt!r}", prompt, {"prompt": prompt, "chosen": chosen,
                                                  "rejected": rejected}

@@ -39,7 +39,7 @@ def load(name, device="auto", dtype="auto"):
         InputError: no such model, no such device, or its packages are missing.
     """
     device = pick_device(device)
-    dtype = pick_dtype(device) if dtype == "auto" else getattr(torch, dtype)
+    dtype = pick_dtype(device, dtype)
     try:
         with quiet():
             path, tokenizer = locate(name), load_tokenizer(name)
@@ -99,8 +99,11 @@ def pick_device(name):
     return name
 
 
-def pick_dtype(device):
-    """bf16 on accelerators that have it and on CPUs with instructions for it, fp32 elsewhere."""
+def pick_dtype(device, name="auto"):
+    """The named precision; auto: bf16 on accelerators that have it and on CPUs with instructions
+    for it, fp32 elsewhere."""
+    if name != "auto":
+        return getattr(torch, name)
     if device.startswith("cuda"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)

@@ -144,30 +144,35 @@ def method_names(names):
 
 def configure(args):
     """The DialConfig of the preset, --steps and --set."""
-    values, types = dict(args.preset), {f.name: f.type for f in fields(DialConfig)}
     if args.steps and any(word.startswith("steps=") for word in args.set):
         raise InputError("--steps and --set steps=...: give one of them")
-    if args.steps:
-        values["steps"] = args.steps
-    for word in args.set:
+    return settings(DialConfig, args.preset | ({"steps": args.steps} if args.steps else {}),
+                    args.set, "--set")
+
+
+def settings(kind, preset, words, flag):
+    """A configuration, a dataclass, of a preset and of what `flag` says in `words` NAME=VALUE."""
+    values, types = dict(preset), {f.name: f.type for f in fields(kind)}
+    for word in words:
         name, _, value = word.partition("=")
         if name not in types or not value:
-            raise InputError(f"--set {word}: it takes NAME=VALUE with a NAME of {', '.join(types)}")
+            known = ", ".join(types)
+            raise InputError(f"{flag} {word}: it takes NAME=VALUE with a NAME of {known}")
         try:
             values[name] = ({"true": True, "false": False}[value.lower()]
                             if types[name] is bool else types[name](value))
         except (ValueError, KeyError):
-            raise InputError(f"--set {word}: {name} is of type {types[name].__name__}") from None
+            raise InputError(f"{flag} {word}: {name} is of type {types[name].__name__}") from None
     try:
-        return DialConfig(**values)
+        return kind(**values)
     except ValueError as error:
-        raise InputError(f"--set: {error}") from None
+        raise InputError(f"{flag}: {error}") from None
 
 
-def settings_table(preset):
-    """DialConfig's fields, the values of `preset` and the comments that explain them."""
-    lines = ["settings of the method (--set), this command's value and DialConfig's:"]
-    source = inspect.getsource(DialConfig)
+def settings_table(preset, kind=DialConfig, flag="--set"):
+    """The fields of a configuration, the values of `preset` and the comments that explain them."""
+    lines = [f"settings of the method ({flag}), this command's value and {kind.__name__}'s:"]
+    source = inspect.getsource(kind)
     for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
         value = str(preset.get(name, default.strip('"')))
         lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")

@@ -1,4 +1,4 @@
-"""Correlations of rewards with scores, taken within prompts."""
+"""How rewards go with scores: correlations, taken within prompts, and the AUC."""
 import statistics
 
 
@@ -25,3 +25,12 @@ def within_prompts(rewards, scores, prompts):
 def correlation(x, y, f):
     """0 where one is constant: a reward that tells nothing."""
     return float(f(x, y).statistic) if min(len(set(x)), len(set(y))) > 1 else 0.0
+
+
+def auc(rewards, right):
+    """How often a right response has the larger reward than a wrong one, ties counting half; None
+    where all are right, or none. Args: (B,) tensors; `right` is 1 or 0."""
+    better, worse = rewards[right == 1], rewards[right == 0]
+    difference = better[:, None] - worse  # (right, wrong)
+    return ((difference > 0).double() + (difference == 0).double() / 2).mean().item() \
+        if difference.numel() else None

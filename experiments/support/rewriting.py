@@ -82,14 +82,14 @@ def formalizer(args, device):
     return change
 
 
-def load(name, kind, device):
+def load(name, kind, device, dtype="auto"):
     """(model, tokenizer) of a transformers class for generation; safetensors only."""
     tokenizer = backbones.load_tokenizer(name)
     tokenizer.padding_side = "left"
     try:
         with backbones.quiet():
             model = kind.from_pretrained(backbones.locate(name), use_safetensors=True,
-                                         dtype=backbones.pick_dtype(device))
+                                         dtype=backbones.pick_dtype(device, dtype))
     except (OSError, ValueError, KeyError) as error:
         raise backbones.unusable(name, error) from None
     return model.to(device).eval(), tokenizer
