@@ -53,6 +53,8 @@ def read_flags(argv):
         help="each with its own split of the prompts (0 1 2)")
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
     add("--batch-size", type=count, default=8, help="of the reward model (%(default)s)")
+    add("--n-pairs", type=count, default=1,
+        help="preferences on each of our training prompts (%(default)s)")
     add("--max-new-tokens", type=count, default=12, help="of a response (%(default)s)")
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
     add("--xstest", metavar="FOLDER", help="with XSTest's completions, .csv, instead of our prompts")
@@ -88,7 +90,7 @@ def read_flags(argv):
 def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
     chosen = {name: getattr(args, name) for name in (
-        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "xstest", "judge",
+        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "xstest", "judge",
         "dtype", "paper")}
     chosen |= asdict(args.config) | {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
     folder = args.out / "runs"
@@ -123,7 +125,7 @@ def results(name, task, log):
 def main(argv=None):
     args = read_flags(argv)
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train) if args.xstest
-             else requests(seed) for seed in args.seeds}
+             else requests(seed, args.n_pairs) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
     runs = train_arms(args, tasks)

@@ -53,18 +53,24 @@ class Policy(nn.Module):
         self.place[self.tokens] = torch.arange(len(tokens))  # of a token in `tokens`
         self.register_buffer("output", output[self.tokens])  # (K, D)
         self.ends, self.softcap = ends, getattr(model.config, "final_logit_softcapping", None)
-        self.body = add_lora(model.base_model, config, "FEATURE_EXTRACTION")
+        self.model = add_lora(model, config, "CAUSAL_LM")
         self.value_head = nn.Linear(output.shape[1], 1)
         nn.init.zeros_(self.value_head.weight), nn.init.zeros_(self.value_head.bias)
         self.to(output.device)
+
+    @property
+    def body(self):
+        """The language model without the logits of its whole vocabulary."""
+        return self.model.get_base_model().base_model
 
     def hidden_states(self, ids, mask, cache=None):
         """(B, L, D), of the last L tokens of texts; `mask` (B, all of them), 0 for padding."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1]:]
         dtype = self.output.dtype
+        kept = {"cache": cache} if cache is not None else {}
         with torch.autocast(ids.device.type, dtype, enabled=dtype != torch.float32):
             return self.body(input_ids=ids, attention_mask=mask, position_ids=positions,
-                             past_key_values=cache, use_cache=cache is not None).last_hidden_state
+                             use_cache=cache is not None, **kept).last_hidden_state
 
     def log_policy(self, hidden):
         """Log probabilities (..., K) of the next action."""

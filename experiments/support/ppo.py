@@ -96,7 +96,7 @@ def look_back(policy, responses, batch_size):
     for index in torch.arange(len(responses.ids)).split(batch_size):
         batch = responses.select(index)
         log_policy, values = policy(batch)
-        with policy.body.disable_adapter():
+        with policy.model.disable_adapter():
             ref_log_policy, _ = policy(batch)
         kl = (log_policy.exp() * (log_policy - ref_log_policy)).sum(-1)
         rows.append((policy.taken(log_policy, batch), policy.taken(ref_log_policy, batch), values,

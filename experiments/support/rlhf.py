@@ -70,13 +70,13 @@ class Start:
         actions = [(self.response_tokens(text) + self.ends[:1])[: self.args.max_new_tokens]
                    for text in texts]
         responses = join([self.prompts[p] for p in prompts], actions, policy.output.device)
-        optimizer = torch.optim.AdamW(policy.body.parameters(), SUPERVISED["learning_rate"])
+        optimizer = torch.optim.AdamW(policy.model.parameters(), SUPERVISED["learning_rate"])
         orders = (i for _ in cycle([0]) for i in torch.randperm(len(texts)).split(
             SUPERVISED["batch_size"]))
         for index in tqdm(islice(orders, SUPERVISED["steps"]), f"policy, seed {self.seed}",
                           SUPERVISED["steps"], leave=False):
             dial.descend(supervised_loss(policy, responses.select(index)), optimizer, 1.0)
-        policy.body.merge_and_unload()
+        policy.model.merge_and_unload()
 
     def policy(self):
         return Policy(self.lm, self.args.config, self.tokens, self.ends)
@@ -152,7 +152,7 @@ def run_arm(start, name, judge):
         record["held_out"] = torch.tensor(judge(task.test, answers)).mean().item()
         record["examples"] = [[p, t] for p, t in zip(task.train, texts)][:4]
         records.append(record)
-    policy.body.unload()
+    policy.model.unload()
     return records
 
 

@@ -1,0 +1,256 @@
+"""PPO against hand computations and brute force; the policy against the plain language model."""
+import math
+
+import pytest
+import torch
+import transformers
+
+import dial
+from conftest import random_classifier
+from support import ppo
+from support.policy import Policy, Responses, join
+from support.ppo import PPOConfig
+
+CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4)
+PROMPTS, ACTIONS, END = [[2, 5, 6, 7, 8], [2, 9]], [[10, 11, 1], [12, 11, 13, 14, 1]], 1
+TOKENS = [1, 10, 11, 12, 13, 14]
+
+
+def language_model(kind="gemma3_text"):
+    config = random_classifier(kind).config
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    for p in model.parameters():
+        if p.ndim == 2:
+            torch.nn.init.normal_(p, std=0.2)
+    return model
+
+
+def policy_of(model, tokens=TOKENS):
+    """A policy whose LoRA and value head do something."""
+    policy = Policy(model, CONFIG, tokens, [END])
+    for name, p in policy.named_parameters():
+        if "lora_B" in name or "value_head" in name:
+            torch.nn.init.normal_(p, std=0.1)
+    return policy
+
+
+def test_token_rewards_of_three_actions():
+    real = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    log_probs = torch.tensor([[-1.0, -2.0, -3.0], [-1.0, -1.0, -9.0]])
+    ref = torch.tensor([[-2.0, -2.0, -1.0], [-3.0, -1.0, 5.0]])
+    rewards = ppo.token_rewards(torch.tensor([4.0, -2.0]), log_probs, ref, real, 0.1)
+    expected = [[-0.1, 0.0, 4.2], [-0.2, -2.0, 0.0]]
+    torch.testing.assert_close(rewards, torch.tensor(expected))
+
+
+def test_advantages_of_three_actions_by_hand():
+    # delta_3 = 4 - 3; delta_2 = 1 + .9 * 3 - 2; delta_1 = 0 + .9 * 2 - 1
+    # A_3 = 1; A_2 = 1.7 + .45 * 1; A_1 = .8 + .45 * 2.15, where gamma lambda = .9 * .5
+    advantages, returns = ppo.advantages_and_returns(
+        torch.tensor([[0.0, 1.0, 4.0, 0.0]]), torch.tensor([[1.0, 2.0, 3.0, 50.0]]),
+        torch.tensor([[1, 1, 1, 0]]), 0.9, 0.5)
+    torch.testing.assert_close(advantages, torch.tensor([[1.7675, 2.15, 1.0, 0.0]]))
+    torch.testing.assert_close(returns, torch.tensor([[2.7675, 4.15, 4.0, 0.0]]))
+
+
+def test_with_lambda_1_returns_are_the_sums_of_rewards_to_come():
+    torch.manual_seed(0)
+    rewards, values = torch.randn(3, 6), torch.randn(3, 6)
+    _, returns = ppo.advantages_and_returns(rewards, values, torch.ones(3, 6), 1.0, 1.0)
+    torch.testing.assert_close(returns, rewards.flip(1).cumsum(1).flip(1))
+
+
+def test_whiten_looks_at_real_actions_only():
+    real = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    x = torch.tensor([[1.0, 2.0, 100.0], [3.0, 4.0, 5.0]])
+    white = ppo.whiten(x, real)
+    torch.testing.assert_close(white[real.bool()], (torch.arange(1.0, 6) - 3) / math.sqrt(2))
+    assert white[0, 2] == 0
+
+
+@pytest.mark.parametrize("ratio, advantage, loss, slope", [
+    (1.0, 2.0, -2.0, -2.0), (1.1, 2.0, -2.2, -2.2), (1.5, 2.0, -2.4, 0.0),
+    (0.5, 2.0, -1.0, -1.0), (0.5, -2.0, 1.6, 0.0), (1.5, -2.0, 3.0, 3.0)])
+def test_policy_loss_is_clipped_on_one_side(ratio, advantage, loss, slope):
+    log_probs = torch.tensor([[math.log(ratio), 7.0]], requires_grad=True)
+    value = ppo.policy_loss(log_probs, torch.zeros(1, 2), torch.tensor([[advantage, 9.0]]),
+                            torch.tensor([[1, 0]]), 0.2)
+    value.backward()
+    assert value.item() == pytest.approx(loss, abs=1e-6)
+    assert log_probs.grad[0, 0].item() == pytest.approx(slope, abs=1e-5)  # d ratio = ratio
+    assert log_probs.grad[0, 1] == 0
+
+
+@pytest.mark.parametrize("value, loss", [(1.1, 0.9**2), (1.5, 0.8**2), (3.0, 1.0), (0.0, 4.0)])
+def test_value_loss_takes_the_worse_of_the_clipped_and_the_plain(value, loss):
+    # V_old 1, return 2, V_old +- .2; 1.5 counts as 1.2, and 3 as itself, 1 away
+    result = ppo.value_loss(torch.tensor([[value, 5.0]]), torch.tensor([[1.0, 0.0]]),
+                            torch.tensor([[2.0, 0.0]]), torch.tensor([[1, 0]]), 0.2)
+    assert result.item() == pytest.approx(loss / 2, abs=1e-6)
+
+
+# ------------------------------------------------------------------ the policy
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "gemma2", "llama"])
+def test_log_probs_are_the_language_models_among_the_tokens(kind):
+    model = language_model(kind)
+    responses = join(PROMPTS, ACTIONS)
+    expected = []
+    for prompt, actions in zip(PROMPTS, ACTIONS):  # each alone, by the model's own head
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + actions])).logits[0, len(prompt) - 1: -1]
+        log_probs = logits[:, TOKENS].log_softmax(-1)
+        expected.append(log_probs[range(len(actions)), [TOKENS.index(a) for a in actions]])
+    policy = Policy(model, CONFIG, TOKENS, [END])
+    log_policy, values = policy(responses)
+    taken = policy.taken(log_policy, responses)
+    for row, real, own in zip(taken, responses.real, expected):
+        torch.testing.assert_close(row[real.bool()], own, atol=1e-4, rtol=1e-4)
+    assert (values == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "llama"])
+def test_a_padded_batch_equals_its_rows_one_by_one(kind):
+    policy = policy_of(language_model(kind))
+    together = join(PROMPTS, ACTIONS)
+    log_policy, values = policy(together)
+    for i, (prompt, actions) in enumerate(zip(PROMPTS, ACTIONS)):
+        alone_policy, alone_values = policy(join([prompt], [actions]))
+        n = len(actions)
+        torch.testing.assert_close(log_policy[i, :n], alone_policy[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(values[i, :n], alone_values[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "gemma2", "llama"])
+def test_greedy_answers_with_a_cache_are_those_without(kind):
+    policy = policy_of(language_model(kind))
+    prompts = [[2, *range(5, 5 + n)] for n in (3, 12, 1)]  # one longer than the window
+    responses = policy.respond(prompts, 6, greedy=True, batch_size=2)
+    for i, prompt in enumerate(prompts):
+        ids = list(prompt)
+        for _ in range(6):
+            log_policy, _ = policy(join([ids], [[END]]))
+            ids.append(TOKENS[log_policy[0, 0].argmax()])
+            if ids[-1] == END:
+                break
+        answer = responses.actions[i][responses.real[i].bool()]
+        assert answer.tolist() == ids[len(prompt):]
+    assert responses.n_prompt == 13
+
+
+def test_sampling_follows_the_policy():
+    policy = policy_of(language_model())
+    torch.manual_seed(0)
+    responses = policy.respond([[2, 5]] * 4000, 1, batch_size=1000)
+    log_policy, _ = policy(join([[2, 5]], [[END]]))
+    share = torch.stack([(responses.actions[:, 0] == token).float().mean() for token in TOKENS])
+    torch.testing.assert_close(share, log_policy[0, 0].exp(), atol=0.025, rtol=0)
+
+
+def test_nothing_is_said_after_the_end():
+    policy = policy_of(language_model())
+    torch.manual_seed(1)
+    responses = policy.respond([[2, 5]] * 200, 8)
+    lengths = responses.real.sum(1)
+    assert 1 <= lengths.min() < lengths.max() == 8
+    for actions, real, n in zip(responses.actions, responses.real, lengths):
+        assert real[:n].all() and not real[n:].any() and END not in actions[: n - 1]
+        assert n == 8 or actions[n - 1] == END
+
+
+def test_at_the_start_the_ratio_is_1_and_the_divergence_0():
+    policy = Policy(language_model(), CONFIG, TOKENS, [END])
+    torch.manual_seed(0)
+    responses = policy.respond(PROMPTS * 4, 5)
+    old, ref, values, kl = ppo.look_back(policy, responses, 8)
+    torch.testing.assert_close(old, ref)
+    assert kl.abs().max() < 1e-6
+    seen = []
+    original = ppo.policy_loss
+
+    def watched(log_probs, old_log_probs, *rest):
+        seen.append((log_probs - old_log_probs).detach().exp())
+        return original(log_probs, old_log_probs, *rest)
+
+    ppo.policy_loss = watched
+    try:
+        ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.5), responses,
+                      torch.randn(8), PPOConfig(passes=2))
+    finally:
+        ppo.policy_loss = original
+    first, second = (ratio * 1.0 for ratio in seen)
+    torch.testing.assert_close(first, torch.ones_like(first), atol=1e-5, rtol=0)
+    assert (second - 1).abs().max() > 1e-3
+
+
+def test_divergence_is_exact():
+    policy = policy_of(language_model())
+    responses = join(PROMPTS, ACTIONS)
+    _, _, _, kl = ppo.look_back(policy, responses, 8)
+    with torch.no_grad():
+        p = policy(responses)[0].exp()
+        with policy.model.disable_adapter():
+            q = policy(responses)[0].exp()
+    expected = torch.nn.functional.kl_div(q.log(), p, reduction="none").sum(-1)
+    torch.testing.assert_close(kl, expected, atol=1e-5, rtol=1e-4)
+    assert kl.max() > 1e-3
+
+
+@pytest.mark.parametrize("setting", [{}, {"passes": 1}])
+def test_the_policy_climbs_a_bandit(setting):
+    policy = Policy(language_model(), CONFIG, TOKENS, [END])
+    optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], 1e-2)
+    torch.manual_seed(0)
+    shares, rare = [], None
+    for _ in range(16):
+        responses = policy.respond(PROMPTS * 16, 1)
+        rare = rare or min(TOKENS[1:], key=responses.actions.flatten().tolist().count)
+        reward = (responses.actions[:, 0] == rare).float()
+        shares.append(reward.mean().item())
+        ppo.ppo_epoch(policy, optimizer, responses, reward, PPOConfig(**setting))
+    assert shares[0] < 0.2 and shares[-1] > 0.9, shares
+
+
+def test_a_heavy_divergence_keeps_the_policy_where_it_was():
+    moved = {}
+    for weight in (0.0, 10.0):
+        policy = Policy(language_model(), CONFIG, TOKENS, [END])
+        optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], 1e-2)
+        torch.manual_seed(0)
+        for _ in range(8):
+            responses = policy.respond(PROMPTS * 16, 1)
+            record = ppo.ppo_epoch(policy, optimizer, responses,
+                                   (responses.actions[:, 0] == 13).float(),
+                                   PPOConfig(kl_weight=weight))
+        moved[weight] = record["kl"]
+    assert moved[10.0] < moved[0.0] / 5, moved
+
+
+def test_the_value_learns_what_to_expect():
+    policy = Policy(language_model(), CONFIG, TOKENS, [END])
+    optimizer = torch.optim.AdamW(policy.value_head.parameters(), 1e-2)
+    torch.manual_seed(0)
+    responses = policy.respond(PROMPTS * 8, 3)
+    reward = torch.tensor([1.0, -1.0] * 8)  # by prompt
+    for _ in range(40):
+        ppo.ppo_epoch(policy, optimizer, responses, reward, PPOConfig(kl_weight=0.0))
+    values = policy(responses)[1]
+    error = ppo.mean((values - reward[:, None]).abs(), responses.real)
+    assert error < 0.2
+
+
+def test_only_lora_and_the_value_head_are_trained():
+    policy = Policy(language_model(), CONFIG, TOKENS, [END])
+    trained = {name for name, p in policy.named_parameters() if p.requires_grad}
+    assert all("lora_" in name or "value_head" in name for name in trained)
+    assert {name for name in trained if "value_head" in name}
+
+
+def test_responses_meet_at_a_column():
+    responses = join(PROMPTS, ACTIONS)
+    assert isinstance(responses, Responses) and responses.n_prompt == 5
+    assert responses.ids[1].tolist() == [0, 0, 0, 2, 9, 12, 11, 13, 14, 1]
+    assert responses.mask[0].tolist() == [1] * 8 + [0] * 2
+    assert responses.select(torch.tensor([1])).actions.tolist() == [[12, 11, 13, 14, 1]]
