@@ -58,6 +58,8 @@ def read_flags(argv):
     add("--max-new-tokens", type=count, default=12, help="of a response (%(default)s)")
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
     add("--xstest", metavar="FOLDER", help="with XSTest's completions, .csv, instead of our prompts")
+    add("--n-train", type=count,
+        help="of XSTest's prompts, the others are held out (60%% of those with both kinds)")
     add("--judge", help="an instruction-tuned model that says whether a response complies; "
                         "phrases say it if not given")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
@@ -71,7 +73,7 @@ def read_flags(argv):
     add("--resume", action="store_true", help="keep finished arms found in --out")
     add("--dry-run", action="store_true", help="print what would be run, and stop")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
-    p.set_defaults(n_train=None, all_tokens=False, preset=PRESET, ppo_preset=PPO_PRESET)
+    p.set_defaults(all_tokens=False, preset=PRESET, ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.paper:
         p.set_defaults(**PAPER)
@@ -90,7 +92,7 @@ def read_flags(argv):
 def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
     chosen = {name: getattr(args, name) for name in (
-        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "xstest", "judge",
+        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "n_train", "xstest", "judge",
         "dtype", "paper")}
     chosen |= asdict(args.config) | {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
     folder = args.out / "runs"

@@ -128,3 +128,20 @@ def test_defaults_are_the_papers():
     assert (config.critic_steps, config.critic_learning_rate) == (3, 1e-4)
     assert (config.critic_weight_decay, config.lora_rank) == (1e-3, 64)
     assert not config.scale_embeddings and not config.center_prompts
+
+
+def test_optimizers_that_outlive_a_call_go_on(config, batches):
+    """Two calls of 3 steps with the same optimisers are one of 6, where the rate is constant."""
+    ends = []
+    for parts in ((6,), (3, 3)):
+        model, critic = build(config)
+        torch.manual_seed(5)
+        optimizers, rest = dial.make_optimizers(model, critic, config), batches(6)
+        for steps in parts:
+            config.steps = steps
+            train(model, critic, itertools.islice(rest, steps), config, optimizers=optimizers)
+        ends.append(state(model) | {f"critic {k}": v for k, v in state(critic).items()})
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    config.learning_rate = 0.0  # a later call's rate is its own
+    train(model, critic, batches(3), config, optimizers=optimizers)
+    assert all(torch.equal(v, ends[1][name]) for name, v in state(model).items())
