@@ -31,10 +31,11 @@ from support.ppo import PPOConfig
 from support.report import plus_minus, print_columns, summarize, write_results
 from support.runs import earlier, locked, write_whole
 
-PRESET = LAPTOP
-PPO_PRESET = {"learning_rate": 2e-4}
+# Chosen on seed 100, which no table reports.
+PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
+PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
-         "max_length": 1024, "all_tokens": True, "preset": {}, "ppo_preset": {}}
+         "all_tokens": True, "preset": {}, "ppo_preset": {}}
 CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
           "auc": "AUC of the reward model"}
 METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": "6b, last",
@@ -53,7 +54,7 @@ def read_flags(argv):
         help="each with its own split of the prompts (0 1 2)")
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
     add("--batch-size", type=count, default=8, help="of the reward model (%(default)s)")
-    add("--n-pairs", type=count, default=1,
+    add("--n-pairs", type=count, default=6,
         help="preferences on each of our training prompts (%(default)s)")
     add("--max-new-tokens", type=count, default=12, help="of a response (%(default)s)")
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
