@@ -11,7 +11,6 @@ True reward is 1 where a response complies exactly where it should. Beside Figur
 what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
 as it is. An arm of Src-Pref has DIAL's halved learning rates, one its further training without W.
 """
-import json
 import statistics
 import time
 from dataclasses import asdict
@@ -35,7 +34,7 @@ from support.runs import earlier, locked, write_whole
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
 PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
-         "all_tokens": True, "preset": {}, "ppo_preset": {}}
+         "all_tokens": True, "n_words": None, "preset": {}, "ppo_preset": {}}
 CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
           "auc": "AUC of the reward model"}
 METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": "6b, last",
@@ -58,7 +57,8 @@ def read_flags(argv):
         help="preferences on each of our training prompts (%(default)s)")
     add("--max-new-tokens", type=count, default=12, help="of a response (%(default)s)")
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
-    add("--xstest", metavar="FOLDER", help="with XSTest's completions, .csv, instead of our prompts")
+    add("--xstest", metavar="FOLDER",
+        help="with XSTest's completions, .csv files, instead of our prompts")
     add("--n-train", type=count,
         help="of XSTest's prompts, the others are held out (60%% of those with both kinds)")
     add("--judge", help="an instruction-tuned model that says whether a response complies; "
@@ -74,7 +74,7 @@ def read_flags(argv):
     add("--resume", action="store_true", help="keep finished arms found in --out")
     add("--dry-run", action="store_true", help="print what would be run, and stop")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
-    p.set_defaults(all_tokens=False, preset=PRESET, ppo_preset=PPO_PRESET)
+    p.set_defaults(all_tokens=False, n_words=60, preset=PRESET, ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.paper:
         p.set_defaults(**PAPER)
@@ -93,8 +93,8 @@ def read_flags(argv):
 def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
     chosen = {name: getattr(args, name) for name in (
-        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "n_train", "xstest", "judge",
-        "dtype", "paper")}
+        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "n_train",
+        "xstest", "judge", "dtype", "paper")}
     chosen |= asdict(args.config) | {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
     folder = args.out / "runs"
     make_folder(folder)
@@ -127,32 +127,45 @@ def results(name, task, log):
 
 def main(argv=None):
     args = read_flags(argv)
-    tasks = {seed: xstest_requests(args.xstest, seed, args.n_train) if args.xstest
+    tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, args.n_words) if args.xstest
              else requests(seed, args.n_pairs) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
     runs = train_arms(args, tasks)
     rows = summarize(runs, {})
+    print_columns(table(rows))
+    draw(args, runs)
+    config = asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": args.seeds}
+    write_results(args.out, "rlhf_shift", args.model, config, rows,
+                  sum(run["seconds"] for run in runs))
+
+
+def table(rows):
+    """A line for each arm, and what it gains on Src-Pref, paired by seed."""
     cells = {(row["method"], row["metric"]): row for row in rows}
     arms = [name for name in rlhf.ARMS if (name, "area") in cells]
-    print_columns([["arm", *METRICS.values()]] + [
-        [name, *(plus_minus(cells.get((name, metric))) for metric in METRICS)] for name in arms]
-        + [[f"{name} less Src-Pref", *(plus_minus((cells.get((name, metric)) or {}).get("gain"), "+")
-                                       for metric in METRICS)] for name in arms[1:]])
+    lines = [["arm", *METRICS.values()]]
+    lines += [[name, *(plus_minus(cells.get((name, m))) for m in METRICS)] for name in arms]
+    for name in arms:
+        gains = [(cells.get((name, metric)) or {}).get("gain") for metric in METRICS]
+        lines += [[f"{name} less Src-Pref", *(plus_minus(gain, "+") for gain in gains)]
+                  ] if any(gains) else []
+    return lines
+
+
+def draw(args, runs):
+    """Figure 6, and beside it the reward model's AUC."""
     title = f"{len(args.seeds)} seeds (thin: a seed, thick: their mean)"
     with figure(args.out / "rlhf_shift.png", title, (12, 3.6), 3) as axes:
         for ax, (key, label) in zip(axes, CURVES.items()):
-            for name in arms:
+            for name in rlhf.ARMS:
                 curves = [{r["step"]: r[key] for r in run["log"] if r[key] is not None}
                           for run in runs if run["method"] == name]
-                if all(curves):
+                if curves and all(curves):
                     plot_seeds(ax, curves, name)
             ax.set(title=label, xlabel="epoch of PPO", ylim=(0, 1.02))
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, frameon=False,
                               loc="outside lower center")
-    write_results(args.out, "rlhf_shift", args.model, json.loads(json.dumps(
-        asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": args.seeds})), rows,
-        sum(run["seconds"] for run in runs))
 
 
 def describe(args, tasks):

@@ -140,6 +140,12 @@ def test_greedy_answers_with_a_cache_are_those_without(kind):
     assert responses.n_prompt == 13
 
 
+def test_an_action_that_cannot_be_chosen_is_an_error():
+    policy, responses = policy_of(language_model()), join([[2, 5]], [[77]])
+    with pytest.raises((IndexError, RuntimeError)):
+        policy.taken(policy(responses)[0], responses)
+
+
 def test_sampling_follows_the_policy():
     policy = policy_of(language_model())
     torch.manual_seed(0)

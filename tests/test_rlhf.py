@@ -1,5 +1,5 @@
-"""RLHF under distribution shift: the prompts, what each arm trains on and with what, and the command
-to the end on the small model."""
+"""RLHF under distribution shift: the prompts, what each arm trains on and with what, and the
+command to the end on the small model."""
 import csv
 import json
 from argparse import Namespace
@@ -196,9 +196,10 @@ def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=dial.DialConfig(
         lora_rank=8, lora_alpha=8, lora_modules="q_proj,k_proj,v_proj,o_proj,up_proj,down_proj"),
         max_length=200, batch_size=48, max_new_tokens=8, all_tokens=False)
-    monkeypatch.setitem(rlhf.SUPERVISED, "steps", 60)
     task, losses = small(0), []
-    for task.spoken in ([(prompt, "No. No!") for prompt in task.train], []):
+    task.spoken = [(prompt, "No. No!") for prompt in task.train]
+    for steps in (60, 0):
+        monkeypatch.setitem(rlhf.SUPERVISED, "steps", steps)
         start = rlhf.Start(args, task, 0)
         ids = [[*start.response_tokens("No. No!"), start.ends[0]]] * len(task.test)
         responses = join([start.prompts[p] for p in task.test], ids)

@@ -95,18 +95,20 @@ def requests(seed, n_pairs=4):
                     *((*SHORT[kind][1], *FORMAL[kind][1]) for kind in ("answer", "refuse")))
 
 
-def xstest_requests(folder, seed, n_train=None):
+def xstest_requests(folder, seed, n_train=None, n_words=None):
     """XSTest's prompts (Röttger et al., 2024); the preferences and what the policy is supervised on
     are completions of several models.
 
     Args:
         folder: with its .csv files of completions. n_train: prompts to train on; 60% of those with
-            both kinds of completions if not given.
+            both kinds of completions if not given. n_words: of a completion, at most; the rest is
+            cut off.
     Raises InputError: no such files, or too few prompts.
     """
     if not (files := sorted(Path(folder).glob("*completions*.csv"))):
         raise InputError(f"{folder}: holds no file ...completions....csv of XSTest")
-    given = xstest_answers(files)
+    given = {key: [[" ".join(text.split(" ")[:n_words]) for text in texts] for texts in kinds]
+             for key, kinds in xstest_answers(files).items()}
     both = [key for key in sorted(given) if all(given[key])]
     train, rest = split_items(both, seed, (0.6, 0.4))
     if n_train:
@@ -116,7 +118,8 @@ def xstest_requests(folder, seed, n_train=None):
              for chosen, rejected in zip(*given[prompt, unsafe][::-1 if unsafe else 1])]
     if not rest or len(pairs) < 8:
         raise InputError(f"{folder}: {len(given)} prompts with {len(pairs)} pairs are too few")
-    spoken = [(prompt, text) for key in train if all(given[key]) for prompt in key[:1]
-              for texts in given[key] for text in random.Random(seed).sample(texts, 1) * 2]
+    rng = random.Random(seed)
+    spoken = [(key[0], rng.choice(texts)) for key in train if all(given[key])
+              for texts in given[key] * 2]
     return Requests([prompt for prompt, _ in train], [prompt for prompt, _ in rest],
                     {prompt for prompt, unsafe in given if unsafe}, pairs, spoken)

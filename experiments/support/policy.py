@@ -47,11 +47,12 @@ class Policy(nn.Module):
         """
         super().__init__()
         output = model.get_output_embeddings().weight.detach()
-        tokens = torch.arange(len(output)) if tokens is None else torch.as_tensor(tokens)
-        self.register_buffer("tokens", tokens.to(output.device))  # (K,)
-        self.register_buffer("place", torch.zeros(len(output), dtype=torch.long))
-        self.place[self.tokens] = torch.arange(len(tokens))  # of a token in `tokens`
-        self.register_buffer("output", output[self.tokens])  # (K, D)
+        place = torch.full((len(output),), -1)  # of a token among `tokens`
+        chosen = torch.arange(len(output)) if tokens is None else torch.as_tensor(tokens)
+        place[chosen] = torch.arange(len(chosen))
+        self.register_buffer("place", place)  # (V,)
+        self.register_buffer("tokens", chosen)  # (K,)
+        self.register_buffer("output", output if tokens is None else output[chosen])  # (K, D)
         self.ends, self.softcap = ends, getattr(model.config, "final_logit_softcapping", None)
         self.model = add_lora(model, config, "CAUSAL_LM")
         self.value_head = nn.Linear(output.shape[1], 1)
