@@ -269,7 +269,7 @@ def chat_model(folder):
     return str(folder)
 
 
-def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest, capsys):
+def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest, capsys, monkeypatch):
     flags = ["--paper", "--xstest", str(xstest), "--seeds", "0", "--n-train", "14"]
     rlhf_shift.main([*flags, "--dry-run"])
     printed = capsys.readouterr().out
@@ -277,9 +277,17 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest, capsys):
                  "lambda_da 0.01", "halved every 5 epochs"):
         assert part in printed
     model = chat_model(tmp_path / "model")
+    starts = []
+    original = rlhf.run_arm
+    monkeypatch.setattr(rlhf, "run_arm", lambda start, *rest: (
+        starts.append(start), original(start, *rest))[1])
     rlhf_shift.main([*flags, "--model", model, "--epochs", "1", "--max-new-tokens", "3",
                      "--judge", model, "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
+    prompt, tokens = next(iter(starts[0].prompts.items()))
+    assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"
+    assert starts[0].tokens is None  # all tokens can be chosen
+    assert {s.args.config.learning_rate for s in starts} == {5e-5}
 
 
 def test_the_judge_is_asked_about_each(monkeypatch):

@@ -87,8 +87,10 @@ class Policy(nn.Module):
         return self.log_policy(hidden), self.value_head(hidden.float()).squeeze(-1)
 
     def taken(self, log_policy, responses):
-        """Of log probabilities (B, T, K) those of the actions: (B, T)."""
-        return log_policy.gather(2, self.place[responses.actions][..., None]).squeeze(2)
+        """Of log probabilities (B, T, K) those of the actions: (B, T). An action that the policy
+        cannot choose is an error."""
+        index = self.place[responses.actions] * responses.real  # 0 for padding
+        return log_policy.gather(2, index[..., None]).squeeze(2)
 
     @torch.no_grad()
     def respond(self, prompts, max_new_tokens, greedy=False, batch_size=64):

@@ -53,7 +53,7 @@ class Start:
             self.supervise()
         classifier, _ = backbones.load(args.model, args.device, args.dtype)
         self.model = dial.RewardModel(classifier, args.config)
-        self.pairs = self.encode(task.pairs)
+        self.pairs = self.encode([(pair.prompt, pair.responses) for pair in task.pairs])
         steps = math.ceil(len(self.pairs) / args.batch_size)
         config = replace(args.config, steps=steps)
         self.model.set_scale(dial.to_device(next(self.batches(1, seed)), self.model))
@@ -82,10 +82,20 @@ class Start:
         return Policy(self.lm, self.args.config, self.tokens, self.ends)
 
     def encode(self, rows):
+        """Encoded prompts with responses, of (prompt, responses), a preference's chosen first; with
+        an instruction-tuned model in its chat template."""
+        rows = [data.Preference(self.framed(p), first, tuple(rest)) for p, (first, *rest) in rows]
         return data.encode(rows, self.tokenizer, self.args.max_length, True, "responses")
 
+    def framed(self, prompt):
+        """The prompt as the model is asked."""
+        if not self.tokenizer.chat_template:
+            return prompt
+        return self.tokenizer.apply_chat_template([{"role": "user", "content": prompt}],
+                                                  tokenize=False, add_generation_prompt=True)
+
     def prompt_tokens(self, prompt):
-        return self.encode([data.Unlabeled(prompt, [""])])[0].texts[0]
+        return self.encode([(prompt, [""])])[0].texts[0]
 
     def response_tokens(self, text):
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -129,7 +139,7 @@ def run_arm(start, name, judge):
         factor = 0.5 ** (epoch // HALVE_EVERY) if arm.halved else 1.0
         responses = policy.respond(train, args.max_new_tokens)
         texts = policy.texts(responses, start.tokenizer)
-        encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)])
+        encoded = start.encode([(p, [text]) for p, text in zip(task.train, texts)])
         rewards = torch.cat(dial.predict(model, data.evaluation_batches(
             encoded, **start.pack_options)))  # (B,)
         right = torch.tensor(judge(task.train, texts))
