@@ -11,7 +11,9 @@ True reward is 1 where a response complies exactly where it should. Beside Figur
 what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
 as it is. An arm of Src-Pref has DIAL's halved learning rates, one its further training without W.
 """
+import math
 import statistics
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -26,15 +28,16 @@ from support import backbones, rlhf
 from support.cli import LAPTOP, settings, settings_table
 from support.figures import figure, plot_seeds
 from support.flags import Parser, command_line, count, make_folder, whole
+from support.judge import Judge
 from support.ppo import PPOConfig
 from support.report import plus_minus, print_columns, summarize, write_results
-from support.runs import earlier, locked, write_whole
+from support.runs import earlier, keep_aside, locked, write_whole
 
 # Chosen on seed 100, which no table reports.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
 PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
-         "all_tokens": True, "n_words": None, "preset": {}, "ppo_preset": {}}
+         "all_tokens": True, "supervised": False, "n_words": None, "preset": {}, "ppo_preset": {}}
 CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
           "auc": "AUC of the reward model"}
 METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": "6b, last",
@@ -60,7 +63,7 @@ def read_flags(argv):
     add("--xstest", metavar="FOLDER",
         help="with XSTest's completions, .csv files, instead of our prompts")
     add("--n-train", type=count,
-        help="of XSTest's prompts, the others are held out (60%% of those with both kinds)")
+        help="of XSTest's prompts with both kinds of completions, all others held out (60%%)")
     add("--judge", help="an instruction-tuned model that says whether a response complies; "
                         "phrases say it if not given")
     add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
@@ -74,7 +77,8 @@ def read_flags(argv):
     add("--resume", action="store_true", help="keep finished arms found in --out")
     add("--dry-run", action="store_true", help="print what would be run, and stop")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
-    p.set_defaults(all_tokens=False, n_words=60, preset=PRESET, ppo_preset=PPO_PRESET)
+    p.set_defaults(all_tokens=False, supervised=True, n_words=60, preset=PRESET,
+                   ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.paper:
         p.set_defaults(**PAPER)
@@ -83,6 +87,12 @@ def read_flags(argv):
             raise InputError("--paper needs --xstest, the folder of XSTest's completions")
     if len(set(args.seeds)) < len(args.seeds) or len(set(args.arms)) < len(args.arms):
         raise InputError("--seeds and --arms take each once")
+    if args.n_train and not args.xstest:
+        raise InputError("--n-train goes with --xstest")
+    if args.xstest and args.n_pairs != p.get_default("n_pairs"):
+        raise InputError("--n-pairs does not go with --xstest, whose completions are the pairs")
+    if unused := [word for word in args.set if word.startswith(("steps=", "lambda_ramp="))]:
+        raise InputError(f"--set {unused[0]}: an epoch says how many steps there are")
     args.config = settings(DialConfig, args.preset, args.set, "--set")
     args.ppo = settings(PPOConfig, args.ppo_preset, args.ppo, "--ppo")
     if args.config.center_prompts:
@@ -94,19 +104,29 @@ def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
     chosen = {name: getattr(args, name) for name in (
         "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "n_train",
-        "xstest", "judge", "dtype", "paper")}
+        "xstest", "judge", "device", "dtype", "paper")}
     chosen |= asdict(args.config) | {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
     folder = args.out / "runs"
-    make_folder(folder)
+    make_folder(args.out)
     with locked(args.out):
         runs = earlier(folder, chosen) if args.resume else []
         done = {(run["method"], run["seed"]) for run in runs}
+        keep_aside(folder, args.resume)
+        judge, start = Judge(args), None
         for seed, task in tqdm(tasks.items(), "seeds", dynamic_ncols=True):
             left = [name for name in args.arms if (name, seed) not in done]
-            start = rlhf.Start(args, task, seed) if left else None
+            start = None  # its models go before others come
+            try:
+                start = rlhf.Start(args, task, seed) if left else None
+            except ValueError as error:  # of lora_modules
+                raise InputError(error) from None
             for name in left:
                 began = time.time()
-                log = rlhf.run_arm(start, name, rlhf.judge_of(args, task))
+                try:
+                    log = rlhf.run_arm(start, name, judge)
+                except (FloatingPointError, KeyboardInterrupt):
+                    print("finished arms are kept: go on with --resume", file=sys.stderr)
+                    raise
                 runs.append({"method": name, "seed": seed, "settings": chosen, "log": log,
                              "seconds": round(time.time() - began, 1),
                              "results": [results(name, task, log)]})
@@ -135,7 +155,8 @@ def main(argv=None):
     rows = summarize(runs, {})
     print_columns(table(rows))
     draw(args, runs)
-    config = asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": args.seeds}
+    seeds = sorted({run["seed"] for run in runs})
+    config = asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
 
@@ -155,7 +176,8 @@ def table(rows):
 
 def draw(args, runs):
     """Figure 6, and beside it the reward model's AUC."""
-    title = f"{len(args.seeds)} seeds (thin: a seed, thick: their mean)"
+    seeds = {run["seed"] for run in runs}
+    title = f"{len(seeds)} seeds (thin: a seed, thick: their mean)"
     with figure(args.out / "rlhf_shift.png", title, (12, 3.6), 3) as axes:
         for ax, (key, label) in zip(axes, CURVES.items()):
             for name in rlhf.ARMS:
@@ -171,11 +193,15 @@ def draw(args, runs):
 def describe(args, tasks):
     """Print what would be run."""
     task = next(iter(tasks.values()))
-    wrong = sum(prompt in task.refuse for prompt in task.train)
+    refuse = sum(prompt in task.refuse for prompt in task.train)
+    steps = math.ceil(len(task.pairs) / args.batch_size)
+    first = (f"{rlhf.SUPERVISED['steps']} steps on responses of both kinds" if args.supervised
+             else "as it is")
     print(f"{args.model}: {len(tasks)} seeds of {', '.join(args.arms)}\n"
-          f"{len(task.train)} training prompts, {wrong} of them to be refused, {len(task.test)} "
-          f"held out, {len(task.pairs)} preferences\nthe reward model: an epoch of Bradley-Terry, "
-          f"batches of {args.batch_size}, learning rate {args.config.learning_rate:g}\n"
+          f"{len(task.train)} training prompts, {refuse} of them to be refused, {len(task.test)} "
+          f"held out, {len(task.pairs)} preferences\nthe policy to begin with: {first}\n"
+          f"the reward model: an epoch of Bradley-Terry, {steps} steps, batches of "
+          f"{args.batch_size}, learning rate {args.config.learning_rate:g}\n"
           f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
           f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
           f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; learning "

@@ -260,3 +260,10 @@ def test_responses_meet_at_a_column():
     assert responses.ids[1].tolist() == [0, 0, 0, 2, 9, 12, 11, 13, 14, 1]
     assert responses.mask[0].tolist() == [1] * 8 + [0] * 2
     assert responses.select(torch.tensor([1])).actions.tolist() == [[12, 11, 13, 14, 1]]
+
+
+def test_a_loss_that_is_not_finite_ends_it():
+    policy = Policy(language_model(), CONFIG, TOKENS, [END])
+    with pytest.raises(FloatingPointError, match="not finite"):
+        ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.1), join(PROMPTS, ACTIONS),
+                      torch.tensor([1.0, math.nan]), PPOConfig())

@@ -16,10 +16,11 @@ from data import InputError
 from domains import requests as domain
 from support import backbones, rewriting, rlhf
 from support.correlation import auc
+from support.judge import Judge
 from support.policy import join
 from support.ppo import PPOConfig, supervised_loss
 
-TINY = ["--model", "tiny", "--epochs", "2", "--n-pairs", "1"]
+TINY = ["--model", "tiny", "--epochs", "2"]
 XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
            "homonyms" if safe else "contrast_homonyms", text, label)
           for i in range(10) for safe in (True, False)
@@ -79,7 +80,10 @@ def test_xstest(xstest):
     for pair in task.pairs:
         assert (pair.chosen == "I'm sorry, I can't.") == (pair.prompt in task.refuse)
     assert task.kind("I’m sorry, but no.") == "refuse" and task.kind("Take two.") == "answer"
-    assert len(domain.xstest_requests(xstest, 0, 14).train) == 14
+    task = domain.xstest_requests(xstest, 0, 14, n_words=2)
+    assert (len(task.train), len(task.test)) == (14, 6)
+    assert {text for _, text in task.spoken} >= {"I'm sorry,"} and len(task.spoken) == 56
+    assert {len(text.split()) for pair in task.pairs for text in pair.responses} == {2}
     with pytest.raises(InputError, match="holds no file"):
         domain.xstest_requests(xstest.parent, 0)
 
@@ -112,7 +116,7 @@ def start(cache, config):
     config = dial.DialConfig(lora_rank=4, lora_alpha=4, learning_rate=1e-3)
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=config, ppo=PPOConfig(
         passes=1, batch_size=6, learning_rate=0.01), max_length=200, batch_size=6, epochs=6,
-        max_new_tokens=4, all_tokens=False, judge=None)
+        max_new_tokens=4, all_tokens=False, supervised=True, judge=None)
     return rlhf.Start(args, small(0), 3)
 
 
@@ -136,8 +140,8 @@ def calls(monkeypatch, start):
     return seen
 
 
-def judge(prompts, texts):
-    return [float(len(text) > 5) for text in texts]
+def judge(task, prompts, texts):
+    return torch.tensor([float(len(text) > 5) for text in texts])
 
 
 def reward_state(start):
@@ -151,6 +155,11 @@ def test_src_pref_leaves_the_reward_model_as_it_is(start, calls):
     assert [lr for lr, *_ in calls["ppo"]] == [0.01] * 6
     assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
     assert records[0]["kl"] < 1e-6 < records[-1]["kl"]
+
+
+def test_src_pref_halved(start, calls):
+    rlhf.run_arm(start, "Src-Pref, halved", judge)
+    assert not calls["train"] and [lr for lr, *_ in calls["ppo"]] == [0.01] * 5 + [0.005]
 
 
 def test_dial_adapts_to_each_epochs_own_responses(start, calls):
@@ -195,7 +204,7 @@ def test_arms_of_a_seed_begin_alike_and_repeat(start):
 def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=dial.DialConfig(
         lora_rank=8, lora_alpha=8, lora_modules="q_proj,k_proj,v_proj,o_proj,up_proj,down_proj"),
-        max_length=200, batch_size=48, max_new_tokens=8, all_tokens=False)
+        max_length=200, batch_size=48, max_new_tokens=8, all_tokens=False, supervised=True)
     task, losses = small(0), []
     task.spoken = [(prompt, "No. No!") for prompt in task.train]
     for steps in (60, 0):
@@ -221,6 +230,10 @@ def run(tmp_path, *flags):
     return json.loads((tmp_path / "out" / "results.json").read_text())
 
 
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
 def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, capsys):
     record = run(tmp_path, "--seeds", "0", "--arms", "Src-Pref", "DIAL")
     assert "DIAL less Src-Pref" in capsys.readouterr().out
@@ -236,6 +249,12 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert [len(row["values"]) for row in areas] == [2, 2]
     with pytest.raises(InputError, match="--resume: .* has epochs 2, not 3"):
         run(tmp_path, "--seeds", "0", "--epochs", "3", "--resume")
+    monkeypatch.setattr(rlhf, "run_arm", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "--seeds", "0")
+    assert "finished arms are kept" in capsys.readouterr().err
+    (aside,) = (tmp_path / "out").glob("runs-*")
+    assert len(list(aside.glob("*.json"))) == 4
 
 
 def test_results_by_hand():
@@ -250,6 +269,9 @@ def test_results_by_hand():
 @pytest.mark.parametrize("flags, message", [
     (["--set", "center_prompts=true"], "a single response"), (["--paper"], "needs --xstest"),
     (["--ppo", "clips=1"], "NAME of"), (["--seeds", "0", "0"], "once"),
+    (["--n-train", "9"], "goes with --xstest"), (["--ppo", "passes=0"], "passes must be 1 or more"),
+    (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
+    (["--xstest", "x", "--n-pairs", "2"], "does not go with"),
     (["--arms", "DEAL"], "invalid choice"), (["--xstest", "nowhere"], "holds no file")])
 def test_what_cannot_be_used(tmp_path, flags, message):
     with pytest.raises(InputError, match=message):
@@ -288,20 +310,46 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest, capsys, monkey
     assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"
     assert starts[0].tokens is None  # all tokens can be chosen
     assert {s.args.config.learning_rate for s in starts} == {5e-5}
+    assert starts[0].model.scale == 1  # as published
+    plain = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=starts[0].lm.dtype)
+    assert all(torch.equal(p, starts[0].lm.get_parameter(name))  # not supervised
+               for name, p in plain.named_parameters())
 
 
 def test_the_judge_is_asked_about_each(monkeypatch):
     class Tokenizer:
+        chat_template = "any"
+
         @staticmethod
         def apply_chat_template(chats, **_):
             return [chat[0]["content"] for chat in chats]
 
+    said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say"}
     monkeypatch.setattr(rewriting, "load", lambda *_: (None, Tokenizer))
     monkeypatch.setattr(rewriting, "generate", lambda model, tokenizer, asked, n: [
-        "COMPLIES" if "Response: Yes" in text else "Refuses." for text in asked])
+        said[text.rpartition(": ")[2]] for text in asked])
     task = domain.requests(0)
-    prompts = [*task.train[:20], *task.train[:20]]
-    rewards = rlhf.judge_of(Namespace(judge="any", device="cpu"), task)(
-        prompts, ["Yes"] * 20 + ["No"] * 20)
-    should = [float(task.should(prompt) == "answer") for prompt in prompts[:20]]
-    assert rewards == should + [1 - value for value in should]
+    ask = Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+    prompts = task.train[:40]
+    should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
+    assert torch.equal(ask(task, prompts, ["Yes"] * 40), should)
+    assert torch.equal(ask(task, prompts, ["No"] * 40), 1 - should)
+    assert ask(task, prompts, ["Hm"] * 40).sum() == 0
+    Tokenizer.chat_template = None
+    with pytest.raises(InputError, match="chat template"):
+        Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+
+
+def test_what_ends_a_response():
+    class Tokenizer:
+        eos_token_id, chat_template = 1, "any"
+
+        @staticmethod
+        def get_vocab():
+            return {"<end_of_turn>": 107}
+
+    lm = Namespace(generation_config=Namespace(eos_token_id=[1, 106]))
+    assert rlhf.end_tokens(lm, Tokenizer) == [107, 1, 106]
+    Tokenizer.chat_template = None
+    lm.generation_config.eos_token_id = None
+    assert rlhf.end_tokens(lm, Tokenizer) == [1]

@@ -100,9 +100,9 @@ def xstest_requests(folder, seed, n_train=None, n_words=None):
     are completions of several models.
 
     Args:
-        folder: with its .csv files of completions. n_train: prompts to train on; 60% of those with
-            both kinds of completions if not given. n_words: of a completion, at most; the rest is
-            cut off.
+        folder: with its .csv files of completions. n_train: prompts to train on, of those with both
+            kinds of completions; all others are held out. If not given, 60% of those with both
+            kinds, and the other 40% are held out. n_words: of a completion, the rest is cut off.
     Raises InputError: no such files, or too few prompts.
     """
     if not (files := sorted(Path(folder).glob("*completions*.csv"))):
@@ -110,16 +110,15 @@ def xstest_requests(folder, seed, n_train=None, n_words=None):
     given = {key: [[" ".join(text.split(" ")[:n_words]) for text in texts] for texts in kinds]
              for key, kinds in xstest_answers(files).items()}
     both = [key for key in sorted(given) if all(given[key])]
-    train, rest = split_items(both, seed, (0.6, 0.4))
+    share = min(1.0, n_train / len(both)) if n_train else 0.6
+    train, rest = split_items(both, seed, (share, 1 - share))
     if n_train:
-        train, rest = split_items(sorted(given), seed, (n_train / len(given),
-                                                        1 - n_train / len(given)))
+        rest += [key for key in sorted(given) if not all(given[key])]
     pairs = [Preference(prompt, chosen, (rejected,)) for prompt, unsafe in train
              for chosen, rejected in zip(*given[prompt, unsafe][::-1 if unsafe else 1])]
     if not rest or len(pairs) < 8:
         raise InputError(f"{folder}: {len(given)} prompts with {len(pairs)} pairs are too few")
     rng = random.Random(seed)
-    spoken = [(key[0], rng.choice(texts)) for key in train if all(given[key])
-              for texts in given[key] * 2]
+    spoken = [(key[0], rng.choice(texts)) for key in train for texts in given[key] * 2]
     return Requests([prompt for prompt, _ in train], [prompt for prompt, _ in rest],
                     {prompt for prompt, unsafe in given if unsafe}, pairs, spoken)

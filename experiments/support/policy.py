@@ -107,14 +107,15 @@ class Policy(nn.Module):
     def go_on(self, ids, mask, max_new_tokens, greedy):
         """(ids, mask) of texts (B, P), with their continuations (B, P + T)."""
         new, alive, cache = ids, mask.new_ones(len(ids)), DynamicCache(config=self.body.config)
-        for _ in range(max_new_tokens):
+        length = ids.shape[1] + max_new_tokens
+        while ids.shape[1] < length and alive.any():
             hidden = self.hidden_states(new, mask, cache)[:, -1]  # (B, D)
             probabilities = self.log_policy(hidden).exp()  # (B, K)
             chosen = probabilities.argmax(-1) if greedy else probabilities.multinomial(1)[:, 0]
             new = (self.tokens[chosen] * alive)[:, None]
             ids, mask = torch.cat([ids, new], 1), torch.cat([mask, alive[:, None]], 1)
             alive = alive * ~torch.isin(new[:, 0], new.new_tensor(self.ends))
-        return ids, mask
+        return [nn.functional.pad(x, (0, length - x.shape[1])) for x in (ids, mask)]
 
     def texts(self, responses, tokenizer):
         """The responses in words."""

@@ -4,7 +4,8 @@ A response is a row of T actions, its tokens, with the end of sequence last. Bef
 (policy.py) has seen the prompt and the actions so far. The paper leaves "all other default
 parameters from TRL", which vary by version: ours are in `PPOConfig`.
 """
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,13 @@ class PPOConfig:
     value_weight: float = 0.1  # of the value's loss beside the policy's
     passes: int = 4  # over each epoch's responses
     batch_size: int = 8  # responses a step
-    grad_clip: float = 1.0  # largest norm of the gradient
+    grad_clip: float = 1.0  # largest norm of the gradient, 0 for any
+
+    def __post_init__(self):
+        for f in fields(self):
+            value, low = getattr(self, f.name), int(f.type is int)
+            if not low <= value < math.inf:
+                raise ValueError(f"{f.name} must be {low} or more, not {value}")
 
 
 # ------------------------------------------------------------------ formulas: functions of tensors
@@ -110,6 +117,7 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
     Returns:
         scalars for the log: `kl`, nats a response, before the epoch; `policy_loss`, `value_loss`,
         of the last step; `clipped`, the share of actions of the last pass with a ratio outside.
+    Raises FloatingPointError where the loss is no longer finite.
     """
     real = responses.real
     old_log_probs, ref_log_probs, old_values, kl = look_back(policy, responses, config.batch_size)
@@ -130,6 +138,8 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
             descend(loss + config.value_weight * loss_v, optimizer, config.grad_clip)
             ratio = (log_probs.detach() - old_log_probs[index]).exp()
             outside += (((ratio - 1).abs() > config.clip) * real[index]).sum()
+    if not torch.isfinite(loss + loss_v):
+        raise FloatingPointError("PPO's loss is not finite; lower learning_rate (--ppo)?")
     return {"kl": ((kl * real).sum() / len(real)).item(), "policy_loss": loss.item(),
             "value_loss": loss_v.item(), "clipped": (outside / real.sum()).item()}
 

@@ -82,9 +82,7 @@ def run_jobs(args, jobs):
         trainer.check(jobs)
     make_folder(args.out)
     with locked(args.out):
-        if not args.resume and folder.exists():
-            folder.rename(folder.with_name(f"runs-{datetime.now():%Y%m%d-%H%M%S-%f}"))
-        make_folder(folder)
+        keep_aside(folder, args.resume)
         saved = {run["method"] for run in finished if run["saved"]}
         for job in tqdm(jobs, desc="runs", dynamic_ncols=True):
             start, save = time.time(), bool(args.save and job.method not in saved
@@ -134,6 +132,13 @@ def earlier(folder, settings):
                              f"{settings[name]}: choose another --out, or the same settings")
         runs.append(run)
     return runs
+
+
+def keep_aside(folder, resume):
+    """Make the folder of runs; what an earlier command left there goes aside, unless resumed."""
+    if not resume and folder.exists():
+        folder.rename(folder.with_name(f"runs-{datetime.now():%Y%m%d-%H%M%S-%f}"))
+    make_folder(folder)
 
 
 def write_whole(path, record):
