@@ -267,3 +267,40 @@ def test_a_loss_that_is_not_finite_ends_it():
     with pytest.raises(FloatingPointError, match="not finite"):
         ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.1), join(PROMPTS, ACTIONS),
                       torch.tensor([1.0, math.nan]), PPOConfig())
+
+
+def test_a_step_by_hand():
+    """One step of plain gradient descent on all responses, at a ratio of 1, from sums over tokens:
+    whitened advantages times grad log pi, less .1 times the value's grad of half its squared error.
+    """
+    policy = policy_of(language_model())
+    responses, reward = join(PROMPTS, ACTIONS), torch.tensor([1.0, -2.0])
+    config = PPOConfig(passes=1, batch_size=2, grad_clip=0.0, kl_weight=0.3, gae_lambda=0.5)
+    log_policy, values = policy(responses)
+    taken = policy.taken(log_policy, responses)
+    with torch.no_grad(), policy.model.disable_adapter():
+        ref = policy.taken(policy(responses)[0], responses)
+    advantages, returns, spots = [], [], []
+    for i, actions in enumerate(ACTIONS):
+        n, v = len(actions), values[i].tolist() + [0.0]
+        v[n] = 0.0
+        r = (-0.3 * (taken[i] - ref[i])).tolist()
+        r[n - 1] += reward[i].item()
+        deltas = [r[t] + v[t + 1] - v[t] for t in range(n)]
+        for t in range(n):
+            advantages.append(sum(0.5 ** (k - t) * deltas[k] for k in range(t, n)))
+            returns.append(advantages[-1] + v[t])
+            spots.append((i, t))
+    a = torch.tensor(advantages)
+    a = (a - a.mean()) / a.std(correction=0)
+    chosen, expected = zip(*[(taken[spot], values[spot]) for spot in spots])
+    loss = (-(torch.stack(chosen) * a).mean()
+            + 0.1 * (torch.stack(expected) - torch.tensor(returns)).square().mean() / 2)
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+    before = [p.detach().clone() for p in trained]
+    ppo.ppo_epoch(policy, torch.optim.SGD(trained, 0.5), responses, reward, config)
+    for p, old, gradient in zip(trained, before, gradients):
+        moved = torch.zeros_like(old) if gradient is None else -0.5 * gradient
+        torch.testing.assert_close(p.detach() - old, moved, atol=2e-5, rtol=1e-3)
+    assert max((p - old).abs().max() for p, old in zip(trained, before)) > 1e-3
