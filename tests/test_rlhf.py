@@ -17,7 +17,7 @@ from domains import requests as domain
 from support import backbones, rewriting, rlhf
 from support.correlation import auc
 from support.judge import Judge
-from support.policy import join
+from support.policy import Policy, join
 from support.ppo import PPOConfig, supervised_loss
 
 TINY = ["--model", "tiny", "--epochs", "2"]
@@ -155,6 +155,29 @@ def test_src_pref_leaves_the_reward_model_as_it_is(start, calls):
     assert [lr for lr, *_ in calls["ppo"]] == [0.01] * 6
     assert [r["step"] for r in records] == [1, 2, 3, 4, 5, 6]
     assert records[0]["kl"] < 1e-6 < records[-1]["kl"]
+
+
+def test_what_is_recorded(start, calls, monkeypatch):
+    asked, judged = [], []
+    respond = Policy.respond
+    monkeypatch.setattr(Policy, "respond", lambda self, prompts, n, greedy=False: (
+        asked.append((prompts, greedy)), respond(self, prompts, n, greedy))[1])
+
+    def watched(task, prompts, texts):
+        judged.append((prompts, torch.randint(0, 2, (len(texts),)).float()))
+        return judged[-1][1]
+
+    records = rlhf.run_arm(start, "Src-Pref", watched)
+    train, test = start.task.train, start.task.test
+    assert [prompts for prompts, _ in judged] == [train, test] * 6
+    assert asked == [([start.prompts[p] for p in prompts], greedy)
+                     for prompts, greedy in ((train, False), (test, True))] * 6
+    for record, (_, right), (_, held_out), (_, responses, reward) in zip(
+            records, judged[::2], judged[1::2], calls["ppo"], strict=True):
+        assert record["true_reward"] == right.mean() and record["held_out"] == held_out.mean()
+        assert record["auc"] == auc(reward, right)
+        assert record["reward"] == pytest.approx(reward.mean().item())
+        assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
 
 
 def test_src_pref_halved(start, calls):
