@@ -16,7 +16,6 @@ import statistics
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 
 import support  # noqa: F401  (first: it sets the path)
 from tqdm import tqdm
@@ -24,8 +23,8 @@ from tqdm import tqdm
 from data import InputError
 from dial import DialConfig
 from domains.requests import requests, xstest_requests
-from support import backbones, rlhf
-from support.cli import LAPTOP, settings, settings_table
+from support import rlhf
+from support.cli import LAPTOP, common_flags, settings, settings_table
 from support.figures import figure, plot_seeds
 from support.flags import Parser, command_line, count, make_folder, whole
 from support.judge import Judge
@@ -47,9 +46,8 @@ METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": 
 def read_flags(argv):
     p = Parser(__doc__, epilog=settings_table(PRESET) + "\n\n"
                + settings_table(PPO_PRESET, PPOConfig, "--ppo"))
+    common_flags(p, "rlhf_shift")
     add = p.add_argument
-    add("--model", default=backbones.GEMMA,
-        help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
     add("--arms", nargs="+", choices=rlhf.ARMS, default=["Src-Pref", "Src-Pref, halved", "DIAL"],
         help=f"some of {'; '.join(rlhf.ARMS)} (the first two and DIAL)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
@@ -59,23 +57,14 @@ def read_flags(argv):
     add("--n-pairs", type=count, default=6,
         help="preferences on each of our training prompts (%(default)s)")
     add("--max-new-tokens", type=count, default=12, help="of a response (%(default)s)")
-    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
     add("--xstest", metavar="FOLDER",
         help="with XSTest's completions, .csv files, instead of our prompts")
     add("--n-train", type=count,
         help="of XSTest's prompts with both kinds of completions, all others held out (60%%)")
     add("--judge", help="an instruction-tuned model that says whether a response complies; "
                         "phrases say it if not given")
-    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="settings of the method, see below")
     add("--ppo", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of PPO, see below")
-    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
-        help="of the frozen bodies; auto: bfloat16 where it is fast")
-    add("--out", type=Path, default=Path("runs/rlhf_shift"), help="folder (%(default)s)")
-    add("--resume", action="store_true", help="keep finished arms found in --out")
-    add("--dry-run", action="store_true", help="print what would be run, and stop")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
     p.set_defaults(all_tokens=False, supervised=True, n_words=60, preset=PRESET,
                    ppo_preset=PPO_PRESET)

@@ -25,6 +25,22 @@ LAPTOP = {
 }
 
 
+def common_flags(p, name):
+    """What every command that trains has: model, machine, settings, folder."""
+    add = p.add_argument
+    add("--model", default=backbones.GEMMA,
+        help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
+    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="settings of the method, see below")
+    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
+        help="of the frozen body; auto: bfloat16 where it is fast")
+    add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
+    add("--resume", action="store_true", help="keep finished runs found in --out")
+    add("--dry-run", action="store_true", help="print what would be run, and stop")
+
+
 def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     """The flags of a command that trains.
 
@@ -34,8 +50,7 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     """
     p = Parser(doc, epilog=settings_table(preset))
     add = p.add_argument
-    add("--model", default=backbones.GEMMA,
-        help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
+    common_flags(p, name)
     add("--methods", nargs="+", default=list(methods),
         help=f"all, or some of {', '.join(METHODS)} ({', '.join(methods)})")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
@@ -43,21 +58,12 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     add("--steps", type=count, help=f"of training ({preset['steps']})")
     add("--batch-size", type=count, default=batch_size,
         help="labelled records a step, and as many of the target (%(default)s)")
-    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
     add("--truncate", action="store_true",
         help="cut longer texts: the prompt from the left, then the response's end")
-    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="settings of the method, see below")
-    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
-        help="of the frozen body; auto: bfloat16 where it is fast")
     add("--checkpoint", action="store_true",
         help="keep only each layer's input for the backward pass: less memory, a third slower")
-    add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
-    add("--resume", action="store_true", help="keep finished runs found in --out")
     add("--save", nargs="?", const="adapter", choices=["adapter", "merged"],
         help="keep the model of each method's first run; merged: also the whole model in one")
-    add("--dry-run", action="store_true", help="print what would be run, and stop")
     add("--paper", action="store_true",
         help="the paper's model, data and settings (support/paper.py), on CUDA")
     add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
