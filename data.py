@@ -1,34 +1,21 @@
-"""Text for DIAL: records, files, tokens, and batches whose rows share prompts.
+"""Text for DIAL: records, tokens, and batches in which what texts share is there once.
 
-The plain form of a file is one JSON object a line,
-
-    {"prompt": "...", "chosen": "...", "rejected": "..." or ["...", ...]}     a Preference
-    {"prompt": "...", "responses": ["...", ...]}  (or "response": "...")      Unlabeled
-    {"prompt": "...", "response": "...", "score": number}                     to correlate with
-
-The loaders also read JSON lists, CSV and TSV, gzip, folders of such files, `hub:owner/name/file`,
-and the columns of the authors' files (`response_chosen`, `response_rejected`; `correct`, `wrong_a`
-...; `text`, `label`) and of TRL (the prompt implicit or not, plain or conversational). Bad input
-raises `InputError`, which says where and what to do.
+A source is a list of `Preference`, a target of `Unlabeled`: by type, no label of it can reach
+training. `encode` makes tokens of them, `pack` a batch. (experiments/domains/records.py reads
+files.) Bad input raises `InputError`, which says where and what to do.
 """
-import csv
-import gzip
-import io
-import json
-import math
 import random
 import sys
-import zlib
 from dataclasses import dataclass
-from itertools import islice, takewhile
-from os.path import commonprefix, exists
-from pathlib import Path
+from itertools import islice
+from os.path import commonprefix
 from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 BLOCK = 64  # so many new tokens of a text are a block of attention: fewer are not worth the call
+
 
 class InputError(ValueError):
     """What a user gave cannot be used; the message, one line, says where and what to do."""
@@ -65,235 +52,6 @@ class Unlabeled:
 def unlabel(preferences):
     """Forget which response was chosen."""
     return [Unlabeled(p.prompt, p.responses) for p in preferences]
-
-
-# ------------------------------------------------------------------ files
-
-
-def load_preferences(path, tokenizer=None):
-    """Read labelled preferences.
-
-    Args:
-        path: a file (.json, .jsonl, .csv, .tsv, perhaps with .gz), a folder of such files, or
-            hub:owner/name/file.
-        tokenizer: needed for conversations only, for its chat template.
-    Returns:
-        a list of `Preference`, in the order of the file.
-    Raises:
-        InputError: the file, line and field that cannot be used.
-    """
-    return [read_preference(row, where, tokenizer) for where, row in read_rows(path)]
-
-
-def load_unlabeled(path, tokenizer=None):
-    """Read a target domain: files as for `load_preferences`; labels, if there, are not kept."""
-    return [read_unlabeled(row, where, tokenizer) for where, row in read_rows(path)]
-
-
-def load_test(path, tokenizer=None):
-    """Read what to measure with: (records, scores); of preferences the scores are None, of scored
-    texts the records are `Unlabeled` of one response each."""
-    rows = read_rows(path)
-    if kind_of(rows[0][1]) == "scored":
-        return tuple(map(list, zip(*(read_scored(row, where) for where, row in rows))))
-    return [read_preference(row, where, tokenizer) for where, row in rows], None
-
-
-def read_rows(path):
-    """All records of a file or folder, each as (where it stands, dictionary)."""
-    path = Path(_from_hub(path) if str(path).startswith("hub:") else path)
-    if not exists(path):  # unlike Path.exists, no error where the name is too long
-        raise InputError(f"{path}: no such file or folder")
-    files = [path]
-    if path.is_dir():
-        files = [f for f in sorted(path.iterdir()) if _suffix(f) in READERS]
-    elif _suffix(path) not in READERS:
-        raise InputError(f"{path}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
-    rows = [row for file in files for row in READERS[_suffix(file)](file)]
-    if not rows:
-        raise InputError(f"{path}: holds no records")
-    for where, row in rows:
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            raise InputError(f"{where}: expected an object with named fields, found {kind}")
-    return rows
-
-
-def _from_hub(path):
-    """Fetch hub:owner/name/file, a file of a data set, and return where it lies."""
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    owner, _, rest = path.removeprefix("hub:").partition("/")
-    name, _, file = rest.partition("/")
-    if not file:
-        raise InputError(f"{path}: a data set on the hub is named hub:owner/name/file")
-    try:
-        return hf_hub_download(f"{owner}/{name}", file, repo_type="dataset")
-    except Exception as error:  # offline, private, misspelled: the hub's own words say which
-        missing = isinstance(error, EntryNotFoundError)
-        if missing and not isinstance(error, LocalEntryNotFoundError):
-            held = ", ".join(HfApi().list_repo_files(f"{owner}/{name}", repo_type="dataset"))
-            raise InputError(f"{path}: no such file; {owner}/{name} holds {held}") from None
-        raise InputError(f"{path}: cannot be fetched: {str(error).splitlines()[0]}") from None
-
-
-def _suffix(file):
-    return Path(file.name.removesuffix(".gz")).suffix
-
-
-def read_text(file):
-    """All of a file, perhaps a .gz, its line ends as they are."""
-    try:
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
-            return f.read()
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
-
-
-def _read_json(file):
-    text = read_text(file)
-    if text.lstrip().startswith("["):
-        return [(f"{file}: record {i}", row) for i, row in enumerate(_parse(text, file), 1)]
-    return [(f"{file}:{i}", _parse(line, f"{file}:{i}"))
-            for i, line in enumerate(text.split("\n"), 1) if line.strip()]
-
-
-def _parse(text, where):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
-        raise InputError(f"{where}: not valid JSON: {error}") from None
-
-
-def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
-    """The rows of a file with a header line, each as (where it stands, dictionary).
-
-    Args:
-        delimiter: a comma for .csv and a tab for others if not given. columns: that must be there.
-        quoting: as for the csv module.
-    """
-    delimiter = delimiter or {".csv": ","}.get(_suffix(file), "\t")
-    lines = io.StringIO(read_text(file), newline="")
-    reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    rows = []
-    try:
-        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
-            names = ", ".join(reader.fieldnames or ["none"])
-            raise InputError(f"{file}: no column '{missing[0]}'; there are: {names}")
-        for row in reader:
-            where = f"{file}:{reader.line_num}"
-            if None in row or None in row.values():
-                n = len(reader.fieldnames)
-                raise InputError(f"{where}: not {n} columns as in the first line")
-            rows.append((where, row))
-    except csv.Error as error:
-        raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None
-    return rows
-
-
-READERS = {".json": _read_json, ".jsonl": _read_json, ".csv": read_table, ".tsv": read_table}
-
-
-# ------------------------------------------------------------------ records
-
-
-def kind_of(row):
-    """What a record is by its columns: "preference", "scored" or "unlabeled"."""
-    if not row.keys() & {"chosen", "response_chosen", "correct"}:
-        if {"response", "score"} <= row.keys() or {"text", "label"} <= row.keys():
-            return "scored"
-        if row.keys() & {"response", "responses"}:
-            return "unlabeled"
-    return "preference"  # if it is none, its reader says what is missing
-
-
-def read_preference(row, where, tokenizer=None, allow_empty=False):
-    """Turn a record with any of the known column names into a Preference.
-
-    Args:
-        row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
-    """
-    names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
-    row = {names.get(k, k): v for k, v in row.items()}
-    if wrong := [row[k] for k in sorted(map(str, row)) if k.startswith("wrong_")]:
-        row.setdefault("rejected", wrong)
-    for name in ("chosen", "rejected"):
-        if name not in row:
-            raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
-    if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
-        return _conversation(row, where, tokenizer)
-    rejected = row["rejected"] if isinstance(row["rejected"], list) else [row["rejected"]]
-    if not rejected:
-        raise InputError(f"{where}: 'rejected' is empty")
-    responses = [_text(row["chosen"], "chosen", where, allow_empty),
-                 *(_text(r, "rejected", where, allow_empty) for r in rejected)]
-    if "prompt" not in row:  # implicit: what the dialogues share, up to a blank
-        prompt = commonprefix(responses)
-        row["prompt"] = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
-        responses = [_text(r[len(row["prompt"]):], "chosen or rejected, after what they share,",
-                           where, allow_empty) for r in responses]
-    return Preference(_text(row["prompt"], "prompt", where), responses[0], tuple(responses[1:]))
-
-
-def read_unlabeled(row, where, tokenizer=None):
-    """Turn a record of any kind into an Unlabeled one: its label is dropped, its score not read."""
-    kind = kind_of(row)
-    if kind == "preference":
-        return unlabel([read_preference(row, where, tokenizer)])[0]
-    if kind == "scored":
-        return read_scored(row | {"score": 0}, where)[0]
-    responses = row["responses"] if "responses" in row else [row["response"]]
-    if not isinstance(responses, list) or not responses:
-        raise InputError(f"{where}: 'responses' must be a list with at least one text, which takes "
-                         "JSON: a cell of a table is a single text")
-    prompt = _text(row.get("prompt"), "prompt", where)
-    return Unlabeled(prompt, [_text(r, "responses", where) for r in responses])
-
-
-def read_scored(row, where):
-    """Turn a record into (Unlabeled, score); without a prompt it is "Text:"."""
-    row = {"prompt": "Text:", "response": row.get("text"), "score": row.get("label")} | row
-    try:
-        score = float(row["score"])
-    except (TypeError, ValueError, OverflowError):  # the last of a whole number of 400 digits
-        score = math.nan
-    if not math.isfinite(score):
-        raise InputError(f"{where}: 'score' must be a number, not {row['score']!r}")
-    response, prompt = (_text(row[k], k, where) for k in ("response", "prompt"))
-    return Unlabeled(prompt, [response]), score
-
-
-def _text(value, name, where, allow_empty=False):
-    if not isinstance(value, str):
-        problem = "is missing" if value is None else f"must be text, not {type(value).__name__}"
-        raise InputError(f"{where}: '{name}' {problem}")
-    if not value.strip() and not allow_empty:
-        raise InputError(f"{where}: '{name}' is empty")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
-    return value
-
-
-def _conversation(row, where, tokenizer):
-    """TRL's conversational form, lists of {"role": ..., "content": ...}, by the chat template."""
-    if not getattr(tokenizer, "chat_template", None):
-        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template")
-    if not isinstance(row["rejected"], list):
-        raise InputError(f"{where}: 'rejected' must be a conversation, as 'chosen' is")
-    pairs = zip(row["chosen"], row["rejected"])
-    skip = 0 if "prompt" in row else len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
-    prompt = row.get("prompt", row["chosen"][:skip])
-    try:
-        texts = [tokenizer.apply_chat_template(prompt + row[k][skip:], tokenize=False)
-                 for k in ("chosen", "rejected")]
-        start = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
-    except Exception as error:
-        raise InputError(f"{where}: the chat template does not take it: {error}") from None
-    start = start if all(text.startswith(start) for text in texts) else commonprefix(texts)
-    chosen, rejected = (_text(text[len(start):], "chosen and rejected", where) for text in texts)
-    return Preference(_text(start, "prompt", where), chosen, (rejected,))
 
 
 # ------------------------------------------------------------------ tokens and batches

@@ -5,9 +5,10 @@
     python experiments/cross_lingual.py --source-data en.jsonl --target-data ko.jsonl --save
 
 The default learns from odd-one-out lists of desserts in English, labelled, and such lists in
-Korean, unlabelled. Of one's own files (data.py says which columns) the source holds preferences;
-the target may, too, but only an oracle method ever reads them. A tenth of the source's prompts is
-kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, measures the target.
+Korean, unlabelled. Of one's own files (domains/records.py says which columns) the source holds
+preferences; the target may, too, but only an oracle method ever reads them. A tenth of the source's
+prompts is kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, measures the
+target.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain

@@ -10,8 +10,8 @@ fifths of them. Of one's own file, the labels of all but the ten are used for th
 oracles only.
 """
 import support  # noqa: F401  (first: it sets the path)
-import data
 from data import InputError
+from domains import records
 from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
 from support import backbones, paper
@@ -42,7 +42,7 @@ def main(argv=None):
         raise InputError("--part does not go with --paper, which says what the data are")
     rows = None
     if args.data:
-        rows = data.load_preferences(args.data, backbones.load_tokenizer(args.model))
+        rows = records.load_preferences(args.data, backbones.load_tokenizer(args.model))
 
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]

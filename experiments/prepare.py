@@ -1,4 +1,4 @@
-"""Make files of the plain form (data.py) out of public data, or out of one's own as the paper did.
+"""Make files of the plain form (domains/records.py) of public data, or of one's own.
 
     python experiments/prepare.py sib200 sib200/eng_Latn/train.tsv --out english.jsonl
     python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --out short.jsonl

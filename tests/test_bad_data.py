@@ -4,9 +4,10 @@ import gzip
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
-from test_data import HUB, TEXT, write
+from test_records import HUB, TEXT, write
 
-from data import InputError, load_preferences, load_unlabeled
+from data import InputError
+from domains.records import load_preferences, load_unlabeled
 
 
 BAD = [

@@ -1,5 +1,5 @@
 """prepare.py: public formats into the plain form, the flags that choose, and files written whole.
-What is expected is written out by hand, or counted here; data.py's loaders read what comes out."""
+What is expected is written out by hand, or counted here; the loaders read what comes out."""
 import csv
 import json
 import subprocess

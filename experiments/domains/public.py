@@ -1,12 +1,13 @@
 """The formats that prepare.py reads: each takes files and yields (where, group, row): where the row
-stands, for errors; what it is split by, None for its prompt; the row, for data.py to read."""
+stands, for errors; what it is split by, None for its prompt; the row, for records.py to read."""
 import csv
 import random
 
-import data
 from data import InputError
 
 from domains.arguments import neighbouring_pairs
+from domains.files import read_rows, read_table
+from domains.records import kind_of, read_preference, read_scored, read_unlabeled
 
 IN_TRAINING = "\0"  # what rows are split by that must be in the part to train on
 LEVELS = {"Ineffective": 1, "Adequate": 2, "Effective": 3}
@@ -20,14 +21,14 @@ def read_records(name, files):
         InputError: the file, line and field that cannot be used.
     """
     for where, group, row in FORMATS[name](files):
-        kind = data.kind_of(row)
+        kind = kind_of(row)
         if kind == "scored":
-            item, score = data.read_scored(row, where)
+            item, score = read_scored(row, where)
             record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
         elif kind == "unlabeled":
-            record = vars(data.read_unlabeled(row, where))
+            record = vars(read_unlabeled(row, where))
         else:
-            record = vars(data.read_preference(row, where, allow_empty=True))
+            record = vars(read_preference(row, where, allow_empty=True))
         yield group or record["prompt"], record
 
 
@@ -46,13 +47,13 @@ def change_texts(record, change):
 def tables(files, columns, delimiter="\t", quoting=csv.QUOTE_NONE):
     """The rows of all files, each as (where, dictionary)."""
     for file in files:
-        yield from data.read_table(file, delimiter, columns, quoting)
+        yield from read_table(file, delimiter, columns, quoting)
 
 
 def objects(files, names):
     """The rows of all JSON files, each as (where, dictionary)."""
     for file in files:
-        for where, row in data.read_rows(file):
+        for where, row in read_rows(file):
             if missing := [name for name in names if name not in row]:
                 raise InputError(f"{where}: no '{missing[0]}'; there are: {', '.join(row)}")
             yield where, row
@@ -163,14 +164,14 @@ def ukp_ranks(folders):
     """UKPConvArg1-Ranking, folder of .csv: an argument with its rank as a score; split by topic"""
     for where, topic, prompt, row in ukp_rows(folders, "rank", "argument"):
         row = {"prompt": prompt, "response": row["argument"], "score": row["rank"]}
-        yield where, topic, row | {"score": -data.read_scored(row, where)[1]}  # the best is first
+        yield where, topic, row | {"score": -read_scored(row, where)[1]}  # the best is first
 
 
 def scores(files):
     """texts with scores: pairs of neighbouring scores of a prompt, with every text (A.5)"""
     by_prompt = {}
     for where, _, row in plain(files):
-        item, score = data.read_scored(row, where)
+        item, score = read_scored(row, where)
         by_prompt.setdefault(item.prompt, []).append((item.responses[0], score))
     for prompt, items in by_prompt.items():
         if len({score for _, score in items}) > 1:  # of a single score there are no pairs
@@ -180,7 +181,7 @@ def scores(files):
 
 def plain(files):
     """what the commands read already (HH-RLHF too; no conversations)"""
-    return ((where, None, row) for file in files for where, row in data.read_rows(file))
+    return ((where, None, row) for file in files for where, row in read_rows(file))
 
 
 FORMATS = {"shp": shp, "cvalues": cvalues, "essays": essays, "fragments": fragments,

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-import data
 from data import InputError, Preference
 
+from domains.files import read_table
 from domains.public import xstest_answers
 from domains.splits import split_items
 
@@ -79,7 +79,7 @@ def say(style, kind):
 def requests(seed, n_pairs=4):
     """The embedded domain: of every verb three harmless and three harmful objects to train on, two
     and two for the test. n_pairs: preferences a training prompt."""
-    rows = [row for _, row in data.read_table(Path(__file__).with_name("requests.tsv"))]
+    rows = [row for _, row in read_table(Path(__file__).with_name("requests.tsv"))]
     rng, train, test, pairs, spoken = random.Random(seed), [], [], [], []
     for i in range(0, len(rows), 5):  # the five objects of a verb and kind
         five = [row["prompt"] for row in rows[i: i + 5]]

@@ -1,9 +1,9 @@
 """Domains that a user gives: one's own two domains, or the paper's."""
 from pathlib import Path
 
-import data
 from data import InputError
 
+from domains import records
 from domains.splits import Domain, split_by_prompt, split_items
 from support import backbones, paper
 from support.methods import METHODS
@@ -28,13 +28,13 @@ def given_domains(args):
             raise InputError(f"--{name.replace('_', '-')} is missing: one's own two domains are "
                              "two files, and a third, --eval-data, if there is one to measure with")
     tokenizer = backbones.load_tokenizer(args.model)  # conversations need its chat template
-    rows = data.load_preferences(args.source_data, tokenizer)
-    target = Domain("", unlabeled=data.load_unlabeled(args.target_data, tokenizer))
+    rows = records.load_preferences(args.source_data, tokenizer)
+    target = Domain("", unlabeled=records.load_unlabeled(args.target_data, tokenizer))
     if args.eval_data:
-        target.test, target.scores = data.load_test(args.eval_data, tokenizer)
+        target.test, target.scores = records.load_test(args.eval_data, tokenizer)
     if oracles := [name for name in args.methods if "target" in METHODS[name].labels]:
         try:
-            target.labeled = data.load_preferences(args.target_data, tokenizer)
+            target.labeled = records.load_preferences(args.target_data, tokenizer)
         except InputError as error:
             raise InputError(f"{error}; {' and '.join(oracles)} learn from target labels: leave "
                              "them out of --methods, or label the target") from None

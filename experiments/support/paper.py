@@ -13,9 +13,9 @@ as it was posted, their commands also show askscience_train_train.json.
 from pathlib import Path
 from typing import NamedTuple
 
-import data
 from data import InputError
 
+from domains import records
 from domains.splits import Domain
 
 OWNER = "hub:david9dragon9"
@@ -132,19 +132,19 @@ def domains(args):
 
     def load(file, loader):
         if absent:
-            return ([], None) if loader is data.load_test else []
+            return ([], None) if loader is records.load_test else []
         if (file, loader) not in loaded:
             loaded[file, loader] = loader(where(args, file))
         return loaded[file, loader]
 
     def domain(train, test):
-        rows, scores = load(test, data.load_test)
-        return Domain(name_of(train), labeled=load(train, data.load_preferences),
-                      unlabeled=load(train, data.load_unlabeled), test=rows, scores=scores)
+        rows, scores = load(test, records.load_test)
+        return Domain(name_of(train), labeled=load(train, records.load_preferences),
+                      unlabeled=load(train, records.load_unlabeled), test=rows, scores=scores)
 
     made = {names: domain(*names) for pair in pairs for names in pair}
     for source, target in pairs:
-        rows, scores = load(validation(target), data.load_test)
+        rows, scores = load(validation(target), records.load_test)
         made[target].validation = Domain("validation", test=rows, scores=scores)
         if args.repeat:  # the file may hold them repeated already
             made[source].labeled = list(dict.fromkeys(made[source].labeled)) * args.repeat

@@ -6,8 +6,8 @@ import json
 import huggingface_hub
 import pytest
 
-from data import (InputError, Preference, Unlabeled, load_preferences, load_test, load_unlabeled,
-                  unlabel)
+from data import InputError, Preference, Unlabeled, unlabel
+from domains.records import load_preferences, load_test, load_unlabeled
 
 PAIR = Preference("Q?", "good", ("bad",))
 TEXT = '{"prompt": "Q?", "chosen": "good", "rejected": "bad"}'

@@ -1,0 +1,110 @@
+"""Files to rows: JSON, JSON lines, CSV, TSV, gzip, folders of them, and files on the hub.
+
+A row is a dictionary with the place where it stands, for errors. Bad input raises `InputError`.
+"""
+import csv
+import gzip
+import io
+import json
+import zlib
+from os.path import exists
+from pathlib import Path
+
+from data import InputError
+
+
+def read_rows(path):
+    """All records of a file or folder, each as (where it stands, dictionary)."""
+    path = Path(_from_hub(path) if str(path).startswith("hub:") else path)
+    if not exists(path):  # unlike Path.exists, no error where the name is too long
+        raise InputError(f"{path}: no such file or folder")
+    files = [path]
+    if path.is_dir():
+        files = [f for f in sorted(path.iterdir()) if _suffix(f) in READERS]
+    elif _suffix(path) not in READERS:
+        raise InputError(f"{path}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
+    rows = [row for file in files for row in READERS[_suffix(file)](file)]
+    if not rows:
+        raise InputError(f"{path}: holds no records")
+    for where, row in rows:
+        if not isinstance(row, dict):
+            kind = type(row).__name__
+            raise InputError(f"{where}: expected an object with named fields, found {kind}")
+    return rows
+
+
+def _from_hub(path):
+    """Fetch hub:owner/name/file, a file of a data set, and return where it lies."""
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    owner, _, rest = path.removeprefix("hub:").partition("/")
+    name, _, file = rest.partition("/")
+    if not file:
+        raise InputError(f"{path}: a data set on the hub is named hub:owner/name/file")
+    try:
+        return hf_hub_download(f"{owner}/{name}", file, repo_type="dataset")
+    except Exception as error:  # offline, private, misspelled: the hub's own words say which
+        missing = isinstance(error, EntryNotFoundError)
+        if missing and not isinstance(error, LocalEntryNotFoundError):
+            held = ", ".join(HfApi().list_repo_files(f"{owner}/{name}", repo_type="dataset"))
+            raise InputError(f"{path}: no such file; {owner}/{name} holds {held}") from None
+        raise InputError(f"{path}: cannot be fetched: {str(error).splitlines()[0]}") from None
+
+
+def _suffix(file):
+    return Path(file.name.removesuffix(".gz")).suffix
+
+
+def read_text(file):
+    """All of a file, perhaps a .gz, its line ends as they are."""
+    try:
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
+            return f.read()
+    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+        raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
+
+
+def _read_json(file):
+    text = read_text(file)
+    if text.lstrip().startswith("["):
+        return [(f"{file}: record {i}", row) for i, row in enumerate(_parse(text, file), 1)]
+    return [(f"{file}:{i}", _parse(line, f"{file}:{i}"))
+            for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def _parse(text, where):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
+        raise InputError(f"{where}: not valid JSON: {error}") from None
+
+
+def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
+    """The rows of a file with a header line, each as (where it stands, dictionary).
+
+    Args:
+        delimiter: a comma for .csv and a tab for others if not given. columns: that must be there.
+        quoting: as for the csv module.
+    """
+    delimiter = delimiter or {".csv": ","}.get(_suffix(file), "\t")
+    lines = io.StringIO(read_text(file), newline="")
+    reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+    rows = []
+    try:
+        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
+            names = ", ".join(reader.fieldnames or ["none"])
+            raise InputError(f"{file}: no column '{missing[0]}'; there are: {names}")
+        for row in reader:
+            where = f"{file}:{reader.line_num}"
+            if None in row or None in row.values():
+                n = len(reader.fieldnames)
+                raise InputError(f"{where}: not {n} columns as in the first line")
+            rows.append((where, row))
+    except csv.Error as error:
+        raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None
+    return rows
+
+
+READERS = {".json": _read_json, ".jsonl": _read_json, ".csv": read_table, ".tsv": read_table}
