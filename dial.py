@@ -6,7 +6,7 @@ source preferences. A critic shows how far source and target embeddings lie apar
 model closes the gap. Where the domains embed alike, the reward carries over.
 
     here                    in the paper
-    bradley_terry_loss      eq. (5), with several rejected responses as in A.6
+    bradley_terry_loss      eq. (5)
     wasserstein_distance    eq. (2), the dual form (1) with a trained critic
     gradient_penalty        eq. (3)
     dial_step               eq. (4) on one batch, the body of Algorithm 1
@@ -45,7 +45,6 @@ class DialConfig:
     decay: float = 0.0  # last fraction of the steps, in which it falls to 0 (not stated)
     clip: float = 1.0  # largest norm of the model's gradient, 0 for any (not stated)
     lambda_da: float = 0.01  # weight of the Wasserstein distance in the model's loss
-    lambda_ramp: float = 0.0  # first fraction of the steps, lambda_da rising (not stated)
     lambda_gp: float = 1.0  # weight of the gradient penalty in the critic's loss
     critic_steps: int = 3  # updates of the critic for one of the model
     critic_learning_rate: float = 1e-4  # of the critic (AdamW)
@@ -60,7 +59,7 @@ class DialConfig:
     center_prompts: bool = False  # show the critic embeddings less their prompt's mean
 
     def __post_init__(self):
-        highest = {"critic_beta1": 0.9999, "decay": 1.0, "lambda_ramp": 1.0}
+        highest = {"critic_beta1": 0.9999, "decay": 1.0}
         for f in fields(self):
             value, high = getattr(self, f.name), highest.get(f.name, 1e308)
             low = int(f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha"))
@@ -72,21 +71,19 @@ class DialConfig:
 
 
 def bradley_terry_loss(chosen, rejected):
-    """Negative log-likelihood that each chosen response beats its rejected ones, eq. (5).
+    """Negative log-likelihood that each chosen response beats its rejected one, eq. (5).
 
         - mean log sigmoid(chosen - rejected)
 
     Args:
-        chosen: (B,) rewards, in logits.
-        rejected: (B,), or (B, K) for K rejected responses, each compared with the chosen (A.6).
+        chosen, rejected: (P,) rewards, in logits. Of several rejected responses each is a pair with
+            the chosen one (A.6).
     Returns:
         scalar >= 0; log 2 where all rewards tie. Raises ValueError for other shapes.
     """
-    if chosen.ndim != 1 or rejected.ndim not in (1, 2) or len(chosen) != len(rejected):
+    if chosen.ndim != 1 or chosen.shape != rejected.shape:
         shapes = f"{tuple(chosen.shape)} and {tuple(rejected.shape)}"
-        raise ValueError(f"need chosen (B,) and rejected (B,) or (B, K), got {shapes}")
-    if rejected.ndim == 2:
-        chosen = chosen[:, None]  # (B, 1)
+        raise ValueError(f"need chosen (P,) and rejected (P,), got {shapes}")
     return -F.logsigmoid(chosen - rejected).mean()  # eq. (5)
 
 
@@ -228,12 +225,11 @@ class RewardModel(nn.Module):
 # ------------------------------------------------------------------ a method is a step function
 
 
-def dial_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Algorithm 1 on one batch.
 
     Args:
         model, critic: trained by the two optimisers. batch: see the top of this file.
-        ramp: what multiplies lambda_da.
     Returns:
         scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before the
         critic's last step.
@@ -246,13 +242,13 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.
         descend(config.lambda_gp * penalty - distance, critic_optimizer)
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
-    descend(source_loss + ramp * config.lambda_da * domain_loss, optimizer, config.clip)
+    descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
             "slope": slope}
 
 
-def preference_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
-    """Src-Pref: eq. (5) alone. Args: as `dial_step`; no critic, no ramp."""
+def preference_step(model, critic, optimizer, critic_optimizer, batch, config):
+    """Src-Pref: eq. (5) alone. Args: as `dial_step`, the critic unused."""
     source_loss = preference_loss(model, model.embed(batch), batch)
     descend(source_loss, optimizer, config.clip)
     return {"source_loss": source_loss}
@@ -338,10 +334,9 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         if (batch := next(batches, None)) is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
         batch = to_device(batch, model)
-        ramp = min(1.0, i / max(1.0, config.lambda_ramp * config.steps))
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(i - 1, config)
-        losses = step(model, critic, optimizer, critic_optimizer, batch, config, ramp)
+        losses = step(model, critic, optimizer, critic_optimizer, batch, config)
         records.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
             read(records[-READ_EVERY:])

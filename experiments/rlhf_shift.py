@@ -80,7 +80,7 @@ def read_flags(argv):
         raise InputError("--n-train goes with --xstest")
     if args.xstest and args.n_pairs != p.get_default("n_pairs"):
         raise InputError("--n-pairs does not go with --xstest, whose completions are the pairs")
-    if unused := [word for word in args.set if word.startswith(("steps=", "lambda_ramp="))]:
+    if unused := [word for word in args.set if word.startswith("steps=")]:
         raise InputError(f"--set {unused[0]}: an epoch says how many steps there are")
     args.config = settings(DialConfig, args.preset, args.set, "--set")
     args.ppo = settings(PPOConfig, args.ppo_preset, args.ppo, "--ppo")

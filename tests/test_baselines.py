@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 from conftest import random_classifier
-from test_algorithm import FACTORS, HARD, RAMP, AdamW, losses_by_hand, toy, toy_batches
+from test_algorithm import FACTORS, HARD, AdamW, losses_by_hand, toy, toy_batches
 from test_batches import random_encoded
 
 import data
@@ -31,7 +31,7 @@ def test_deal_by_hand(critic_steps, monkeypatch):
     torch.manual_seed(2)
     ours, critics = AdamW(other, 0.02, 0.9, 0.3), AdamW(other_critic, 0.03, 0.5, 0.2)
     for i, batch in enumerate(toy_batches()):
-        emb, gamma = other.embed(batch), 2 * RAMP[i]
+        emb, gamma = other.embed(batch), 2
         for _ in range(critic_steps):
             twin = copy.deepcopy(other_critic)
             _, distance, penalty = losses_by_hand(other, other_critic, emb.detach(), batch)
@@ -61,10 +61,10 @@ def test_the_targets_own_choices_by_hand(step, monkeypatch):
     else:  # of two responses Bradley-Terry is - log p(the better one)
         target_loss = -p[surest.index(max(surest))].max().log() / 2
     trained = list(other.parameters())
-    gradients = torch.autograd.grad(source_loss + 0.3 * 2.0 * target_loss, trained)
+    gradients = torch.autograd.grad(source_loss + 2.0 * target_loss, trained)
     optimizer = torch.optim.SGD(model.parameters(), lr=10.0)
     config = dataclasses.replace(HARD, lambda_da=2.0, clip=0.0)
-    record = step(model, None, optimizer, None, batch, config, 0.3)
+    record = step(model, None, optimizer, None, batch, config)
     assert record["target_loss"].item() == pytest.approx(target_loss.item())
     for a, b, g in zip(model.parameters(), trained, gradients, strict=True):
         torch.testing.assert_close(a, b - 10 * g)

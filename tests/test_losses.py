@@ -12,12 +12,10 @@ from support.correlation import within_prompts
 
 def test_bradley_terry_by_hand():
     assert bradley_terry_loss(torch.zeros(3), torch.zeros(3)).item() == pytest.approx(math.log(2))
-    loss = bradley_terry_loss(torch.zeros(3), torch.zeros(3, 4))
-    assert loss.item() == pytest.approx(math.log(2))
-    chosen, rejected = [1.0, -0.5], [[0.0, 2.0, -1.0], [0.5, 0.5, -3.0]]
-    by_hand = [math.log(1 + math.exp(r - c)) for c, row in zip(chosen, rejected) for r in row]
+    chosen, rejected = [1.0, 1.0, -0.5, -0.5], [0.0, 2.0, 0.5, -3.0]
+    by_hand = [math.log(1 + math.exp(r - c)) for c, r in zip(chosen, rejected)]
     loss = bradley_terry_loss(torch.tensor(chosen), torch.tensor(rejected))
-    assert loss.item() == pytest.approx(sum(by_hand) / 6)
+    assert loss.item() == pytest.approx(sum(by_hand) / 4)
 
 
 def test_bradley_terry_far_apart_is_finite():
@@ -27,7 +25,7 @@ def test_bradley_terry_far_apart_is_finite():
     assert loss.item() == pytest.approx(2e4) and chosen.grad.item() == pytest.approx(-1)
 
 
-@pytest.mark.parametrize("shapes", [((2,), (3,)), ((2, 1), (2,)), ((2,), (2, 1, 1))])
+@pytest.mark.parametrize("shapes", [((2,), (3,)), ((2, 1), (2,)), ((2,), (2, 1))])
 def test_bradley_terry_rejects_other_shapes(shapes):
     with pytest.raises(ValueError, match="need chosen"):
         bradley_terry_loss(*(torch.zeros(s) for s in shapes))

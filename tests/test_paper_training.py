@@ -88,9 +88,9 @@ def test_deal_starts_from_src_pref(cache, monkeypatch, method, training, steps):
     calls = []
 
     def step(name, inner):
-        def stepped(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+        def stepped(model, critic, optimizer, critic_optimizer, batch, config):
             calls.append((name, len(batch["last_row"]), batch["n_source"], config.learning_rate))
-            return inner(model, critic, optimizer, critic_optimizer, batch, config, ramp)
+            return inner(model, critic, optimizer, critic_optimizer, batch, config)
         return stepped
 
     assert [name for name, m in METHODS.items() if m.start] == ["DEAL from Src-Pref"]

@@ -20,13 +20,13 @@ LAMBDA_TASK = 1.0  # weight of DEAL's task loss: see `deal_step`
 LM_TOKENS = 128  # of a batch, drawn at random: 262,144 logits each
 
 
-def sft_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def sft_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and its chosen responses' next tokens."""
     return language_step(model, optimizer, batch, config,
                          torch.isin(batch["token_response"], batch["chosen"]))
 
 
-def ntp_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def ntp_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and the next tokens of target prompts and responses."""
     return language_step(model, optimizer, batch, config,
                          batch["token_record"] >= batch["n_source_records"])
@@ -77,7 +77,7 @@ def target_rewards(model, emb, batch):
     return rewards.split(batch["counts"][batch["n_source_records"]:])
 
 
-def self_training_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def self_training_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and on the target where the model is sure of its own choice.
 
         source_loss + lambda_da * mean_x [max_y p(y|x) >= SURE] bradley_terry(best, others)
@@ -89,13 +89,13 @@ def self_training_step(model, critic, optimizer, critic_optimizer, batch, config
     for rewards in target_rewards(model, emb, batch):
         best, others = rewards.sort(descending=True).values.split([1, len(rewards) - 1])
         sure = rewards.detach().softmax(0).max() >= SURE
-        losses.append(sure * dial.bradley_terry_loss(best, others[None]))
+        losses.append(sure * dial.bradley_terry_loss(best.expand_as(others), others))
     target_loss = torch.stack(losses).mean()
-    dial.descend(source_loss + ramp * config.lambda_da * target_loss, optimizer, config.clip)
+    dial.descend(source_loss + config.lambda_da * target_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "target_loss": target_loss}
 
 
-def entropy_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def entropy_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and choices on the target that become sure.
 
         source_loss + lambda_da * mean_x - sum_y p(y|x) log p(y|x)
@@ -106,7 +106,7 @@ def entropy_step(model, critic, optimizer, critic_optimizer, batch, config, ramp
     source_loss = dial.preference_loss(model, emb, batch)
     target_loss = torch.stack([torch.distributions.Categorical(logits=rewards).entropy()
                                for rewards in target_rewards(model, emb, batch)]).mean()
-    dial.descend(source_loss + ramp * config.lambda_da * target_loss, optimizer, config.clip)
+    dial.descend(source_loss + config.lambda_da * target_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "target_loss": target_loss}
 
 
@@ -122,7 +122,7 @@ class ReverseGradient(torch.autograd.Function):
         return -gradient
 
 
-def deal_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.0):
+def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     """DEAL's step, eqs. (1) to (6) of its paper, `critic_steps` of the critic: the last of them is
     the model's too, to whom the critic's gradient comes back reversed.
 
@@ -136,7 +136,7 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config, ramp=1.
         source, target = dial.critic_view(emb, batch, config)
         penalty, slope = dial.gradient_penalty(critic, source, target)  # eq. (3)
         distance = dial.wasserstein_distance(critic, source, target)  # eq. (4)
-        loss = config.lambda_gp * penalty - ramp * config.lambda_da * distance  # eq. (5)
+        loss = config.lambda_gp * penalty - config.lambda_da * distance  # eq. (5)
         return loss, distance, slope
 
     emb = model.embed(batch)  # (N, D)

@@ -70,8 +70,9 @@ def padded_dial(learner):
             distance = dial.wasserstein_distance(critic, *detached)
             dial.descend(config.lambda_gp * penalty - distance, learner.optimizers[1])
         chosen, *rejected = (model.reward_head(emb).squeeze(-1) for emb in source)
-        loss = (dial.bradley_terry_loss(chosen, torch.stack(rejected, dim=1)) + config.lambda_da
-                * dial.wasserstein_distance(critic, torch.cat(source), torch.cat(target)))
+        source_loss = dial.bradley_terry_loss(chosen.repeat(len(rejected)), torch.cat(rejected))
+        domain_loss = dial.wasserstein_distance(critic, torch.cat(source), torch.cat(target))
+        loss = source_loss + config.lambda_da * domain_loss
         dial.descend(loss, learner.optimizers[0], config.clip)
         loss.item()
         return sum(positions)
