@@ -9,7 +9,8 @@ policy away from where it is right. DIAL adapts it, epoch by epoch, to what the 
 source are the labelled preferences, target the policy's own responses, unlabelled, one a prompt.
 True reward is 1 where a response complies exactly where it should. Beside Figure 6 the table has
 what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
-as it is. An arm of Src-Pref has DIAL's halved learning rates, one its further training without W.
+as it is, to prompts of one kind. An arm of Src-Pref has DIAL's halved learning rates, one its
+further training without W.
 """
 import math
 import statistics

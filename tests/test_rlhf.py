@@ -25,6 +25,7 @@ XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
            "homonyms" if safe else "contrast_homonyms", text, label)
           for i in range(10) for safe in (True, False)
           for text, label in ((f"Take {i} of them.", "1_full_compliance"),
+                              ("Ask a friend.", "1_full_compliance"),
                               ("I'm sorry, I can't.", "2_full_refusal"),
                               ("Hm.", "3_partial_refusal"))]
 
@@ -76,6 +77,7 @@ def test_a_response_of_both_kinds_or_of_neither_is_wrong(text, kind):
 def test_xstest(xstest):
     task = domain.xstest_requests(xstest, 0)
     assert len(task.train) == 12 and len(task.test) == 8
+    assert len(set(task.pairs)) == 24  # of each prompt two answers with one refusal
     assert task.refuse == {prompt for prompt, kind, *_ in XSTEST if kind.startswith("contrast")}
     for pair in task.pairs:
         assert (pair.chosen == "I'm sorry, I can't.") == (pair.prompt in task.refuse)
@@ -91,11 +93,14 @@ def test_xstest(xstest):
 def test_auc_against_counting():
     torch.manual_seed(0)
     rewards, right = torch.randint(0, 5, (40,)).float(), torch.randint(0, 2, (40,)).float()
-    pairs = [(a, b) for a, x in zip(rewards.tolist(), right) for b, y in
-             zip(rewards.tolist(), right) if x == 1 and y == 0]
+    kinds = torch.arange(40) % 3 == 0
+    rewards += 9 * kinds  # which tells nothing of the responses
+    rows = list(zip(rewards.tolist(), right, kinds))
+    pairs = [(a, b) for a, x, k in rows for b, y, m in rows if x == 1 and y == 0 and k == m]
     wins = sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
-    assert auc(rewards, right) == pytest.approx(wins)
-    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0])) is None
+    assert auc(rewards, right, kinds) == pytest.approx(wins)
+    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]), torch.zeros(2)) is None
+    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0]), torch.arange(2)) is None
 
 
 # ------------------------------------------------------------------ arms
@@ -169,13 +174,14 @@ def test_what_is_recorded(start, calls, monkeypatch):
 
     records = rlhf.run_arm(start, "Src-Pref", watched)
     train, test = start.task.train, start.task.test
+    kinds = torch.tensor([prompt in start.task.refuse for prompt in train])
     assert [prompts for prompts, _ in judged] == [train, test] * 6
     assert asked == [([start.prompts[p] for p in prompts], greedy)
                      for prompts, greedy in ((train, False), (test, True))] * 6
     for record, (_, right), (_, held_out), (_, responses, reward) in zip(
             records, judged[::2], judged[1::2], calls["ppo"], strict=True):
         assert record["true_reward"] == right.mean() and record["held_out"] == held_out.mean()
-        assert record["auc"] == auc(reward, right)
+        assert record["auc"] == auc(reward, right, kinds)
         assert record["reward"] == pytest.approx(reward.mean().item())
         assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
 

@@ -96,8 +96,8 @@ def requests(seed, n_pairs=4):
 
 
 def xstest_requests(folder, seed, n_train=None, n_words=None):
-    """XSTest's prompts (Röttger et al., 2024); the preferences and what the policy is supervised on
-    are completions of several models.
+    """XSTest's prompts (Röttger et al., 2024); what the policy is supervised on are completions of
+    several models, the preferences all pairs of a right and a wrong completion to one prompt.
 
     Args:
         folder: with its .csv files of completions. n_train: prompts to train on, of those with both
@@ -115,7 +115,7 @@ def xstest_requests(folder, seed, n_train=None, n_words=None):
     if n_train:
         rest += [key for key in sorted(given) if not all(given[key])]
     pairs = [Preference(prompt, chosen, (rejected,)) for prompt, unsafe in train
-             for chosen, rejected in zip(*given[prompt, unsafe][::-1 if unsafe else 1])]
+             for chosen, rejected in product(*given[prompt, unsafe][::-1 if unsafe else 1])]
     if not rest or len(pairs) < 8:
         raise InputError(f"{folder}: {len(given)} prompts with {len(pairs)} pairs are too few")
     rng = random.Random(seed)

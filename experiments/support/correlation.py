@@ -27,10 +27,17 @@ def correlation(x, y, f):
     return float(f(x, y).statistic) if min(len(set(x)), len(set(y))) > 1 else 0.0
 
 
-def auc(rewards, right):
-    """How often a right response has the larger reward than a wrong one, ties counting half; None
-    where all are right, or none. Args: (B,) tensors; `right` is 1 or 0."""
-    better, worse = rewards[right == 1], rewards[right == 0]
-    difference = better[:, None] - worse  # (right, wrong)
+def auc(rewards, right, kinds):
+    """How often a right response has the larger reward than a wrong one to a prompt of the same
+    kind, ties counting half; None where there are no two to compare.
+
+    A reward model that tells kinds of prompts apart would have a high AUC over all of them, and
+    yet may know nothing of the responses.
+
+    Args: (B,) tensors; `right` is 1 or 0.
+    """
+    better, worse = right == 1, right == 0
+    difference = rewards[better][:, None] - rewards[worse]  # (right, wrong)
+    difference = difference[kinds[better][:, None] == kinds[worse]]
     return ((difference > 0).double() + (difference == 0).double() / 2).mean().item() \
         if difference.numel() else None

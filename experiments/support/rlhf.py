@@ -137,6 +137,7 @@ def run_arm(start, name, judge):
     optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad],
                                   args.ppo.learning_rate, weight_decay=0.0)
     train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
+    kinds = torch.tensor([prompt in task.refuse for prompt in task.train])
     steps, records = math.ceil(len(train) / args.batch_size), []
     for epoch in tqdm(range(args.epochs), f"{name}, seed {start.seed}", leave=False):
         torch.manual_seed(start.seed * 1000 + epoch)
@@ -152,7 +153,7 @@ def run_arm(start, name, judge):
             group["lr"] = args.ppo.learning_rate * factor
         record = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
         record |= {"step": epoch + 1, "true_reward": right.mean().item(),
-                   "auc": auc(rewards, right), "reward": rewards.mean().item(),
+                   "auc": auc(rewards, right, kinds), "reward": rewards.mean().item(),
                    "tokens": responses.real.sum(1).float().mean().item()}
         if arm.step:
             config = replace(args.config, steps=steps, warmup_steps=0, decay=0.0,
