@@ -179,12 +179,14 @@ def main(argv=None):
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     add("--checkpoint", action="store_true", help="keep only each layer's input")
+    add("--compile", action="store_true", help="compile the model's layers, everyone's")
     add("--out", type=Path, default=Path("runs") / "benchmark", help="folder (%(default)s)")
     args = p.parse_args(argv)
     make_folder(args.out)
     start = time.time()
     rows = growth(args) if args.growth else compare(args)
-    settings = {"threads": torch.get_num_threads(), "repeats": args.repeats}
+    settings = {"threads": torch.get_num_threads(), "repeats": args.repeats,
+                "compile": args.compile}
     write_results(args.out, "growth" if args.growth else "benchmark", args.model,
                   asdict(CONFIG) | settings, rows, time.time() - start)
 

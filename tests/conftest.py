@@ -76,7 +76,7 @@ def args(cache, config, tmp_path):
     return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
                      truncate=False, batch_size=2, training=None, eval_every=1,
                      question="Which?",
-                     checkpoint=False, save=None, out=tmp_path)
+                     checkpoint=False, compile=False, save=None, out=tmp_path)
 
 
 def random_classifier(kind, **changes):

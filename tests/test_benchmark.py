@@ -17,7 +17,8 @@ CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompt
 
 @pytest.fixture
 def options(cache, tmp_path):
-    return Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False, out=tmp_path)
+    return Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False, compile=False,
+                     out=tmp_path)
 
 
 def lists(seed):

@@ -24,7 +24,7 @@ def trial(method, **changes):
                     validation=Domain("validation", test=rows))
     args = argparse.Namespace(model="tiny", device="cpu", dtype="float32", batch_size=4,
                               max_length=99, truncate=True, eval_every=1, checkpoint=False,
-                              save=None, config=dial.DialConfig(),
+                              compile=False, save=None, config=dial.DialConfig(),
                               training={"others": Training(2, 4, "larger", 1e-2)})
     vars(args).update(changes)
     return Trainer(args), Job(method, 0, [(source, target)])

@@ -11,6 +11,7 @@ from transformers import AttentionInterface
 from data import Blocks
 
 
+@torch.compiler.disable  # --compile: blocks differ from batch to batch
 def block_attention(module, query, key, value, attention_mask, scaling, dropout=0.0,
                     sliding_window=None, softcap=None, blocks=None, **kwargs):
     """Attend within `blocks`; without them each row is one text, padded on the right.

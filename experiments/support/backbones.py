@@ -26,13 +26,14 @@ GEMMA = "gemma-3-270m"
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
 
-def load(name, device="auto", dtype="auto"):
+def load(name, device="auto", dtype="auto", compiled=False):
     """Load a backbone.
 
     Args:
         name: as above.
         device: auto, cpu, cuda, cuda:1, mps, ...
         dtype: auto (bf16 where it is fast), float32, bfloat16.
+        compiled: as `compile_layers`.
     Returns:
         (classifier, tokenizer): the classifier's `score` layer is new and untrained.
     Raises:
@@ -55,7 +56,24 @@ def load(name, device="auto", dtype="auto"):
                          "and images does not do here, its text model alone may")
     if classifier.config.pad_token_id is None:  # a classifier finds the last token by it
         classifier.config.pad_token_id = tokenizer.pad_token_id
-    return classifier.to(device), tokenizer
+    classifier.to(device)
+    if compiled:
+        compile_layers(classifier)
+    return classifier, tokenizer
+
+
+def compile_layers(classifier):
+    """Let PyTorch join a layer's many small operations, for texts of any length; attention stays as
+    it is. Raises InputError where that cannot be done."""
+    if classifier.config.model_type not in SHARE_ROWS:
+        raise InputError(f"--compile takes a model of {', '.join(SHARE_ROWS)}")
+    try:
+        torch.compile(torch.neg)(torch.ones(1, device=classifier.device))
+    except Exception as error:  # without a C++ compiler, of several types
+        raise InputError(f"--compile: PyTorch cannot: {str(error).splitlines()[0]}") from None
+    torch._dynamo.config.recompile_limit = 64  # training and measuring, with LoRA and without
+    for layer in classifier.base_model.layers:
+        layer.compile(dynamic=True)
 
 
 def load_tokenizer(name):

@@ -22,7 +22,8 @@ class Learner:
     """A reward model and a critic with their optimisers, on a backbone of their own."""
 
     def __init__(self, args, config, attention):
-        classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
+        classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
+                                                    args.compile)
         classifier.set_attn_implementation(attention)
         self.config = config
         self.model = dial.RewardModel(classifier, config).train()
@@ -87,7 +88,7 @@ def trl_preference(args, config):
     from peft import LoraConfig, TaskType
     from trl import RewardConfig, RewardTrainer
 
-    classifier, tokenizer = backbones.load(args.model, args.device, args.dtype)
+    classifier, tokenizer = backbones.load(args.model, args.device, args.dtype, args.compile)
     classifier.set_attn_implementation("sdpa")
     settings = RewardConfig(
         output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint,

@@ -23,7 +23,8 @@ class Trainer:
 
     def __init__(self, args):
         self.args, self.config, self.encoded = args, args.config, {}
-        self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype)
+        self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
+                                                          args.compile)
 
     def check(self, jobs):
         """Encode what the jobs will need: what cannot be used is said before the first of them."""
