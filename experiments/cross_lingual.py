@@ -16,7 +16,8 @@ from support import paper
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.report import published, read_table, report
+from support.published import published, read_table
+from support.report import report
 from support.runs import plan, run_jobs
 
 # The critic sees embeddings less their list's mean, which holds the language. Steps, learning rate

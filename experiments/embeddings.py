@@ -26,7 +26,8 @@ from support.figures import figure_grid
 from support.methods import METHODS
 from support.report import print_columns
 from support.runs import describe, plan
-from support.training import LOOKS, Run, Trainer
+from support.trainer import Trainer
+from support.training import LOOKS, Run
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}

@@ -17,7 +17,8 @@ from domains.safety import few_shot_domains, read_answers
 from support import backbones, paper
 from support.cli import LAPTOP, parse, run_flags
 from support.flags import command_line
-from support.report import published, read_table, report
+from support.published import published, read_table
+from support.report import report
 from support.runs import plan, run_jobs
 
 PRESET = LAPTOP | {"center_prompts": True}  # chosen on seeds 3 and 4

@@ -16,7 +16,8 @@ from support import paper
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line
-from support.report import published, read_table, report
+from support.published import published, read_table
+from support.report import report
 from support.runs import plan, run_jobs
 
 # 4 + 4 lists for 160 steps: chosen on validation lists of four pairs.

@@ -28,10 +28,10 @@ from support import rlhf
 from support.cli import LAPTOP, common_flags, settings, settings_table
 from support.figures import figure, plot_seeds
 from support.flags import Parser, command_line, count, make_folder, whole
+from support.folder import earlier, keep_aside, locked, write_whole
 from support.judge import Judge
 from support.ppo import PPOConfig
 from support.report import plus_minus, print_columns, summarize, write_results
-from support.runs import earlier, keep_aside, locked, write_whole
 
 # Chosen on seed 100, which no table reports.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}

@@ -17,7 +17,8 @@ from support import paper
 from support.own import given_domains
 from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.report import published, read_table, report
+from support.published import published, read_table
+from support.report import report
 from support.runs import plan, run_jobs
 
 # A small lambda, chosen on validation questions (.3 did harm).

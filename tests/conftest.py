@@ -72,7 +72,7 @@ def batches(tiny):
 
 @pytest.fixture
 def args(cache, config, tmp_path):
-    """The flags that `training.Trainer` reads."""
+    """The flags that `trainer.Trainer` reads."""
     return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
                      truncate=False, batch_size=2, training=None, eval_every=1,
                      question="Which?",

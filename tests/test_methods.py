@@ -15,7 +15,8 @@ from domains.splits import Domain
 from support import backbones, untrained
 from support.methods import METHODS
 from support.runs import Job
-from support.training import Run, Trainer
+from support.trainer import Trainer
+from support.training import Run
 
 # What two records a step of each part make: labelled and unlabelled. SL, ST: the source's labelled
 # and test texts; TL, TU, TT: the target's labelled, unlabelled and test texts.

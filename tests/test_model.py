@@ -9,7 +9,8 @@ from data import InputError
 from dial import DialConfig, RewardModel
 from support import backbones
 from support.runs import Job
-from support.training import Run, Trainer
+from support.trainer import Trainer
+from support.training import Run
 
 SMALL = DialConfig(lora_rank=4, lora_alpha=4)
 

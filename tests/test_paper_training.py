@@ -13,7 +13,8 @@ from domains.splits import Domain
 from support.methods import METHODS
 from support.paper import Training
 from support.runs import Job
-from support.training import Run, Snapshot, Trainer
+from support.trainer import Trainer
+from support.training import Run, Snapshot
 
 
 def trial(method, **changes):

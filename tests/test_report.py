@@ -12,7 +12,7 @@ import few_shot
 import odd_one_out
 import simple_to_complex
 from dial import DialConfig
-from support import report
+from support import published, report
 
 # (method, seed) -> accuracy by target; DIAL has a seed more, and Src-Pref has one of its own
 VALUES = {("Src-Pref", 0): {"t": 0.5, "u": 0.4}, ("Src-Pref", 1): {"t": 0.6, "u": 0.2},
@@ -195,18 +195,18 @@ def test_table_8_line_by_line():
 
 def test_published_is_the_mean_or_each_cell():
     pairs, metrics = [("a", "b"), ("a", "c")], ("pearson", "spearman")
-    table = report.read_table("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2")
+    table = published.read_table("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2")
     assert table == {"DIAL": [(0.5, 0.1), (0.6, None), (0.7, None), (0.8, 0.2)],
                      "Some LM": [(0.1, None), (0.2, None)]}
     del table["Some LM"]
-    numbers = report.published(table, pairs, metrics=metrics)
+    numbers = published.published(table, pairs, metrics=metrics)
     assert numbers == {("DIAL", "a", t, m): (pytest.approx(v), None) for t in "bc"
                        for m, v in (("pearson", 0.6), ("spearman", 0.7))}
-    numbers = report.published(table, (), pairs, metrics)
+    numbers = published.published(table, (), pairs, metrics)
     assert numbers == {(name, "a", t, m): v for name in ("DIAL", "DIAL, best*") for t, m, v in (
         ("b", "pearson", (0.5, 0.1)), ("b", "spearman", (0.6, None)),
         ("c", "pearson", (0.7, None)), ("c", "spearman", (0.8, 0.2)))}
-    assert report.published(table, ()) == {}
+    assert published.published(table, ()) == {}
 
 
 def test_the_best_snapshot_gains_on_the_best():

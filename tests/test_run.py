@@ -10,7 +10,8 @@ from domains.splits import Domain
 from support import training
 from support.methods import METHODS
 from support.runs import Job
-from support.training import Run, Trainer
+from support.trainer import Trainer
+from support.training import Run
 
 
 @pytest.mark.parametrize("scale", [True, False])

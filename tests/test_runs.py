@@ -8,7 +8,7 @@ import pytest
 import cross_lingual
 from data import InputError
 from domains.splits import Domain
-from support import runs
+from support import folder, runs
 
 
 class StandIn:
@@ -150,7 +150,7 @@ def test_a_corrupt_run_is_named(command, text):
 def test_a_second_command_on_the_same_folder(command, trainer):
     command()
     before = contents(command.folder.parent)
-    with runs.locked(command.folder.parent):
+    with folder.locked(command.folder.parent):
         for flags in ([], ["--resume", "--seeds", "2"]):
             with pytest.raises(InputError, match=r"^--out .*out: another command is writing the"):
                 command(*flags)

@@ -16,7 +16,7 @@ import gaussians
 import synthetic_shift as shift
 import two_moons
 from data import InputError
-from dial import Critic, DialConfig, accuracy, dial_step, preference_step, train
+from dial import DialConfig, accuracy, preference_step
 from mlp import ToyModel
 
 ROOT = Path(__file__).resolve().parents[1]

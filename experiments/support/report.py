@@ -5,13 +5,13 @@ The toys print and write with these too (`print_columns`, `mean_and_error`, `wri
 """
 import json
 import platform
-import re
 import statistics
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
 
 from support.figures import plot_pairs, plot_training
+from support.published import best
 
 BASE, METHOD = "Src-Pref", "DIAL"
 
@@ -133,43 +133,6 @@ def print_columns(lines):
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-
-
-def read_table(text):
-    """{name: [(mean, standard error or None), ...]} of lines of a name and cells, two blanks or
-    more apart; the cells of lines with the same name are put together."""
-    table = {}
-    for line in text.strip().split("\n"):
-        name, *cells = re.split(r" {2,}", line)
-        table.setdefault(name, []).extend((*map(float, cell.split("±")), None)[:2]
-                                          for cell in cells)
-    return table
-
-
-def published(table, pairs, cells=(), metrics=("accuracy",)):
-    """The paper's numbers as `report` takes them.
-
-    Args:
-        table: of `read_table`; a cell has a number for each of the metrics.
-        pairs: of names, each given the mean over all cells, which has no standard error.
-        cells: of names, one for each cell instead, in the table's order.
-    Returns:
-        (mean, standard error or None) by (method, source, target, metric).
-    """
-    numbers, n = {}, len(metrics)
-    for method, values in table.items():
-        for j, metric in enumerate(metrics):
-            own = values[j::n]
-            mean = statistics.fmean(value for value, _ in own), None
-            numbers |= {(method, *pair, metric): mean for pair in pairs}
-            numbers |= {(name, *pair, metric): value for pair, value in zip(cells, own)
-                        for name in (method, best(method))}
-    return numbers
-
-
-def best(method):
-    """What the rows of a method's best snapshot on target validation are called, an oracle's."""
-    return f"{method.rstrip('*')}, best*"
 
 
 def mean_and_error(values):

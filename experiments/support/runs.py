@@ -8,9 +8,7 @@ import json
 import sys
 import time
 import zlib
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 from tqdm import tqdm
 
@@ -18,10 +16,12 @@ from data import InputError
 
 from support import paper
 from support.flags import make_folder
+from support.folder import earlier, keep_aside, locked, write_whole
 from support.memory import memory_line
 from support.methods import METHODS
 from support.report import print_columns
-from support.training import Trainer, settings_of
+from support.trainer import Trainer
+from support.training import settings_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
@@ -115,51 +115,6 @@ def unfinished(args, jobs, finished):
         raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and their "
                          "model was not kept; leave out --resume to train again")
     return left
-
-
-def earlier(folder, settings):
-    """The finished runs of a folder. Raises InputError for runs of other settings."""
-    runs = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            differs = [k for k in settings if run["settings"].get(k) != settings[k]]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}: not a run of this program") from None
-        if differs:
-            name = differs[0]
-            raise InputError(f"--resume: {path} has {name} {run['settings'].get(name)}, not "
-                             f"{settings[name]}: choose another --out, or the same settings")
-        runs.append(run)
-    return runs
-
-
-def keep_aside(folder, resume):
-    """Make the folder of runs; what an earlier command left there goes aside, unless resumed."""
-    if not resume and folder.exists():
-        folder.rename(folder.with_name(f"runs-{datetime.now():%Y%m%d-%H%M%S-%f}"))
-    make_folder(folder)
-
-
-def write_whole(path, record):
-    """Write JSON, all of it or nothing."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record), encoding="utf-8")
-    part.replace(path)
-
-
-@contextmanager
-def locked(folder):
-    """Raise InputError if another command is writing to this folder; ends with the process."""
-    with open(folder / ".lock", "w") as f:
-        try:
-            import fcntl
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            pass  # Windows: two commands on one folder are up to the user
-        except OSError:
-            raise InputError(f"--out {folder}: another command is writing there") from None
-        yield
 
 
 def describe(args, jobs):

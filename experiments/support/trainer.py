@@ -1,0 +1,72 @@
+"""What stays from run to run: the backbone, and the domains as tokens."""
+import data
+from data import InputError
+
+from support import backbones, saving
+from support.methods import METHODS
+from support.published import best
+from support.training import Run, labeled_domains
+
+
+class Trainer:
+    """What stays from run to run: the backbone and the encoded domains."""
+
+    def __init__(self, args):
+        self.args, self.config, self.encoded = args, args.config, {}
+        self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
+                                                          args.compile)
+
+    def check(self, jobs):
+        """Encode what the jobs will need: what cannot be used is said before the first of them."""
+        for job in jobs:
+            method = METHODS[job.method]
+            if method.language and not self.classifier.config.tie_word_embeddings:
+                raise InputError(f"{job.method} predicts tokens, which here takes a backbone with "
+                                 f"tied embeddings; {self.args.model} has an output layer")
+            for source, target in job.pairs:
+                for domain in labeled_domains(method, source, target):
+                    self.encode(domain, "labeled")
+                for domain in (source, target):
+                    self.encode(domain, "test")
+                rows = self.encode(target, "unlabeled") if method.reads_target else []
+                alone = any(len(record.texts) < 2 for record in rows)
+                centered = method.critic and self.config.center_prompts
+                if alone and (method.compares or centered):
+                    raise InputError(f"{target.name}: a record with a single response; "
+                                     f"{'center_prompts' if centered else job.method} needs all of "
+                                     "a prompt's in one record, two or more"
+                                     + "; --set center_prompts=false does not" * centered)
+
+    def encode(self, domain, part):
+        """A part of a domain as `data.encode` gives it, kept."""
+        rows = getattr(domain, part)
+        if id(rows) not in self.encoded:
+            encoded = data.encode(rows, self.tokenizer, self.args.max_length, self.args.truncate,
+                                  f"{domain.name}, {part}")
+            self.encoded[id(rows)] = encoded, rows  # rows are held, so that the id stays theirs
+        return self.encoded[id(rows)][0]
+
+    def run(self, job, save=False):
+        """Train and measure one job; return its results, a dictionary for each pair of domains and
+        snapshot, and its log, one for each step."""
+        run = Run(self, job)
+        try:
+            method = METHODS[job.method]
+            log = run.train(method.step) if method.step else []
+            results = run.results(log, job.pairs)
+            if log and len(job.pairs) == 1 and run.target.test:  # the last look is of all rows
+                metric = run.target.metric
+                log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
+            if save:
+                folder = self.args.out / "models" / job.method.rstrip("*")
+                saving.save(run.model, self.tokenizer, run.config, folder,
+                            self.args.save == "merged")
+            for pair in job.pairs:
+                if pair[1].name in run.best:
+                    run.best[pair[1].name].restore()
+                    results += [r | {"method": best(job.method)} for r in run.results(log, [pair])]
+        except FloatingPointError as error:
+            raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
+        finally:
+            run.close()
+        return results, log
