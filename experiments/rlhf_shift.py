@@ -13,7 +13,6 @@ as it is, to prompts of one kind. An arm of Src-Pref has DIAL's halved learning 
 further training without W.
 """
 import math
-import statistics
 import sys
 import time
 from dataclasses import asdict
@@ -25,23 +24,21 @@ from data import InputError
 from dial import DialConfig
 from domains.requests import requests, xstest_requests
 from support import rlhf
-from support.cli import LAPTOP, common_flags, settings, settings_table
-from support.figures import figure, plot_seeds
+from support.cli import LAPTOP, common_flags
 from support.flags import Parser, command_line, count, make_folder, whole
 from support.folder import earlier, keep_aside, locked, write_whole
 from support.judge import Judge
 from support.ppo import PPOConfig
-from support.report import plus_minus, print_columns, summarize, write_results
+from support.report import print_columns, summarize, write_results
+from support.rlhf_report import draw, results, table
+from support.rlhf_start import SUPERVISED, Start
+from support.settings import settings, settings_table
 
 # Chosen on seed 100, which no table reports.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
 PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
          "all_tokens": True, "supervised": False, "n_words": None, "preset": {}, "ppo_preset": {}}
-CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
-          "auc": "AUC of the reward model"}
-METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": "6b, last",
-           "auc_first": "AUC, first 5", "auc_last": "AUC, last 5", "kl": "KL, last"}
 
 
 def read_flags(argv):
@@ -107,7 +104,7 @@ def train_arms(args, tasks):
             left = [name for name in args.arms if (name, seed) not in done]
             start = None  # its models go before others come
             try:
-                start = rlhf.Start(args, task, seed) if left else None
+                start = Start(args, task, seed) if left else None
             except ValueError as error:  # of lora_modules
                 raise InputError(error) from None
             for name in left:
@@ -124,17 +121,6 @@ def train_arms(args, tasks):
     return runs
 
 
-def results(name, task, log):
-    """What is reported of an arm; the AUC is missing where all responses were right, or wrong."""
-    metrics = {"area": statistics.fmean(record["true_reward"] for record in log),
-               **{key: log[-1][key] for key in ("true_reward", "held_out", "kl")}}
-    for key, part in (("auc_first", log[:5]), ("auc_last", log[-5:])):
-        if values := [record["auc"] for record in part if record["auc"] is not None]:
-            metrics[key] = statistics.fmean(values)
-    return {"method": name, "source": "off-policy", "target": "policy", "metrics": metrics,
-            "n_test": len(task.test), "n_source": len(task.train)}
-
-
 def main(argv=None):
     args = read_flags(argv)
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, args.n_words) if args.xstest
@@ -144,40 +130,11 @@ def main(argv=None):
     runs = train_arms(args, tasks)
     rows = summarize(runs, {})
     print_columns(table(rows))
-    draw(args, runs)
+    draw(args.out / "rlhf_shift.png", runs)
     seeds = sorted({run["seed"] for run in runs})
     config = asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
-
-
-def table(rows):
-    """A line for each arm, and what it gains on Src-Pref, paired by seed."""
-    cells = {(row["method"], row["metric"]): row for row in rows}
-    arms = [name for name in rlhf.ARMS if (name, "area") in cells]
-    lines = [["arm", *METRICS.values()]]
-    lines += [[name, *(plus_minus(cells.get((name, m))) for m in METRICS)] for name in arms]
-    for name in arms:
-        gains = [(cells.get((name, metric)) or {}).get("gain") for metric in METRICS]
-        lines += [[f"{name} less Src-Pref", *(plus_minus(gain, "+") for gain in gains)]
-                  ] if any(gains) else []
-    return lines
-
-
-def draw(args, runs):
-    """Figure 6, and beside it the reward model's AUC."""
-    seeds = {run["seed"] for run in runs}
-    title = f"{len(seeds)} seeds (thin: a seed, thick: their mean)"
-    with figure(args.out / "rlhf_shift.png", title, (12, 3.6), 3) as axes:
-        for ax, (key, label) in zip(axes, CURVES.items()):
-            for name in rlhf.ARMS:
-                curves = [{r["step"]: r[key] for r in run["log"] if r[key] is not None}
-                          for run in runs if run["method"] == name]
-                if curves and all(curves):
-                    plot_seeds(ax, curves, name)
-            ax.set(title=label, xlabel="epoch of PPO", ylim=(0, 1.02))
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, frameon=False,
-                              loc="outside lower center")
 
 
 def describe(args, tasks):
@@ -185,7 +142,7 @@ def describe(args, tasks):
     task = next(iter(tasks.values()))
     refuse = sum(prompt in task.refuse for prompt in task.train)
     steps = math.ceil(len(task.pairs) / args.batch_size)
-    first = (f"{rlhf.SUPERVISED['steps']} steps on responses of both kinds" if args.supervised
+    first = (f"{SUPERVISED['steps']} steps on responses of both kinds" if args.supervised
              else "as it is")
     print(f"{args.model}: {len(tasks)} seeds of {', '.join(args.arms)}\n"
           f"{len(task.train)} training prompts, {refuse} of them to be refused, {len(task.test)} "

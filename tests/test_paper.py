@@ -88,7 +88,7 @@ def folder(tmp_path, capsys):
             elif file == "long_val.json":
                 rows = [{"text": f"{file} {'x' * (i or long)}", "label": i} for i in range(n)]
             (tmp_path / file).write_text(json.dumps(rows))
-        return ["--paper", "--paper-data", str(tmp_path), "--model", name, "--seeds", "0",
+        return ["--paper", str(tmp_path), "--model", name, "--seeds", "0",
                 "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
 
     return folder
@@ -139,7 +139,7 @@ def test_the_ten_are_repeated_a_thousand_times(folder):
     flags = folder("few_shot", "tiny")
     args = cli.parse(cli.run_flags("", "few_shot", {"steps": 1}), [*flags, "--pairs", "b"])
     ((source, target),) = paper.domains(args)
-    path = Path(args.paper_data, "split_b_sampler.json")
+    path = Path(args.paper, "split_b_sampler.json")
     path.write_text(json.dumps(json.loads(path.read_text()) * 3))
     ((again, _),) = paper.domains(args)
     assert again.labeled == source.labeled

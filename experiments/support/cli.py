@@ -1,8 +1,5 @@
 """The flags of a command that trains, and the settings that come of them."""
-import inspect
-import re
 import warnings
-from dataclasses import fields
 from pathlib import Path
 
 from data import InputError
@@ -12,6 +9,7 @@ from support import backbones, paper
 from support.flags import Parser, count, whole
 from support.methods import METHODS
 from support.paper import Training
+from support.settings import settings, settings_table
 
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 
@@ -66,9 +64,9 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
         help="compile the model's layers first, a minute or less: faster steps, other rounding")
     add("--save", nargs="?", const="adapter", choices=["adapter", "merged"],
         help="keep the model of each method's first run; merged: also the whole model in one")
-    add("--paper", action="store_true",
-        help="the paper's model, data and settings (support/paper.py), on CUDA")
-    add("--paper-data", help="where its files lie: a folder, or hub:owner/name (the authors')")
+    add("--paper", nargs="?", const=True, metavar="FOLDER",
+        help="the paper's model, data and settings (support/paper.py), on CUDA; its files from a "
+             "folder or hub:owner/name (the authors')")
     add("--pairs", nargs="+", metavar="PAIR",
         help="with --paper, these of its pairs of domains only; a wrong name lists them")
     p.set_defaults(experiment=name, preset=preset, training=None, eval_every=0,
@@ -114,9 +112,9 @@ def parse(p, argv=None):
         args = p.parse_args(argv)
         if args.steps or any(word.startswith("steps=") for word in args.set):
             raise InputError("--paper goes by epochs, not by --steps")
-        paper.check(args)
-    elif args.paper_data or args.pairs:
-        raise InputError(f"--{'paper-data' if args.paper_data else 'pairs'} goes with --paper")
+        args.paper = paper.locate(args)
+    elif args.pairs:
+        raise InputError("--pairs goes with --paper")
     for name in ("methods", "seeds", "target", "pairs"):
         values = getattr(args, name, [])
         if isinstance(values, list) and len(set(values)) < len(values):
@@ -156,32 +154,3 @@ def configure(args):
         raise InputError("--steps and --set steps=...: give one of them")
     return settings(DialConfig, args.preset | ({"steps": args.steps} if args.steps else {}),
                     args.set, "--set")
-
-
-def settings(kind, preset, words, flag):
-    """A configuration, a dataclass, of a preset and of what `flag` says in `words` NAME=VALUE."""
-    values, types = dict(preset), {f.name: f.type for f in fields(kind)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name not in types or not value:
-            known = ", ".join(types)
-            raise InputError(f"{flag} {word}: it takes NAME=VALUE with a NAME of {known}")
-        try:
-            values[name] = ({"true": True, "false": False}[value.lower()]
-                            if types[name] is bool else types[name](value))
-        except (ValueError, KeyError):
-            raise InputError(f"{flag} {word}: {name} is of type {types[name].__name__}") from None
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise InputError(f"{flag}: {error}") from None
-
-
-def settings_table(preset, kind=DialConfig, flag="--set"):
-    """The fields of a configuration, the values of `preset` and the comments that explain them."""
-    lines = [f"settings of the method ({flag}), this command's value and {kind.__name__}'s:"]
-    source = inspect.getsource(kind)
-    for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
-        value = str(preset.get(name, default.strip('"')))
-        lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
-    return "\n".join(lines)

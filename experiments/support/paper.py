@@ -3,7 +3,7 @@
     python experiments/cross_lingual.py --paper --dry-run      # what would be run and loaded
     python experiments/cross_lingual.py --paper                # Gemma-2b on CUDA
     python experiments/cross_lingual.py --paper --pairs legaladvice-kor_Hang
-    python experiments/cross_lingual.py --paper --paper-data my_folder --model my_small_gemma
+    python experiments/cross_lingual.py --paper my_folder --model my_small_gemma
 
 The files lie on the Hugging Face hub, in data sets of the authors; a folder that holds files of the
 same names does as well. A name that is not there ends the run with the names that are: those of
@@ -107,9 +107,8 @@ for _figure, _own in (
 
 def defaults(experiment):
     """The flags' defaults with --paper."""
-    chosen = ALL | EXPERIMENTS[experiment]
-    return {k: v for k, v in chosen.items() if k not in ("data", "pairs")} | {
-        "paper_data": chosen["data"], "training": TRAINING[experiment]}
+    chosen = ALL | EXPERIMENTS[experiment] | {"training": TRAINING[experiment]}
+    return {k: v for k, v in chosen.items() if k not in ("data", "pairs")}
 
 
 def training(args, method):
@@ -128,7 +127,7 @@ def chosen(args):
 def domains(args):
     """The (source, target) pairs of domains. Of the hub, nothing is asked with --dry-run."""
     pairs, loaded = chosen(args), {}
-    absent = args.dry_run and args.paper_data.startswith("hub:")
+    absent = args.dry_run and args.paper.startswith("hub:")
 
     def load(file, loader):
         if absent:
@@ -154,8 +153,8 @@ def domains(args):
 def where(args, file):
     """Where a file lies; one of another data set has that in its name."""
     if not file.startswith("hub:"):
-        return f"{args.paper_data}/{file}"
-    return file if args.paper_data.startswith("hub:") else f"{args.paper_data}/{base(file)}"
+        return f"{args.paper}/{file}"
+    return file if args.paper.startswith("hub:") else f"{args.paper}/{base(file)}"
 
 
 def base(file):
@@ -186,7 +185,10 @@ def files(args):
                    for name in (*source, *target, validation(target))})
 
 
-def check(args):
-    """Raise InputError for a folder of --paper-data that is not there."""
-    if not args.paper_data.startswith("hub:") and not Path(args.paper_data).is_dir():
-        raise InputError(f"--paper-data {args.paper_data}: no such folder")
+def locate(args):
+    """Where the files lie: at the authors' where --paper names no place. Raises InputError for a
+    folder that is not there."""
+    place = EXPERIMENTS[args.experiment]["data"] if args.paper is True else args.paper
+    if not place.startswith("hub:") and not Path(place).is_dir():
+        raise InputError(f"--paper {place}: no such folder")
+    return place

@@ -1,0 +1,103 @@
+"""What the arms of rlhf_shift.py begin with: a policy, supervised on both kinds of responses, and a
+reward model, trained on the off-policy preferences."""
+import math
+from dataclasses import replace
+from itertools import count, islice
+
+import torch
+import transformers
+from tqdm import tqdm
+
+import data
+import dial
+
+from support import backbones, rewriting
+from support.policy import Policy, join
+from support.ppo import supervised_loss
+from support.training import Snapshot
+
+SUPERVISED = {"steps": 60, "batch_size": 16, "learning_rate": 5e-4}  # of the policy, to begin with
+
+
+class Start:
+    """What the arms of a seed have in common: the policy and the reward model that they begin
+    with, and the texts."""
+
+    def __init__(self, args, task, seed):
+        self.args, self.task, self.seed = args, task, seed
+        torch.manual_seed(seed)
+        device = backbones.pick_device(args.device)
+        self.lm, self.tokenizer = rewriting.load(args.model, transformers.AutoModelForCausalLM,
+                                                 device, args.dtype)
+        self.ends = end_tokens(self.lm, self.tokenizer)
+        self.tokens = None if args.all_tokens else sorted(
+            {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})
+        self.prompts = {prompt: self.prompt_tokens(prompt) for prompt in (*task.train, *task.test)}
+        if args.supervised:
+            self.supervise()
+        classifier, _ = backbones.load(args.model, args.device, args.dtype)
+        self.model = dial.RewardModel(classifier, args.config)
+        self.pairs = self.encode(task.pairs)
+        steps = math.ceil(len(self.pairs) / args.batch_size)
+        config = replace(args.config, steps=steps)
+        if args.config.scale_embeddings:
+            self.model.set_scale(dial.to_device(next(self.batches(1, seed)), self.model))
+        critic = dial.Critic(self.model.reward_head.in_features)  # not used by Src-Pref
+        dial.train(self.model, critic, self.batches(steps, seed), config, dial.preference_step,
+                   title=f"reward model, seed {seed}")
+        self.trained = Snapshot(self.model)
+        self.trained.keep(0)
+
+    def supervise(self):
+        """Train the policy on responses of both kinds to every prompt, and add what it learned to
+        its weights: the reference of PPO is this one."""
+        policy, (prompts, texts) = self.policy(), zip(*self.task.spoken)
+        actions = [(self.response_tokens(text) + self.ends[:1])[: self.args.max_new_tokens]
+                   for text in texts]
+        responses = join([self.prompts[p] for p in prompts], actions, policy.output.device)
+        optimizer = torch.optim.AdamW(policy.model.parameters(), SUPERVISED["learning_rate"],
+                                      weight_decay=0.0)
+        orders = (index for _ in count() for index in torch.randperm(len(texts)).split(
+            SUPERVISED["batch_size"]))
+        for index in tqdm(islice(orders, SUPERVISED["steps"]), f"policy, seed {self.seed}",
+                          SUPERVISED["steps"], leave=False):
+            dial.descend(supervised_loss(policy, responses.select(index)), optimizer, 1.0)
+        policy.model.merge_and_unload()
+
+    def policy(self):
+        return Policy(self.lm, self.args.config, self.tokens, self.ends)
+
+    def encode(self, rows):
+        """Encode Preferences or Unlabeled; for an instruction-tuned model in its chat template."""
+        rows = [replace(row, prompt=self.framed(row.prompt)) for row in rows]
+        return data.encode(rows, self.tokenizer, self.args.max_length, True, "responses")
+
+    def framed(self, prompt):
+        """The prompt as the model is asked."""
+        if not self.tokenizer.chat_template:
+            return prompt
+        return self.tokenizer.apply_chat_template([{"role": "user", "content": prompt}],
+                                                  tokenize=False, add_generation_prompt=True)
+
+    def prompt_tokens(self, prompt):
+        return self.encode([data.Unlabeled(prompt, [""])])[0].texts[0]
+
+    def response_tokens(self, text):
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def batches(self, steps, seed, unlabeled=None):
+        return data.training_batches([self.pairs], unlabeled, self.args.batch_size, steps, seed,
+                                     **self.pack_options)
+
+    @property
+    def pack_options(self):
+        kind = self.model.transformer.config.model_type
+        return {"pad_id": self.tokenizer.pad_token_id, "share": kind in backbones.SHARE_ROWS}
+
+
+def end_tokens(lm, tokenizer):
+    """The numbers of the tokens that end a response: of the tokenizer, and of a chat."""
+    ends = getattr(lm.generation_config, "eos_token_id", None)
+    ends = ends if isinstance(ends, list) else [ends]
+    turn = tokenizer.get_vocab().get("<end_of_turn>") if tokenizer.chat_template else None
+    return list(dict.fromkeys(e for e in (turn, tokenizer.eos_token_id, *ends) if e is not None))

@@ -1,0 +1,116 @@
+"""The prompts of rlhf_shift.py, ours and XSTest's, and who says whether a response is right."""
+import csv
+from argparse import Namespace
+from collections import Counter
+
+import pytest
+import torch
+
+from data import InputError
+from domains import requests as domain
+from support import rewriting, rlhf_start
+from support.judge import Judge
+
+XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
+           "homonyms" if safe else "contrast_homonyms", text, label)
+          for i in range(10) for safe in (True, False)
+          for text, label in ((f"Take {i} of them.", "1_full_compliance"),
+                              ("Ask a friend.", "1_full_compliance"),
+                              ("I'm sorry, I can't.", "2_full_refusal"),
+                              ("Hm.", "3_partial_refusal"))]
+
+
+@pytest.fixture
+def xstest(tmp_path):
+    folder = tmp_path / "xstest"
+    folder.mkdir()
+    with open(folder / "xstest_v2_completions_a.csv", "w", newline="") as f:
+        rows = csv.writer(f)
+        rows.writerow(["prompt", "type", "completion", "final_label"])
+        rows.writerows(XSTEST)
+    return folder
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_requests_are_balanced_and_apart(seed):
+    task = domain.requests(seed, 4)
+    assert (len(task.train), len(task.test)) == (96, 64)
+    assert len({*task.train, *task.test}) == 160
+    for prompts in (task.train, task.test):  # in each verb, too
+        verbs = Counter((prompt.split()[3], prompt in task.refuse) for prompt in prompts)
+        assert len(set(verbs.values())) == 1 and len(verbs) == 32
+    assert Counter(pair.prompt for pair in task.pairs) == dict.fromkeys(task.train, 4)
+    assert {prompt for prompt, _ in task.spoken} == {*task.train}
+
+
+def test_what_is_chosen_is_right_and_the_policy_speaks_of_both():
+    task = domain.requests(0)
+    for pair in task.pairs:
+        assert task.kind(pair.chosen) == task.should(pair.prompt)
+        assert task.kind(pair.rejected[0]) == {"answer": "refuse", "refuse": "answer"}[
+            task.should(pair.prompt)]
+    kinds = Counter((prompt, task.kind(text)) for prompt, text in task.spoken)
+    assert kinds == {(prompt, kind): 2 for prompt in task.train for kind in ("answer", "refuse")}
+    assert domain.requests(1).train != task.train
+
+
+@pytest.mark.parametrize("text, kind", [
+    ("Sure, here is how to do it.", "answer"), ("No, that would be wrong!", "refuse"),
+    ("Sure, here is how to do it, I can't help with that", None), ("Sure.", None), ("", None)])
+def test_a_response_of_both_kinds_or_of_neither_is_wrong(text, kind):
+    assert domain.requests(0).kind(text) == kind
+
+
+def test_xstest(xstest):
+    task = domain.xstest_requests(xstest, 0)
+    assert len(task.train) == 12 and len(task.test) == 8
+    assert len(set(task.pairs)) == 24  # of each prompt two answers with one refusal
+    assert task.refuse == {prompt for prompt, kind, *_ in XSTEST if kind.startswith("contrast")}
+    for pair in task.pairs:
+        assert (pair.chosen == "I'm sorry, I can't.") == (pair.prompt in task.refuse)
+    assert task.kind("I’m sorry, but no.") == "refuse" and task.kind("Take two.") == "answer"
+    task = domain.xstest_requests(xstest, 0, 14, n_words=2)
+    assert (len(task.train), len(task.test)) == (14, 6)
+    assert {text for _, text in task.spoken} >= {"I'm sorry,"} and len(task.spoken) == 56
+    assert {len(text.split()) for pair in task.pairs for text in pair.responses} == {2}
+    with pytest.raises(InputError, match="holds no file"):
+        domain.xstest_requests(xstest.parent, 0)
+
+
+def test_the_judge_is_asked_about_each(monkeypatch):
+    class Tokenizer:
+        chat_template = "any"
+
+        @staticmethod
+        def apply_chat_template(chats, **_):
+            return [chat[0]["content"] for chat in chats]
+
+    said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say"}
+    monkeypatch.setattr(rewriting, "load", lambda *_: (None, Tokenizer))
+    monkeypatch.setattr(rewriting, "generate", lambda model, tokenizer, asked, n: [
+        said[text.rpartition(": ")[2]] for text in asked])
+    task = domain.requests(0)
+    ask = Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+    prompts = task.train[:40]
+    should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
+    assert torch.equal(ask(task, prompts, ["Yes"] * 40), should)
+    assert torch.equal(ask(task, prompts, ["No"] * 40), 1 - should)
+    assert ask(task, prompts, ["Hm"] * 40).sum() == 0
+    Tokenizer.chat_template = None
+    with pytest.raises(InputError, match="chat template"):
+        Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+
+
+def test_what_ends_a_response():
+    class Tokenizer:
+        eos_token_id, chat_template = 1, "any"
+
+        @staticmethod
+        def get_vocab():
+            return {"<end_of_turn>": 107}
+
+    lm = Namespace(generation_config=Namespace(eos_token_id=[1, 106]))
+    assert rlhf_start.end_tokens(lm, Tokenizer) == [107, 1, 106]
+    Tokenizer.chat_template = None
+    lm.generation_config.eos_token_id = None
+    assert rlhf_start.end_tokens(lm, Tokenizer) == [1]

@@ -1,0 +1,115 @@
+"""rlhf_shift.py to the end on the small model: --resume, --paper, and what cannot be used."""
+import json
+
+import pytest
+import torch
+import transformers
+from conftest import random_classifier
+from test_requests import xstest  # noqa: F401  (a fixture)
+from test_rlhf import small
+
+import rlhf_shift
+from data import InputError
+from domains import requests as domain
+from support import backbones, rlhf, rlhf_report
+from support.rlhf_start import SUPERVISED
+
+TINY = ["--model", "tiny", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def few_prompts(monkeypatch):
+    monkeypatch.setattr(rlhf_shift, "requests", small)
+    monkeypatch.setitem(SUPERVISED, "steps", 20)
+
+
+def run(tmp_path, *flags):
+    rlhf_shift.main([*TINY, "--out", str(tmp_path / "out"), *flags])
+    return json.loads((tmp_path / "out" / "results.json").read_text())
+
+
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, capsys):
+    record = run(tmp_path, "--seeds", "0", "--arms", "Src-Pref", "DIAL")
+    assert "DIAL less Src-Pref" in capsys.readouterr().out
+    assert {row["method"] for row in record["rows"]} == {"Src-Pref", "DIAL"}
+    assert (tmp_path / "out" / "rlhf_shift.png").exists()
+    trained = []
+    original = rlhf.run_arm
+    monkeypatch.setattr(rlhf, "run_arm", lambda start, name, judge: (
+        trained.append((name, start.seed)), original(start, name, judge))[1])
+    record = run(tmp_path, "--seeds", "0", "1", "--arms", "Src-Pref", "DIAL", "--resume")
+    assert trained == [("Src-Pref", 1), ("DIAL", 1)]
+    areas = [row for row in record["rows"] if row["metric"] == "area"]
+    assert [len(row["values"]) for row in areas] == [2, 2]
+    with pytest.raises(InputError, match="--resume: .* has epochs 2, not 3"):
+        run(tmp_path, "--seeds", "0", "--epochs", "3", "--resume")
+    monkeypatch.setattr(rlhf, "run_arm", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "--seeds", "0")
+    assert "finished arms are kept" in capsys.readouterr().err
+    (aside,) = (tmp_path / "out").glob("runs-*")
+    assert len(list(aside.glob("*.json"))) == 4
+
+
+def test_results_by_hand():
+    log = [{"true_reward": t, "held_out": h, "kl": 2.0, "auc": a} for t, h, a in
+           ((0.2, 0.1, 0.9), (0.4, 0.2, 0.7), (0.6, 0.3, None), (0.6, 0.4, 0.5), (0.7, 0.5, 0.5),
+            (0.5, 0.6, 0.1))]
+    metrics = rlhf_report.results("DIAL", domain.requests(0), log)["metrics"]
+    assert metrics == pytest.approx({"area": 0.5, "true_reward": 0.5, "held_out": 0.6, "kl": 2.0,
+                                     "auc_first": 0.65, "auc_last": 0.45})
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--set", "center_prompts=true"], "a single response"), (["--paper"], "needs --xstest"),
+    (["--ppo", "clips=1"], "NAME of"), (["--seeds", "0", "0"], "once"),
+    (["--n-train", "9"], "goes with --xstest"), (["--ppo", "passes=0"], "passes must be 1 or more"),
+    (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
+    (["--xstest", "x", "--n-pairs", "2"], "does not go with"),
+    (["--arms", "DEAL"], "invalid choice"), (["--xstest", "nowhere"], "holds no file")])
+def test_what_cannot_be_used(tmp_path, flags, message):
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, *flags)
+
+
+def chat_model(folder):
+    """A small random Gemma in a folder, with a tokenizer that has a chat template."""
+    _, tokenizer = backbones.load("tiny", "cpu", "float32")
+    tokenizer.chat_template = ("{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>"
+                               "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}"
+                               "<model>{% endif %}")
+    config = random_classifier("gemma", vocab_size=len(tokenizer)).config
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
+                                         capsys, monkeypatch):
+    flags = ["--paper", "--xstest", str(xstest), "--seeds", "0", "--n-train", "14"]
+    rlhf_shift.main([*flags, "--dry-run"])
+    printed = capsys.readouterr().out
+    for part in ("google/gemma-1.1-2b-it", "20 epochs of PPO", "batches of 8, learning rate 5e-05",
+                 "lambda_da 0.01", "halved every 5 epochs"):
+        assert part in printed
+    model = chat_model(tmp_path / "model")
+    starts = []
+    original = rlhf.run_arm
+    monkeypatch.setattr(rlhf, "run_arm", lambda start, *rest: (
+        starts.append(start), original(start, *rest))[1])
+    rlhf_shift.main([*flags, "--model", model, "--epochs", "1", "--max-new-tokens", "3",
+                     "--judge", model, "--out", str(tmp_path / "out")])
+    assert (tmp_path / "out" / "results.json").exists()
+    prompt, tokens = next(iter(starts[0].prompts.items()))
+    assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"
+    assert starts[0].tokens is None  # all tokens can be chosen
+    assert {s.args.config.learning_rate for s in starts} == {5e-5}
+    assert starts[0].model.scale == 1  # as published
+    plain = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=starts[0].lm.dtype)
+    assert all(torch.equal(p, starts[0].lm.get_parameter(name))  # not supervised
+               for name, p in plain.named_parameters())
