@@ -5,12 +5,8 @@ from conftest import ROWS, random_classifier
 from test_batches import random_encoded, texts_of
 
 import data
-from data import InputError
 from dial import DialConfig, RewardModel
 from support import backbones
-from support.runs import Job
-from support.trainer import Trainer
-from support.training import Run
 
 SMALL = DialConfig(lora_rank=4, lora_alpha=4)
 
@@ -174,62 +170,3 @@ def test_unknown_lora_modules(tiny):
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)
-
-
-def run_of(args):
-    """An untrained run whose LoRA does something."""
-    run = Run(Trainer(args), Job("DIAL", 0, [(None, None)]))
-    for name, p in run.model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(p, std=0.1, generator=torch.Generator().manual_seed(0))
-    return run
-
-
-def gradients_of(run, rows):
-    run.model.zero_grad()
-    emb = run.model.train().embed(data.pack(data.encode(rows, run.tokenizer, 512)))
-    emb.square().sum().backward()
-    return [emb.detach(), *gradients(run.model)]
-
-
-def test_checkpointing_changes_no_gradient(args):
-    """--checkpoint: the same gradients, and the layers are run a second time, going backward."""
-    gradient, calls = [], []
-    for args.checkpoint in (False, True):
-        run = run_of(args)
-        layer = run.model.transformer.layers[0].mlp
-        layer.register_forward_hook(lambda *a: calls.append(args.checkpoint))
-        gradient.append(gradients_of(run, ROWS))
-    assert calls == [False, True, True] and len(gradient[0]) > 2
-    for a, b in zip(*gradient, strict=True):
-        torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.slow  # most of a minute in the compiler
-def test_compiling_changes_no_gradient(args):
-    """--compile: the same for texts of other lengths, and after LoRA has come off and on again."""
-    plain = run_of(args)
-    args.compile = True
-    compiled = run_of(args)
-    for rows in (ROWS, ROWS[:3]):
-        before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-        for a, b in zip(gradients_of(plain, rows), gradients_of(compiled, rows), strict=True):
-            torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
-    compiled.close()
-    gradients_of(Run(compiled.trainer, compiled.job), ROWS)
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0
-
-
-def test_a_model_that_is_not_compiled(cache, monkeypatch):
-    monkeypatch.setattr(backbones, "SHARE_ROWS", ())
-    with pytest.raises(InputError, match="--compile takes a model of"):
-        backbones.load("tiny", "cpu", "float32", True)
-
-
-def test_without_a_compiler(cache, monkeypatch):
-    def no_compiler(function):
-        raise RuntimeError("no g++\nat all")
-
-    monkeypatch.setattr(torch, "compile", no_compiler)
-    with pytest.raises(InputError, match="--compile: PyTorch cannot: no g..$"):
-        backbones.load("tiny", "cpu", "float32", True)
