@@ -194,31 +194,24 @@ def pack(encoded, pad_id=0, share=True):
         share: all texts in one row, a `Tree`; otherwise each has a row of its own.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
-        is. `counts`: a list, how many responses each record has. `token_id`, `token_row`,
-        `token_before`, `token_record`, `token_response`: (T,), all that a language model has to
-        predict, by record: the token, its row, the column of the token before it, its record, and
-        its response, -1 in a prompt. With `share` also `position_ids`: (1, L), and `blocks`, who
-        sees whom.
+        is. `counts` and `n_prompts`: lists, how many responses each record has, and how many of
+        their tokens are the prompt's. `columns`: a list for each response, where its tokens are,
+        the prompt's first. With `share` also `position_ids`: (1, L), and `blocks`, who sees whom.
     """
-    trees, places, tokens, blocks, start = [], [], [], [], 0
-    for r, record in enumerate(encoded):
+    trees, places, columns, blocks, start = [], [], [], [], 0
+    for record in encoded:
         for k, text in enumerate(record.texts):
             if not (share and trees):
                 trees.append(Tree())
-            columns = trees[-1].add(text)
-            for i in range(1 if k == 0 else record.n_prompt, len(text)):
-                response = len(places) if i >= record.n_prompt else -1
-                if i:  # nothing comes before BOS
-                    tokens.append((text[i], len(trees) - 1, columns[i - 1], r, response))
-            places.append((len(trees) - 1, columns[-1]))
+            columns.append(trees[-1].add(text))
+            places.append((len(trees) - 1, columns[-1][-1]))
             new = len(trees[-1].ids) - start
             if share and (new >= BLOCK or (new and k == len(record.texts) - 1)):
                 blocks.append(trees[-1].block(start))
                 start += new
-    names = ("token_id", "token_row", "token_before", "token_record", "token_response")
-    batch = dict(zip(names, torch.tensor(tokens).view(-1, 5).T))
-    batch |= zip(("last_row", "last_column"), torch.tensor(places).T)
+    batch = dict(zip(("last_row", "last_column"), torch.tensor(places).T))
     batch["counts"] = [len(record.texts) for record in encoded]
+    batch["n_prompts"], batch["columns"] = [record.n_prompt for record in encoded], columns
     batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
     if share:
         batch["position_ids"] = torch.tensor([trees[0].positions])

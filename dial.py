@@ -55,7 +55,7 @@ class DialConfig:
     lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as released)
     lora_layers: int = 0  # LoRA in so many of the topmost layers only, 0 for all
     # ours, off as published
-    scale_embeddings: bool = False  # call `set_scale` first: a mean norm of 1 (not by `train`)
+    scale_embeddings: bool = False  # a mean norm of 1 in the first batch (`set_scale`)
     center_prompts: bool = False  # show the critic embeddings less their prompt's mean
 
     def __post_init__(self):
@@ -95,7 +95,7 @@ def wasserstein_distance(critic, source_emb, target_emb):
     Args:
         critic: maps (N, D) to (N,). Where it is 1-Lipschitz this is a lower bound of W1.
         source_emb, target_emb: (N_s, D), (N_t, D).
-    Returns a scalar, in the unit of the embeddings.
+    Returns a scalar, in the unit of the embeddings where the critic's slope is 1.
     """
     return critic(source_emb).mean() - critic(target_emb).mean()  # eq. (2)
 
@@ -242,6 +242,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
         descend(config.lambda_gp * penalty - distance, critic_optimizer)
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
+    # Only the model moves: the critic's gradient is cleared before its next step.
     descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
             "slope": slope}
@@ -261,9 +262,9 @@ def critic_view(emb, batch, config):
 
         h(x, y) - mean_y' h(x, y')
 
-    A preference compares responses to one prompt, so what they share cancels in the rewards'
-    difference. It need not be aligned, and where it tells the domains apart (a language does),
-    it would drown what matters.
+    The head is linear and a preference compares responses to one prompt, so what they share
+    cancels in the rewards' difference. It need not be aligned, and where it tells the domains apart
+    (a language does), it would drown what matters.
     Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, which
     centring would leave at 0.
     """
@@ -316,7 +317,8 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
     """Run Algorithm 1 over `batches`, and leave the trained model and critic in place.
 
     Args:
-        model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1).
+        model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1); with
+            `scale_embeddings` also with `set_scale(batch)`.
         critic: (N, D) -> (N,). batches: yields `config.steps` batches or more.
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; what it returns, a dictionary of floats, is
@@ -327,13 +329,15 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
     optimizer, critic_optimizer = optimizers or make_optimizers(model, critic, config)
-    records, batches = [], iter(batches)
+    records, batches, scale = [], iter(batches), config.scale_embeddings and not optimizers
     model.train()
     bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
     for i in bar:
         if (batch := next(batches, None)) is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
         batch = to_device(batch, model)
+        if scale and i == 1:
+            model.set_scale(batch)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * learning_rate_factor(i - 1, config)
         losses = step(model, critic, optimizer, critic_optimizer, batch, config)

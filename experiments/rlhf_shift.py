@@ -67,6 +67,8 @@ def read_flags(argv):
     p.set_defaults(all_tokens=False, supervised=True, n_words=60, preset=PRESET,
                    ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
+    if args.xstest == "":
+        raise InputError("--xstest: the folder has no name")
     if args.paper:
         p.set_defaults(**PAPER)
         args = p.parse_args(argv)
@@ -87,19 +89,24 @@ def read_flags(argv):
     return args
 
 
-def train_arms(args, tasks):
-    """Train what --resume does not find; return the runs, a dictionary for each."""
+def settings_of(args):
+    """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "n_train",
         "xstest", "judge", "device", "dtype", "paper")}
-    chosen |= asdict(args.config) | {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+    return chosen | asdict(args.config) | {"steps": None} | {
+        f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+
+
+def train_arms(args, tasks):
+    """Train what --resume does not find; return the runs, a dictionary for each."""
+    chosen = settings_of(args)
     folder = args.out / "runs"
     make_folder(args.out)
     with locked(args.out):
-        runs = earlier(folder, chosen) if args.resume else []
+        runs, resume = earlier(folder, chosen) if args.resume else [], args.resume
         done = {(run["method"], run["seed"]) for run in runs}
-        keep_aside(folder, args.resume)
-        judge, start = Judge(args), None
+        judge = Judge(args)
         for seed, task in tqdm(tasks.items(), "seeds", dynamic_ncols=True):
             left = [name for name in args.arms if (name, seed) not in done]
             start = None  # its models go before others come
@@ -107,6 +114,8 @@ def train_arms(args, tasks):
                 start = Start(args, task, seed) if left else None
             except ValueError as error:  # of lora_modules
                 raise InputError(error) from None
+            keep_aside(folder, resume)
+            resume = True
             for name in left:
                 began = time.time()
                 try:
@@ -128,11 +137,13 @@ def main(argv=None):
     if args.dry_run:
         return describe(args, tasks)
     runs = train_arms(args, tasks)
-    rows = summarize(runs, {})
+    rows, task = summarize(runs, {}), tasks[args.seeds[0]]
+    for row in rows:
+        row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
     print_columns(table(rows))
     draw(args.out / "rlhf_shift.png", runs)
     seeds = sorted({run["seed"] for run in runs})
-    config = asdict(args.config) | {"ppo": asdict(args.ppo), "seeds": seeds}
+    config = settings_of(args) | {"seeds": seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
 

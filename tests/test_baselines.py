@@ -122,7 +122,8 @@ def test_tokens_are_drawn_among_the_wanted(tiny, config, monkeypatch):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     for _ in range(10):
         baselines.sft_step(model, None, optimizer, None, batch, config)
-    wanted = [i for i, r in enumerate(batch["token_response"].tolist()) if r in (0, 3)]
+    wanted = [i for i, r in enumerate(
+        baselines.tokens_to_predict(batch)["response"].tolist()) if r in (0, 3)]
     assert all(len(set(draw)) == 4 for draw in draws) and len(set(map(tuple, draws))) > 1
     assert set(sum(draws, [])) == set(wanted)
 

@@ -7,6 +7,7 @@ from conftest import ROWS
 
 import data
 from data import Preference
+from support.baselines import tokens_to_predict
 
 
 def random_encoded(seed=0, rows=5):
@@ -77,8 +78,9 @@ def test_tokens_to_predict_are_those_of_each_text(share):
             expected += [(a, b, i, number) for a, b in zip(text, text[1:])]
             number += 1
     batch = data.pack(encoded, share=share)
-    before = batch["input_ids"][batch["token_row"], batch["token_before"]]
-    parts = (before, batch["token_id"], batch["token_record"], batch["token_response"])
+    tokens = tokens_to_predict(batch)
+    before = batch["input_ids"][tokens["row"], tokens["before"]]
+    parts = (before, tokens["token"], tokens["record"], tokens["response"])
     assert sorted(zip(*(part.tolist() for part in parts))) == sorted(expected)
 
 

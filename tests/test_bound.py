@@ -10,8 +10,7 @@ from scipy.stats import wasserstein_distance as wasserstein_1d
 from torch import nn
 
 import bound
-from bound import (SLOPES, lipschitz_constant, preference_error, stated_error_bound,
-                   target_error_bound, wasserstein_1)
+from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
 
 
 def sigmoid(x):
@@ -22,28 +21,6 @@ def test_preference_error_by_hand():
     error = preference_error(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]))
     assert error.item() == pytest.approx((sigmoid(-1) + sigmoid(3)) / 2)
     assert preference_error(torch.ones(4), torch.ones(4)).item() == 0.5
-
-
-@pytest.mark.parametrize("activation", SLOPES)
-def test_slopes_are_the_steepest(activation):
-    x = torch.linspace(-6, 6, 200_001, dtype=torch.double, requires_grad=True)
-    (slope,) = torch.autograd.grad(activation()(x).sum(), x)
-    steepest = slope.abs().max().item()
-    assert steepest <= SLOPES[activation] + 1e-12 and SLOPES[activation] - steepest < 1e-5
-
-
-def test_lipschitz_constant():
-    torch.manual_seed(0)
-    mlp = nn.Sequential(nn.Linear(5, 16), nn.GELU(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 1))
-    k = lipschitz_constant(mlp)
-    a, b = torch.randn(2, 20_000, 5).double()
-    ratio = (mlp.double()(a) - mlp(b)).squeeze().abs() / (a - b).norm(dim=1)
-    assert ratio.max().item() <= k
-    assert k == pytest.approx(SLOPES[nn.GELU] * math.prod(
-        np.linalg.norm(mlp[i].weight.detach().numpy(), 2) for i in (0, 2, 4)))
-    for module in (nn.BatchNorm1d(3), nn.GELU(approximate="tanh"), nn.ELU()):
-        with pytest.raises(TypeError, match="not known"):
-            lipschitz_constant(nn.Sequential(nn.Linear(3, 3), module))
 
 
 def test_wasserstein_1_against_others():
@@ -136,7 +113,8 @@ def test_stated_bound_holds_for_a_translation(seed):
     """The target is the source moved, winners and losers kept; then it is the pair bound."""
     torch.manual_seed(seed)
     reward = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1)).double()
-    k, source = lipschitz_constant(reward), torch.randn(30, 2, 3).double()
+    k = math.prod(np.linalg.norm(reward[i].weight.detach(), 2) for i in (0, 2))  # tanh's is 1
+    source = torch.randn(30, 2, 3).double()
     target = source + torch.randn(3).double()
     errors = [preference_error(*reward(pairs).unbind(1)).item() for pairs in (source, target)]
     stated = stated_error_bound(0, k, wasserstein_1(source.flatten(0, 1), target.flatten(0, 1)))

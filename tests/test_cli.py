@@ -111,6 +111,7 @@ def test_settings_that_cannot_be(words, message):
     (cross_lingual.main, ["--paper", "--pairs", "x", "x"], "--pairs takes each once"),
     (cross_lingual.main, ["--paper", "--steps", "5"], "by epochs"),
     (cross_lingual.main, ["--paper", "--set", "clip=1", "steps=5"], "by epochs"),
+    (cross_lingual.main, ["--paper", ""], "--paper: the folder has no name"),
     (cross_lingual.main, ["--paper", "nowhere"], "--paper nowhere: no such folder"),
     (cross_lingual.main, ["--paper", "--source-data", "a"], "--source-data does not go with --pap"),
     (cross_lingual.main, ["--source-data", "a", "--target", "fruits"], "--target does not go with"),
@@ -160,4 +161,4 @@ def test_what_is_no_fault_of_the_user_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):  # Python's exit code is then 1
         flags.command_line(lambda: 1 / 0)
     assert all("command_line(main)" in (ROOT / "experiments" / f"{name}.py").read_text()
-               for name in COMMANDS)
+               for name in (*COMMANDS, "rlhf_shift"))

@@ -13,6 +13,7 @@ import dial
 from data import Preference, Unlabeled
 from domains.splits import Domain
 from support import backbones, untrained
+from support.baselines import tokens_to_predict
 from support.methods import METHODS
 from support.runs import Job
 from support.trainer import Trainer
@@ -75,7 +76,8 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
         return embed(model, batch, *hidden)
 
     def spy_step(model, critic, optimizer, critic_optimizer, batch, *rest):
-        texts = [tokenizer.decode(batch["token_id"][batch["token_response"] == n])
+        tokens = tokens_to_predict(batch)
+        texts = [tokenizer.decode(tokens["token"][tokens["response"] == n])
                  for n in range(len(batch["last_row"]))]
         marks = [MARK.search(text)[0] for text in texts]
         starts = [0, *itertools.accumulate(batch["counts"])]

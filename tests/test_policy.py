@@ -117,3 +117,13 @@ def test_responses_meet_at_a_column():
     assert responses.ids[1].tolist() == [0, 0, 0, 2, 9, 12, 11, 13, 14, 1]
     assert responses.mask[0].tolist() == [1] * 8 + [0] * 2
     assert responses.select(torch.tensor([1])).actions.tolist() == [[12, 11, 13, 14, 1]]
+
+
+def test_in_bf16_log_probs_of_few_tokens_are_not_rounded():
+    model = language_model().bfloat16()
+    policy, responses = Policy(model, CONFIG, TOKENS, [END]), join(PROMPTS, ACTIONS)
+    hidden = 30 * torch.randn(2, 5, model.config.hidden_size).bfloat16()
+    output = model.get_output_embeddings().weight[TOKENS].double()
+    expected = (hidden.double() @ output.T).log_softmax(-1).float()
+    torch.testing.assert_close(policy.log_policy(hidden), expected, atol=1e-3, rtol=1e-4)
+    assert policy(responses)[0].dtype == torch.float32

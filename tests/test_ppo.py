@@ -81,7 +81,7 @@ def test_at_the_start_the_ratio_is_1_and_the_divergence_0():
 
     ppo.policy_loss = watched
     try:
-        ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.5), responses,
+        ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 50.0), responses,
                       torch.randn(8), PPOConfig(passes=2))
     finally:
         ppo.policy_loss = original
@@ -153,13 +153,14 @@ def test_a_loss_that_is_not_finite_ends_it():
                       torch.tensor([1.0, math.nan]), PPOConfig())
 
 
-def test_a_step_by_hand():
+@pytest.mark.parametrize("grad_clip", [0.0, 0.05])
+def test_a_step_by_hand(grad_clip):
     """One step of plain gradient descent on all responses, at a ratio of 1, from sums over tokens:
     whitened advantages times grad log pi, less .1 times the value's grad of half its squared error.
     """
     policy = policy_of(language_model())
     responses, reward = join(PROMPTS, ACTIONS), torch.tensor([1.0, -2.0])
-    config = PPOConfig(passes=1, batch_size=2, grad_clip=0.0, kl_weight=0.3, gae_lambda=0.5)
+    config = PPOConfig(passes=1, batch_size=2, grad_clip=grad_clip, kl_weight=0.3, gae_lambda=0.5)
     log_policy, values = policy(responses)
     taken = policy.taken(log_policy, responses)
     with torch.no_grad(), policy.model.disable_adapter():
@@ -169,7 +170,7 @@ def test_a_step_by_hand():
         n, v = len(actions), values[i].tolist() + [0.0]
         v[n] = 0.0
         r = (-0.3 * (taken[i] - ref[i])).tolist()
-        r[n - 1] += reward[i].item()
+        r[n - 1] += reward[i].item() + 0.5  # less their mean
         deltas = [r[t] + v[t + 1] - v[t] for t in range(n)]
         for t in range(n):
             advantages.append(sum(0.5 ** (k - t) * deltas[k] for k in range(t, n)))
@@ -182,9 +183,36 @@ def test_a_step_by_hand():
             + 0.1 * (torch.stack(expected) - torch.tensor(returns)).square().mean() / 2)
     trained = [p for p in policy.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+    norm = math.sqrt(sum(g.square().sum() for g in gradients if g is not None))
+    factor = grad_clip / norm if grad_clip else 1.0
+    assert factor == 1.0 or factor < 0.5  # it bites
     before = [p.detach().clone() for p in trained]
-    ppo.ppo_epoch(policy, torch.optim.SGD(trained, 0.5), responses, reward, config)
+    ppo.ppo_epoch(policy, torch.optim.SGD(trained, 0.5 / factor), responses, reward, config)
     for p, old, gradient in zip(trained, before, gradients):
         moved = torch.zeros_like(old) if gradient is None else -0.5 * gradient
         torch.testing.assert_close(p.detach() - old, moved, atol=2e-5, rtol=1e-3)
     assert max((p - old).abs().max() for p, old in zip(trained, before)) > 1e-3
+
+
+def test_a_constant_in_all_rewards_changes_nothing():
+    moved = []
+    for constant in (0.0, 5.0):
+        policy = policy_of(language_model())
+        torch.manual_seed(0)
+        ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.1), join(PROMPTS, ACTIONS),
+                      torch.tensor([1.0, -2.0]) + constant, PPOConfig(passes=2))
+        moved.append(torch.cat([p.detach().flatten() for p in policy.parameters()]))
+    torch.testing.assert_close(*moved, atol=1e-5, rtol=1e-4)
+
+
+def test_clips_are_the_configs_and_the_divergence_is_of_a_response(monkeypatch):
+    seen, policy = [], policy_of(language_model())
+    for name in ("policy_loss", "value_loss"):
+        original = getattr(ppo, name)
+        monkeypatch.setattr(ppo, name, lambda *a, f=original: (seen.append(a[-1]), f(*a))[1])
+    responses = join(PROMPTS, ACTIONS)
+    kl = ppo.look_back(policy, responses, 2)[3]
+    record = ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.0), responses,
+                           torch.tensor([1.0, -2.0]), PPOConfig(passes=1, clip=0.3, value_clip=0.7))
+    assert seen == [0.3, 0.7]
+    assert record["kl"] == pytest.approx((kl[0, :3].sum() + kl[1, :5].sum()).item() / 2)

@@ -52,6 +52,10 @@ def test_what_is_chosen_is_right_and_the_policy_speaks_of_both():
     kinds = Counter((prompt, task.kind(text)) for prompt, text in task.spoken)
     assert kinds == {(prompt, kind): 2 for prompt in task.train for kind in ("answer", "refuse")}
     assert domain.requests(1).train != task.train
+    styles = [{text for kind in ("answer", "refuse") for text in domain.say(style, kind)}
+              for style in (domain.FORMAL, domain.SHORT)]
+    assert {text for pair in task.pairs for text in pair.responses} <= styles[0]
+    assert {text for _, text in task.spoken} <= styles[1] and not styles[0] & styles[1]
 
 
 @pytest.mark.parametrize("text, kind", [
@@ -73,11 +77,18 @@ def test_xstest(xstest):
     assert (len(task.train), len(task.test)) == (14, 6)
     assert {text for _, text in task.spoken} >= {"I'm sorry,"} and len(task.spoken) == 56
     assert {len(text.split()) for pair in task.pairs for text in pair.responses} == {2}
+    assert domain.xstest_requests(xstest, 1).train != domain.xstest_requests(xstest, 0).train
+    with open(xstest / "xstest_v2_completions_b.csv", "w") as f:
+        f.write("prompt,type,completion,final_label\nWhy?,homonyms,So.,1_full_compliance\n")
+    assert "Why?" in domain.xstest_requests(xstest, 0, 14).test
+    assert "Why?" not in domain.xstest_requests(xstest, 0).test
+    with pytest.raises(InputError, match="20 prompts have both kinds of completions, fewer than 21"):
+        domain.xstest_requests(xstest, 0, 21)
     with pytest.raises(InputError, match="holds no file"):
         domain.xstest_requests(xstest.parent, 0)
 
 
-def test_the_judge_is_asked_about_each(monkeypatch):
+def test_the_judge_is_asked_about_each(monkeypatch, capsys):
     class Tokenizer:
         chat_template = "any"
 
@@ -85,7 +96,7 @@ def test_the_judge_is_asked_about_each(monkeypatch):
         def apply_chat_template(chats, **_):
             return [chat[0]["content"] for chat in chats]
 
-    said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say"}
+    said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say", "Bold": "**COMPLIES**"}
     monkeypatch.setattr(rewriting, "load", lambda *_: (None, Tokenizer))
     monkeypatch.setattr(rewriting, "generate", lambda model, tokenizer, asked, n: [
         said[text.rpartition(": ")[2]] for text in asked])
@@ -95,7 +106,9 @@ def test_the_judge_is_asked_about_each(monkeypatch):
     should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
     assert torch.equal(ask(task, prompts, ["Yes"] * 40), should)
     assert torch.equal(ask(task, prompts, ["No"] * 40), 1 - should)
-    assert ask(task, prompts, ["Hm"] * 40).sum() == 0
+    assert torch.equal(ask(task, prompts, ["Bold"] * 40), should)
+    assert not capsys.readouterr().err and ask(task, prompts, ["Hm"] * 40).sum() == 0
+    assert "neither word of 40 in 40 responses" in capsys.readouterr().err
     Tokenizer.chat_template = None
     with pytest.raises(InputError, match="chat template"):
         Judge(Namespace(judge="any", device="cpu", dtype="auto"))

@@ -14,7 +14,7 @@ from support.ppo import PPOConfig, supervised_loss
 from support.rlhf_start import SUPERVISED, Start
 
 
-def small(seed, n_pairs=1):
+def small(seed, n_pairs=2):
     """The domain with 12 prompts to train on and 4 held out."""
     task = domain.requests(seed, n_pairs)
     task.train, task.test = task.train[::8], task.test[::16]
@@ -26,7 +26,8 @@ def small(seed, n_pairs=1):
 @pytest.fixture
 def start(cache, config):
     """A `Start` on the small model, two epochs."""
-    config = dial.DialConfig(lora_rank=4, lora_alpha=4, learning_rate=1e-3)
+    config = dial.DialConfig(lora_rank=4, lora_alpha=4, learning_rate=1e-3, warmup_steps=3,
+                             decay=0.5, scale_embeddings=True)
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=config, ppo=PPOConfig(
         passes=1, batch_size=6, learning_rate=0.01), max_length=200, batch_size=6, epochs=6,
         max_new_tokens=4, all_tokens=False, supervised=True, judge=None)
@@ -45,6 +46,7 @@ def calls(monkeypatch, start):
         return train(model, critic, batches, config, step, **options)
 
     def watch_ppo(policy, optimizer, responses, reward, config):
+        assert optimizer.param_groups[0]["weight_decay"] == 0
         seen["ppo"].append((optimizer.param_groups[0]["lr"], responses, reward))
         return ppo_epoch(policy, optimizer, responses, reward, config)
 
@@ -103,16 +105,16 @@ def test_dial_adapts_to_each_epochs_own_responses(start, calls):
     before = reward_state(start).clone()
     rlhf.run_arm(start, "DIAL", judge)
     assert [lr for lr, *_ in calls["ppo"]] == [0.01] * 5 + [0.005]
-    assert [c.learning_rate for _, c, *_ in calls["train"]] == [1e-3] * 5 + [5e-4]
-    assert all(c.lambda_da == start.args.config.lambda_da and c.steps == 2
-               for _, c, *_ in calls["train"])
+    assert [c.learning_rate for _, c, *_ in calls["train"]] == [1e-3] * 4 + [5e-4]
+    assert all((c.lambda_da, c.steps, c.warmup_steps, c.decay) == (
+        start.args.config.lambda_da, 2, 0, 0) for _, c, *_ in calls["train"])
     assert {step for _, _, step, *_ in calls["train"]} == {dial.dial_step}
     optimizers = {id(o) for *_, pair, _ in calls["train"] for o in pair}
     assert len(optimizers) == 2 and len({id(critic) for *_, critic in calls["train"]}) == 1
     critic_steps = calls["train"][-1][3][1].state_dict()["state"][0]["step"]
-    assert critic_steps == 6 * 2 * start.args.config.critic_steps  # it goes on from epoch to epoch
+    assert critic_steps == 5 * 2 * start.args.config.critic_steps  # it goes on from epoch to epoch
     assert not torch.equal(reward_state(start), before)
-    for (batches, *_), (_, responses, _) in zip(calls["train"], calls["ppo"]):
+    for (batches, *_), (_, responses, _) in zip(calls["train"], calls["ppo"][1:], strict=True):
         texts = start.tokenizer.batch_decode([ids[real.bool()] for ids, real in zip(
             responses.actions, responses.real)], skip_special_tokens=True)
         expected = Counter(len(start.tokenizer(p + "\n" + t.strip())["input_ids"])
@@ -124,10 +126,42 @@ def test_dial_adapts_to_each_epochs_own_responses(start, calls):
         assert seen == expected
 
 
-def test_continued_training_sees_no_target(start, calls):
+def labeled_tokens(batch):
+    """The source's texts of a batch, by their first token's column to their last."""
+    ids = batch["input_ids"][0]
+    return [ids[batch["columns"][n]].tolist() for n in range(batch["n_source"])]
+
+
+def test_continued_training_sees_no_target_and_the_same_preferences(start, calls):
     rlhf.run_arm(start, "Src-Pref, continued", judge)
     assert {step for _, _, step, *_ in calls["train"]} == {dial.preference_step}
     assert all(batch["counts"] == [2] * 6 for batches, *_ in calls["train"] for batch in batches)
+    continued = [list(map(labeled_tokens, batches)) for batches, *_ in calls["train"]]
+    calls["train"].clear()
+    rlhf.run_arm(start, "DIAL", judge)
+    assert continued == [list(map(labeled_tokens, batches)) for batches, *_ in calls["train"]]
+    assert all(epoch != continued[0] for epoch in continued[1:])
+
+
+def test_arms_are_paired_whatever_the_penalty_draws(start):
+    """A reward model that does not learn leaves DIAL as it leaves Src-Pref, in all epochs."""
+    start.args.config.learning_rate = 0.0
+    logs = [rlhf.run_arm(start, name, judge) for name in ("DIAL", "Src-Pref, continued")]
+    for records in zip(*logs):
+        for key in ("true_reward", "reward", "kl", "held_out", "examples"):
+            assert records[0][key] == records[1][key]
+
+
+def test_the_reward_model_begins_with_an_epoch_and_its_scale_stays(cache, monkeypatch, start):
+    steps, train = [], dial.train
+    monkeypatch.setattr(dial, "train", lambda model, critic, batches, config, *rest, **options: (
+        steps.append(config.steps), train(model, critic, batches, config, *rest, **options))[1])
+    again = Start(start.args, start.task, 3)
+    assert steps == [len(start.task.pairs) / 6] == [4]
+    scale = again.model.scale.item()
+    assert scale > 1.5
+    rlhf.run_arm(again, "DIAL", judge)
+    assert again.model.scale.item() == scale
 
 
 def test_arms_of_a_seed_begin_alike_and_repeat(start):

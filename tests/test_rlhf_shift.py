@@ -45,8 +45,20 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert trained == [("Src-Pref", 1), ("DIAL", 1)]
     areas = [row for row in record["rows"] if row["metric"] == "area"]
     assert [len(row["values"]) for row in areas] == [2, 2]
-    with pytest.raises(InputError, match="--resume: .* has epochs 2, not 3"):
-        run(tmp_path, "--seeds", "0", "--epochs", "3", "--resume")
+    for flags, message in ((["--epochs", "3"], "epochs 2, not 3"),
+                           (["--ppo", "clip=.1"], "ppo_clip 0.2, not 0.1"),
+                           (["--n-pairs", "2"], "n_pairs 6, not 2"),
+                           (["--set", "lambda_da=3"], "lambda_da 0.1, not 3.0"),
+                           (["--max-new-tokens", "5"], "max_new_tokens 12, not 5")):
+        with pytest.raises(InputError, match=f"--resume: .* has {message}"):
+            run(tmp_path, "--seeds", "0", *flags, "--resume")
+    config = record["config"]
+    assert (config["epochs"], config["n_pairs"], config["steps"]) == (2, 6, None)
+    assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
+        ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
+    with pytest.raises(InputError, match="--model nothing"):
+        run(tmp_path, "--seeds", "0", "--model", "nothing")  # which moves nothing aside
+    assert not list((tmp_path / "out").glob("runs-*"))
     monkeypatch.setattr(rlhf, "run_arm", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "--seeds", "0")
@@ -70,7 +82,8 @@ def test_results_by_hand():
     (["--n-train", "9"], "goes with --xstest"), (["--ppo", "passes=0"], "passes must be 1 or more"),
     (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
     (["--xstest", "x", "--n-pairs", "2"], "does not go with"),
-    (["--arms", "DEAL"], "invalid choice"), (["--xstest", "nowhere"], "holds no file")])
+    (["--xstest", ""], "no name"), (["--arms", "DEAL"], "invalid choice"),
+    (["--xstest", "nowhere"], "holds no file")])
 def test_what_cannot_be_used(tmp_path, flags, message):
     with pytest.raises(InputError, match=message):
         run(tmp_path, *flags)
@@ -94,7 +107,8 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
     flags = ["--paper", "--xstest", str(xstest), "--seeds", "0", "--n-train", "14"]
     rlhf_shift.main([*flags, "--dry-run"])
     printed = capsys.readouterr().out
-    for part in ("google/gemma-1.1-2b-it", "20 epochs of PPO", "batches of 8, learning rate 5e-05",
+    for part in ("google/gemma-1.1-2b-it", "20 epochs of PPO, 4 passes", "at most 128 tokens",
+                 "batches of 8, learning rate 5e-05",
                  "lambda_da 0.01", "halved every 5 epochs"):
         assert part in printed
     model = chat_model(tmp_path / "model")

@@ -20,11 +20,6 @@ import math
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import nn
-
-# The steepest slope of each activation. GELU's is at sqrt(2), above 1; SiLU's was found on a grid.
-SLOPES = {nn.ReLU: 1.0, nn.Tanh: 1.0, nn.Identity: 1.0, nn.Sigmoid: 0.25, nn.SiLU: 1.09984,
-          nn.GELU: (1 + math.erf(1)) / 2 + math.exp(-1) / math.sqrt(math.pi)}
 
 
 def preference_error(chosen, rejected):
@@ -38,24 +33,6 @@ def preference_error(chosen, rejected):
         scalar in (0, 1); 1/2 where all rewards tie.
     """
     return torch.sigmoid(rejected - chosen).mean()  # eq. (8)
-
-
-def lipschitz_constant(module):
-    """Bound the Lipschitz constant of nn.Sequential, nn.Linear and the activations in SLOPES.
-
-    The product of the linear layers' spectral norms and the activations' steepest slopes: exact
-    for linear maps, loose for deep networks.
-
-    Raises:
-        TypeError: another module.
-    """
-    if isinstance(module, nn.Sequential):
-        return math.prod(map(lipschitz_constant, module))
-    if isinstance(module, nn.Linear):
-        return torch.linalg.matrix_norm(module.weight.detach().double(), 2).item()
-    if type(module) in SLOPES and getattr(module, "approximate", "none") == "none":
-        return SLOPES[type(module)]
-    raise TypeError(f"the Lipschitz constant of {module} is not known here")
 
 
 def wasserstein_1(source, target):

@@ -50,13 +50,13 @@ def measure(model, shortcut):
 
 def main():
     torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
-    table = [("method", "source accuracy", "target accuracy", "largest distance", "last 50 steps")]
+    table = [("method", "source accuracy", "target accuracy", "largest W / slope", "last 50 steps")]
     for method, step in METHODS.items():
         torch.manual_seed(0)
         model, critic = ToyModel(2, 32, 2), Critic(2, (64, 32))
         records = train(model, critic, batches(), SETTINGS, step=step, title=method)
         accuracies = [measure(model, shortcut) for shortcut in (True, False)]
-        distances = [r["distance"] / r["slope"] for r in records if "distance" in r]  # eq. (2)
+        distances = [r["distance"] / r["slope"] for r in records if "distance" in r]
         shown = (max(distances), sum(distances[-50:]) / 50) if distances else ()
         table.append((method, *(f"{value:.3f}" for value in accuracies),
                       *([f"{value:.2f}" for value in shown] or ["", ""])))

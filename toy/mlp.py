@@ -1,10 +1,8 @@
 """What the toys train: an MLP in a language model's place, by the same `train` and the same steps.
 
 Importing this file puts the project's folder and experiments/ on the path, for all of toy/ and
-here alone: a toy trains with dial.py, prints and writes with `print_columns`, `mean_and_error`,
-`plus_minus` and `write_results` of support/report.py, draws with `figure` of support/figures.py
-and takes flags as the commands do (support/flags.py). So tables, results.json and exit codes are the
-same everywhere; nothing else of experiments/ is used.
+here alone: a toy trains with dial.py, and prints, draws and takes flags as the commands do, with
+support/report.py, support/figures.py and support/flags.py. Nothing else of experiments/ is used.
 """
 import sys
 from pathlib import Path

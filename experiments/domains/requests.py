@@ -110,7 +110,10 @@ def xstest_requests(folder, seed, n_train=None, n_words=None):
     given = {key: [[" ".join(text.split(" ")[:n_words]) for text in texts] for texts in kinds]
              for key, kinds in xstest_answers(files).items()}
     both = [key for key in sorted(given) if all(given[key])]
-    share = min(1.0, n_train / len(both)) if n_train else 0.6
+    if len(both) < (n_train or 5):
+        raise InputError(f"{folder}: {len(both)} prompts have both kinds of completions, fewer "
+                         f"than {n_train or 5}")
+    share = n_train / len(both) if n_train else 0.6
     train, rest = split_items(both, seed, (share, 1 - share))
     if n_train:
         rest += [key for key in sorted(given) if not all(given[key])]

@@ -6,7 +6,8 @@
     entropy_step    the target's choices become sure (entropy minimisation)
     deal_step       DEAL, DIAL's first version: model and critic at once, by gradient reversal
 
-The two in the middle need no critic; `lambda_da` is the weight of what they ask of the target.
+Only DEAL needs the critic; in self-training and entropy `lambda_da` weighs what they ask of the
+target.
 """
 import torch
 import torch.nn.functional as F
@@ -22,36 +23,55 @@ LM_TOKENS = 128  # of a batch, drawn at random: 262,144 logits each
 
 def sft_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and its chosen responses' next tokens."""
-    return language_step(model, optimizer, batch, config,
-                         torch.isin(batch["token_response"], batch["chosen"]))
+    tokens = tokens_to_predict(batch)
+    return language_step(model, optimizer, batch, config, tokens,
+                         torch.isin(tokens["response"], batch["chosen"]))
 
 
 def ntp_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Bradley-Terry on the source, and the next tokens of target prompts and responses."""
-    return language_step(model, optimizer, batch, config,
-                         batch["token_record"] >= batch["n_source_records"])
+    tokens = tokens_to_predict(batch)
+    return language_step(model, optimizer, batch, config, tokens,
+                         tokens["record"] >= batch["n_source_records"])
 
 
-def language_step(model, optimizer, batch, config, wanted):
+def language_step(model, optimizer, batch, config, tokens, wanted):
     """source_loss + LAMBDA_LM * mean loss of the `wanted` tokens, (T,) booleans."""
     hidden = model.hidden_states(batch)
     source_loss = dial.preference_loss(model, model.embed(batch, hidden), batch)
     draw = torch.rand(len(wanted), device=wanted.device).masked_fill(~wanted, -1)
     places = draw.topk(min(LM_TOKENS, len(wanted))).indices
-    losses = token_losses(model, hidden, batch, places) * wanted[places]  # there may be fewer
+    losses = token_losses(model, hidden, tokens, places) * wanted[places]  # there may be fewer
     language_loss = losses.sum() / wanted[places].sum()
     dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "language_loss": language_loss}
 
 
-def token_losses(model, hidden, batch, places):
-    """Cross-entropy in nats, (T,), of the tokens of a batch at `places`, under tied embeddings.
+def tokens_to_predict(batch):
+    """All that a language model has to predict of a batch of `data.pack`, (T,) each: `token`, its
+    `row`, the column `before` it, its `record`, and its `response`, -1 in a prompt."""
+    found, n = [], 0
+    for record, (count, n_prompt) in enumerate(zip(batch["counts"], batch["n_prompts"])):
+        for k in range(count):  # the prompt with the first; nothing comes before BOS
+            columns = batch["columns"][n]
+            found += [(n, columns[i], columns[i - 1], record, n if i >= n_prompt else -1)
+                      for i in range(1 if k == 0 else max(1, n_prompt), len(columns))]
+            n += 1
+    found = torch.tensor(found, device=batch["input_ids"].device).view(-1, 5)
+    text, column, before, record, response = found.T
+    row = batch["last_row"][text]
+    return {"token": batch["input_ids"][row, column], "row": row, "before": before,
+            "record": record, "response": response}
+
+
+def token_losses(model, hidden, tokens, places):
+    """Cross-entropy in nats, (T,), of `tokens_to_predict` at `places`, under tied embeddings.
 
         - log softmax(hidden @ embeddings^T)[token]
     """
-    before = hidden[batch["token_row"][places], batch["token_before"][places]]  # (T, D)
+    before = hidden[tokens["row"][places], tokens["before"][places]]  # (T, D)
     softcap = getattr(model.transformer.config, "final_logit_softcapping", None)
-    return next_token_losses(before, batch["token_id"][places],
+    return next_token_losses(before, tokens["token"][places],
                              model.transformer.get_input_embeddings().weight, softcap)
 
 

@@ -107,6 +107,8 @@ def parse(p, argv=None):
         InputError: what cannot be used, or would not be.
     """
     args = p.parse_args(argv)
+    if args.paper == "":
+        raise InputError("--paper: the folder has no name")
     if args.paper:
         p.set_defaults(**paper.defaults(args.experiment))
         args = p.parse_args(argv)

@@ -14,13 +14,14 @@ def earlier(folder, settings):
     for path in sorted(folder.glob("*.json")):
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
-            differs = [k for k in settings if run["settings"].get(k) != settings[k]]
+            differs = sorted(k for k in settings.keys() | run["settings"].keys()
+                             if run["settings"].get(k) != settings.get(k))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{path}: not a run of this program") from None
         if differs:
             name = differs[0]
             raise InputError(f"--resume: {path} has {name} {run['settings'].get(name)}, not "
-                             f"{settings[name]}: choose another --out, or the same settings")
+                             f"{settings.get(name)}: choose another --out, or the same settings")
         runs.append(run)
     return runs
 

@@ -151,10 +151,10 @@ def domains(args):
 
 
 def where(args, file):
-    """Where a file lies; one of another data set has that in its name."""
-    if not file.startswith("hub:"):
-        return f"{args.paper}/{file}"
-    return file if args.paper.startswith("hub:") else f"{args.paper}/{base(file)}"
+    """Where a file lies; one of another data set of the authors has that in its name."""
+    if file.startswith("hub:") and args.paper == EXPERIMENTS[args.experiment]["data"]:
+        return file
+    return f"{args.paper}/{base(file)}"
 
 
 def base(file):

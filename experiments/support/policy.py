@@ -52,7 +52,9 @@ class Policy(nn.Module):
         place[chosen] = torch.arange(len(chosen))
         self.register_buffer("place", place)  # (V,)
         self.register_buffer("tokens", chosen)  # (K,)
-        self.register_buffer("output", output if tokens is None else output[chosen])  # (K, D)
+        # Of few tokens in fp32: rounded logits would be noise in PPO's ratios.
+        output = output if tokens is None else output[chosen].float()
+        self.register_buffer("output", output)  # (K, D)
         self.ends, self.softcap = ends, getattr(model.config, "final_logit_softcapping", None)
         self.model = add_lora(model, config, "CAUSAL_LM")
         self.value_head = nn.Linear(output.shape[1], 1)
@@ -67,7 +69,7 @@ class Policy(nn.Module):
     def hidden_states(self, ids, mask, cache=None):
         """(B, L, D), of the last L tokens of texts; `mask` (B, all of them), 0 for padding."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1]:]
-        dtype = self.output.dtype
+        dtype = self.body.dtype
         kept = {"cache": cache} if cache is not None else {}
         with torch.autocast(ids.device.type, dtype, enabled=dtype != torch.float32):
             return self.body(input_ids=ids, attention_mask=mask, position_ids=positions,
@@ -75,7 +77,7 @@ class Policy(nn.Module):
 
     def log_policy(self, hidden):
         """Log probabilities (..., K) of the next action."""
-        logits = (hidden @ self.output.T).float()
+        logits = (hidden.to(self.output.dtype) @ self.output.T).float()
         if self.softcap:  # of Gemma 2
             logits = self.softcap * torch.tanh(logits / self.softcap)
         return logits.log_softmax(-1)

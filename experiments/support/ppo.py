@@ -112,7 +112,9 @@ def look_back(policy, responses, batch_size):
 
 
 def ppo_epoch(policy, optimizer, responses, reward, config):
-    """`config.passes` over the responses that the policy just gave, with their rewards (B,).
+    """`config.passes` over the responses that the policy just gave, with their rewards (B,), of
+    which the mean is taken off: Bradley-Terry leaves their level open, and the value, which begins
+    at 0 and moves by `value_clip` an epoch, would have to climb it.
 
     Returns:
         scalars for the log: `kl`, nats a response, before the epoch; `policy_loss`, `value_loss`,
@@ -121,7 +123,8 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
     """
     real = responses.real
     old_log_probs, ref_log_probs, old_values, kl = look_back(policy, responses, config.batch_size)
-    rewards = token_rewards(reward, old_log_probs, ref_log_probs, real, config.kl_weight)
+    rewards = token_rewards(reward - reward.mean(), old_log_probs, ref_log_probs, real,
+                            config.kl_weight)
     advantages, returns = advantages_and_returns(rewards, old_values, real, config.gamma,
                                                  config.gae_lambda)
     advantages = whiten(advantages, real)

@@ -1,8 +1,4 @@
-"""What comes out of the commands: the table, the paired gain, and results.json.
-
-The toys print and write with these too (`print_columns`, `mean_and_error`, `write_results`, and
-`figure` of figures.py): toy/mlp.py says how they reach them.
-"""
+"""What comes out of the commands: the table, the paired gain, and results.json."""
 import json
 import platform
 import statistics

@@ -32,8 +32,8 @@ ARMS = {
 def run_arm(start, name, judge):
     """Train a policy; return a record for each epoch: before its PPO the true reward of its
     responses, the reward model's AUC between right and wrong ones, and the divergence; after it the
-    true reward of greedy answers to held-out prompts. The reward model is adapted after PPO, to the
-    responses that PPO was trained on.
+    true reward of greedy answers to held-out prompts. From the second epoch on the reward model is
+    adapted first, to the responses that PPO is then trained on.
 
     Args:
         judge: a `judge.Judge`.
@@ -49,6 +49,16 @@ def run_arm(start, name, judge):
     train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
     kinds = torch.tensor([prompt in task.refuse for prompt in task.train])
     steps, records = math.ceil(len(train) / args.batch_size), []
+
+    def adapt(encoded, epoch, factor):
+        """Train the reward model on; return the last step's losses."""
+        config = replace(args.config, steps=steps, warmup_steps=0, decay=0.0,
+                         learning_rate=args.config.learning_rate * factor)
+        unlabeled = encoded if arm.step is dial.dial_step else None
+        log = dial.train(model, critic, start.batches(steps, start.seed * 1000 + epoch, unlabeled),
+                         config, arm.step, title="reward model", optimizers=optimizers)
+        return log[-1]
+
     for epoch in tqdm(range(args.epochs), f"{name}, seed {start.seed}", leave=False):
         torch.manual_seed(start.seed * 1000 + epoch)
         factor = 0.5 ** (epoch // HALVE_EVERY) if arm.halved else 1.0
@@ -56,23 +66,18 @@ def run_arm(start, name, judge):
         texts = policy.texts(responses, start.tokenizer)
         encoded = start.encode([data.Unlabeled(p, [text])
                                 for p, text in zip(task.train, texts)])
+        record = adapt(encoded, epoch, factor) if arm.step and epoch else {}
         rewards = torch.cat(dial.predict(model, data.evaluation_batches(
             encoded, **start.pack_options)))  # (B,)
         right = judge(task, task.train, texts)
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * factor
-        record = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
+        torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
+        record |= ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device),
+                            args.ppo)
         record |= {"step": epoch + 1, "true_reward": right.mean().item(),
                    "auc": auc(rewards, right, kinds), "reward": rewards.mean().item(),
                    "tokens": responses.real.sum(1).float().mean().item()}
-        if arm.step:
-            config = replace(args.config, steps=steps, warmup_steps=0, decay=0.0,
-                             learning_rate=args.config.learning_rate * factor)
-            unlabeled = encoded if arm.step is dial.dial_step else None
-            log = dial.train(model, critic, start.batches(steps, start.seed * 1000 + epoch,
-                                                          unlabeled), config, arm.step,
-                             title="reward model", optimizers=optimizers)
-            record |= {k: v for k, v in log[-1].items() if k != "step"}
         answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
                                start.tokenizer)
         record["held_out"] = judge(task, task.test, answers).mean().item()

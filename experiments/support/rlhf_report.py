@@ -42,10 +42,11 @@ def draw(path, runs):
     with figure(path, title, (12, 3.6), 3) as axes:
         for ax, (key, label) in zip(axes, CURVES.items()):
             for name in ARMS:
-                curves = [{r["step"]: r[key] for r in run["log"] if r[key] is not None}
+                before = int(key != "held_out")  # measured before the epoch's PPO
+                curves = [{r["step"] - before: r[key] for r in run["log"] if r[key] is not None}
                           for run in runs if run["method"] == name]
                 if curves and all(curves):
                     plot_seeds(ax, curves, name)
-            ax.set(title=label, xlabel="epoch of PPO", ylim=(0, 1.02))
+            ax.set(title=label, xlabel="epochs of PPO so far", ylim=(0, 1.02))
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), ncols=4, frameon=False,
                               loc="outside lower center")

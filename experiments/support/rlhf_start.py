@@ -40,8 +40,6 @@ class Start:
         self.pairs = self.encode(task.pairs)
         steps = math.ceil(len(self.pairs) / args.batch_size)
         config = replace(args.config, steps=steps)
-        if args.config.scale_embeddings:
-            self.model.set_scale(dial.to_device(next(self.batches(1, seed)), self.model))
         critic = dial.Critic(self.model.reward_head.in_features)  # not used by Src-Pref
         dial.train(self.model, critic, self.batches(steps, seed), config, dial.preference_step,
                    title=f"reward model, seed {seed}")

@@ -65,13 +65,13 @@ class Run:
                                          **self.pack_options)
 
         title = f"{self.job.method}, seed {self.seed}"
-        if self.config.scale_embeddings:
-            self.model.set_scale(dial.to_device(next(batches()), self.model))
+        config = self.config
         if method.start:
             first, n, _ = settings_of(self.args, method.start, *self.job.pairs[0], epochs=1)
             dial.train(self.model, self.critic, batches(n, first.steps, None), first,
                        METHODS[method.start].step, title=f"{title}, start")
-        return dial.train(self.model, self.critic, batches(), self.config, step,
+            config = dataclasses.replace(config, scale_embeddings=False)  # it has its scale
+        return dial.train(self.model, self.critic, batches(), config, step,
                           look or self.look, title)
 
     def look(self, step):

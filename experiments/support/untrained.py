@@ -3,9 +3,9 @@
 A function takes a `training.Run`, its model as yet untrained (LoRA at 0: the base model), and the
 domain whose test is rewarded; it returns the rewards of each record's responses, (responses,).
 
-Base LM and Few-shot LM choose in words, after some thought, as the paper's do. It does not print
-its prompts: these ask the same in our words. A small base model does not keep to such a format:
-Base LM likelihood and Few-shot LM likelihood choose the response that is likeliest, by the mean log
+Base LM and Few-shot LM choose in words, after some thought, as the paper's do. Its prompts are not
+printed: these ask the same in our words. A small base model does not keep to such a format: Base LM
+likelihood and Few-shot LM likelihood choose the response that is likeliest, by the mean log
 probability of a token.
 """
 import math
@@ -23,7 +23,7 @@ import data
 import dial
 
 from support import rewriting
-from support.baselines import token_losses
+from support.baselines import token_losses, tokens_to_predict
 
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
 THOUGHTS = 100  # tokens of thought at most, of a single line
@@ -149,8 +149,9 @@ class Likelihood(torch.nn.Module):
 
     def embed(self, batch):
         """The rewards themselves, (N, 1)."""
-        (places,) = (batch["token_response"] >= 0).nonzero(as_tuple=True)
-        response = batch["token_response"][places]  # (T,)
-        losses = token_losses(self.model, self.model.hidden_states(batch), batch, places)  # (T,)
+        tokens = tokens_to_predict(batch)
+        (places,) = (tokens["response"] >= 0).nonzero(as_tuple=True)
+        response = tokens["response"][places]  # (T,)
+        losses = token_losses(self.model, self.model.hidden_states(batch), tokens, places)  # (T,)
         total = losses.new_zeros(sum(batch["counts"])).index_add(0, response, losses)
         return -(total / response.bincount(minlength=len(total)))[:, None]
