@@ -76,8 +76,7 @@ def bradley_terry_loss(chosen, rejected):
         - mean log sigmoid(chosen - rejected)
 
     Args:
-        chosen, rejected: (P,) rewards, in logits. Of several rejected responses each is a pair with
-            the chosen one (A.6).
+        chosen, rejected: (P,) rewards, in logits; of K rejected responses, K pairs (A.6).
     Returns:
         scalar >= 0; log 2 where all rewards tie. Raises ValueError for other shapes.
     """
@@ -262,11 +261,10 @@ def critic_view(emb, batch, config):
 
         h(x, y) - mean_y' h(x, y')
 
-    The head is linear and a preference compares responses to one prompt, so what they share
-    cancels in the rewards' difference. It need not be aligned, and where it tells the domains apart
-    (a language does), it would drown what matters.
-    Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, which
-    centring would leave at 0.
+    The head is linear and a preference compares responses to one prompt, so what they share cancels
+    in the rewards' difference. It need not be aligned; where it tells the domains apart (a language
+    does), it would drown what matters.
+    Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, all shared.
     """
     if config.center_prompts:
         if min(batch["counts"]) < 2:
@@ -295,12 +293,6 @@ def descend(loss, optimizer, clip=0.0):
 
 
 READ_EVERY = 10  # steps: reading a loss makes the host wait until the device is done
-
-
-def learning_rate_factor(i, config):
-    """Warm-up, plateau, linear decay: the factor in (0, 1] of step i = 0, 1, ..."""
-    rise = (i + 1) / (config.warmup_steps + 1)
-    return min(1.0, rise, (config.steps - i) / max(1.0, config.decay * config.steps))
 
 
 def make_optimizers(model, critic, config):
@@ -338,8 +330,10 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         batch = to_device(batch, model)
         if scale and i == 1:
             model.set_scale(batch)
+        factor = min(1.0, i / (config.warmup_steps + 1),  # warm-up, plateau, linear decay
+                     (config.steps - i + 1) / max(1.0, config.decay * config.steps))
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * learning_rate_factor(i - 1, config)
+            group["lr"] = config.learning_rate * factor
         losses = step(model, critic, optimizer, critic_optimizer, batch, config)
         records.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:

@@ -39,22 +39,18 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
     """
     category, _, language = name.partition(":")
     language = language or "en"
-    if category not in (*CATEGORIES, "all") or language not in LANGUAGES:
+    if category not in CATEGORIES or language not in LANGUAGES:
         raise InputError(
             f"domain {name}: it must be category[:language], with a category of "
-            f"{', '.join(CATEGORIES)}, all and a language of {', '.join(LANGUAGES)}")
+            f"{', '.join(CATEGORIES)} and a language of {', '.join(LANGUAGES)}")
     # Rows are split alike in every language, so that what is new in one is new in all.
     parts = {c: dict(zip(PARTS, split_items(foods, zlib.crc32(f"{c}:{seed}".encode()))))
              for c, foods in read_foods(language).items()}
 
     def lists(part, n):
-        chosen, made = CATEGORIES if category == "all" else (category,), []
-        for i, c in enumerate(chosen):
-            others = [item for other in CATEGORIES if other != c for item in parts[other][part]]
-            share = n // len(chosen) + (i < n % len(chosen))
-            list_seed = zlib.crc32(f"{c}:{language}:{part}:{seed}".encode())
-            made += odd_one_out(parts[c][part], others, share, list_seed)
-        return made
+        others = [item for c in CATEGORIES if c != category for item in parts[c][part]]
+        list_seed = zlib.crc32(f"{category}:{language}:{part}:{seed}".encode())
+        return odd_one_out(parts[category][part], others, n, list_seed)
 
     train = lists("train", n_train)
     return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
@@ -77,8 +73,10 @@ def odd_one_out(items, others, n, seed=0):
                          f"and {len(others)}")
     rng, made, lists = random.Random(seed), set(), []
     for _ in range(20 * n):
+        if len(lists) == n:
+            break
         same, odd = rng.sample(items, 4), rng.choice(others)
-        if len(lists) < n and (key := (odd, *sorted(same))) not in made:
+        if (key := (odd, *sorted(same))) not in made:
             made.add(key)
             listed = rng.sample([odd, *same], 5)
             prompt = f"{INSTRUCTION}\n\n{', '.join(listed)}\n"
