@@ -7,8 +7,8 @@
 
 The files lie on the Hugging Face hub, in data sets of the authors; a folder that holds files of the
 same names does as well. A name that is not there ends the run with the names that are: those of
-few_shot and simple_to_complex follow the authors' description and could not be checked; for English
-as it was posted, their commands also show askscience_train_train.json.
+few_shot and simple_to_complex follow the authors' description and could not be checked; English as
+posted has a second name there, askscience_train_train.json.
 """
 from pathlib import Path
 from typing import NamedTuple

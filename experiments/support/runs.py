@@ -23,7 +23,8 @@ from support.report import print_columns
 from support.trainer import Trainer
 from support.training import settings_of
 
-# Flags that two runs may differ in and still be of one table; all others must agree to --resume.
+# Flags that two runs may differ in and still be of one table; all others must agree to --resume, and
+# the whole DialConfig, which --set and --steps end in.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
                "pairs")
