@@ -42,10 +42,11 @@ def test_checkpointing_changes_no_gradient(args):
 
 
 @pytest.mark.slow  # most of a minute in the compiler
-def test_compiling_changes_no_gradient(args):
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_compiling_changes_no_gradient(args, checkpoint):
     """--compile: the same for texts of other lengths, and after LoRA has come off and on again."""
     plain = run_of(args)
-    args.compile = True
+    args.compile, args.checkpoint = True, checkpoint
     compiled = run_of(args)
     for rows in (ROWS, ROWS[:3]):
         before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
