@@ -1,11 +1,11 @@
 """Cross-lingual transfer (section 3.1): preferences labelled in one language hold in another.
 
-    python experiments/cross_lingual.py                        # English -> Korean, on a laptop
+    python experiments/cross_lingual.py                        # English -> Thai, on a laptop
     python experiments/cross_lingual.py --target desserts:ko desserts:th desserts:zh
     python experiments/cross_lingual.py --source-data en.jsonl --target-data ko.jsonl --save
 
 The default learns from odd-one-out lists of desserts in English, labelled, and such lists in
-Korean, unlabelled. Of one's own files (domains/records.py says which columns) the source holds
+Thai, unlabelled. Of one's own files (domains/records.py says which columns) the source holds
 preferences; the target may, too, but only an oracle method ever reads them. A tenth of the source's
 prompts is kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, measures the
 target.
@@ -44,8 +44,8 @@ def main(argv=None):
     p = run_flags(__doc__, "cross_lingual", PRESET)
     generated_flag(p, "--source", default="desserts:en",
                    help="labelled, category[:language] (%(default)s)")
-    generated_flag(p, "--target", nargs="+", default=["desserts:ko"],
-                   help="unlabelled, one domain or several (desserts:ko)")
+    generated_flag(p, "--target", nargs="+", default=["desserts:th"],
+                   help="unlabelled, one domain or several (desserts:th)")
     size_flags(p)
     own_flags(p)
     args = parse(p, argv)

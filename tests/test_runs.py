@@ -80,12 +80,12 @@ def test_resume_does_only_what_is_missing(command):
     before = contents(command.folder)
     assert len(before) == 4 and command("--resume")[0] == []
     assert contents(command.folder) == before
-    done, reported = command("--resume", "--seeds", "1", "2", "--target", "desserts:ko",
-                             "desserts:th")
-    both, th = ["desserts:ko", "desserts:th"], ["desserts:th"]
-    assert done == [("Src-Pref", 1, th, False), ("DIAL", 1, th, False),
-                    ("Src-Pref", 2, both, False), ("DIAL", 2, ["desserts:ko"], False),
-                    ("DIAL", 2, th, False)]
+    done, reported = command("--resume", "--seeds", "1", "2", "--target", "desserts:th",
+                             "desserts:ko")
+    both, ko = ["desserts:th", "desserts:ko"], ["desserts:ko"]
+    assert done == [("Src-Pref", 1, ko, False), ("DIAL", 1, ko, False),
+                    ("Src-Pref", 2, both, False), ("DIAL", 2, ["desserts:th"], False),
+                    ("DIAL", 2, ko, False)]
     assert len(reported) == 9  # finished ones too, whatever was asked for
     assert {path: contents(command.folder)[path] for path in before} == before
 
@@ -110,7 +110,7 @@ def test_a_command_that_stops_keeps_its_finished_runs(command, trainer, capsys, 
     trainer.stop["Src-Pref", 1] = stop
     with pytest.raises(type(stop)):
         command()
-    assert [path.name[:10] for path in sorted(command.folder.iterdir())] == ["DIAL-0-c45",
+    assert [path.name[:10] for path in sorted(command.folder.iterdir())] == ["DIAL-0-bb3",
                                                                             "Src-Pref-0"]
     assert isinstance(stop, RuntimeError) or "go on with --resume" in capsys.readouterr().err
     trainer.stop = {}
