@@ -2,7 +2,21 @@
 
 A source is a list of `Preference`, a target of `Unlabeled`: by type, no label of it can reach
 training. `encode` makes tokens of them, `pack` a batch. (experiments/domains/records.py reads
-files.) Bad input raises `InputError`, which says where and what to do.
+files.) Bad input raises `InputError`, which says where and what to do. A whole script, with dial.py
+and this file alone:
+
+    classifier = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1)
+    model = RewardModel(classifier, config)
+    critic = Critic(model.reward_head.in_features)
+    source = encode([Preference(prompt, chosen, (rejected,)), ...], tokenizer, 1024)
+    target = encode([Unlabeled(prompt, (response, response)), ...], tokenizer, 1024)
+    options = {"pad_id": tokenizer.pad_token_id, "share": False}
+    batches = training_batches([source], target, 4, config.steps, **options)
+    train(model, critic, batches, config)
+    rewards = predict(model, evaluation_batches(source, **options))
+
+With `share`, experiments/support/attention.py and a classifier with attention "blocks", a step
+takes a fraction of the time.
 """
 import random
 import sys
@@ -32,6 +46,10 @@ class Preference:
     chosen: str
     rejected: tuple
 
+    def __post_init__(self):
+        if isinstance(self.rejected, str):
+            raise InputError("rejected: a tuple of texts, not a text")
+
     @property
     def responses(self):
         return (self.chosen, *self.rejected)
@@ -46,6 +64,8 @@ class Unlabeled:
     responses: tuple
 
     def __post_init__(self):
+        if isinstance(self.responses, str):
+            raise InputError("responses: a tuple of texts, not a text")
         object.__setattr__(self, "responses", tuple(sorted(self.responses)))
 
 
@@ -191,7 +211,8 @@ def pack(encoded, pad_id=0, share=True):
 
     Args:
         encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
-        share: all texts in one row, a `Tree`; otherwise each has a row of its own.
+        share: all texts in one row, a `Tree`, for attention that reads `blocks`; otherwise each
+            has a row of its own, for any backbone.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
         is. `counts` and `n_prompts`: lists, how many responses each record has, and how many of
@@ -234,7 +255,10 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
     Args:
         labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
         pack_options: for `pack`.
+    Returns batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
+    if not all(labeled):
+        raise InputError("a labelled part has no records")
     parts = [*labeled, *([unlabeled] if unlabeled else [])]
     orders = [_epochs(part, random.Random(seed + i)) for i, part in enumerate(parts)]
     n_labeled = len(labeled) * batch_size

@@ -194,7 +194,7 @@ class RewardModel(nn.Module):
         `blocks`, which go to the backbone's attention and say which token sees which."""
         dtype, packed = self.transformer.dtype, {k: batch[k] for k in ("blocks",) if k in batch}
         if packed and self.transformer.config._attn_implementation != "blocks":
-            raise ValueError("a batch with blocks takes a backbone whose attention reads them")
+            raise ValueError("blocks take attention that reads them; else pack(share=False)")
         # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
         with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
             return self.transformer(input_ids=batch["input_ids"], use_cache=False,
@@ -311,11 +311,11 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
     Args:
         model: a module with `embed(batch) -> (N, D)` and `reward_head`: (N, D) -> (N, 1); with
             `scale_embeddings` also with `set_scale(batch)`.
-        critic: (N, D) -> (N,). batches: yields `config.steps` batches or more.
+        critic: (N, D) -> (N,), on the model's device. batches: `config.steps` of them or more.
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; what it returns, a dictionary of floats, is
             added to the step's record.
-        optimizers: of `make_optimizers`, to go on with what an earlier call left in them.
+        optimizers: an earlier call's (`make_optimizers`), to go on with; the scale stays as it is.
     Returns:
         the records, one a step: the floats that `step` and `evaluate` return.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.

@@ -151,3 +151,11 @@ def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
     for batch in batches:
         last = batch["input_ids"][batch["last_row"], batch["last_column"]].tolist()
         assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]
+
+
+def test_what_a_script_may_give_by_mistake(tiny):
+    for record in (lambda: Preference("p", "good", "bad"), lambda: data.Unlabeled("p", "text")):
+        with pytest.raises(data.InputError, match="a tuple of texts, not a text"):
+            record()
+    with pytest.raises(data.InputError, match="no records"):
+        next(data.training_batches([[]], None, 2, 1))

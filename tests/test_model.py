@@ -1,10 +1,14 @@
 """The reward model: sharing prompts changes nothing, nor does the batch an example is in."""
+import textwrap
+from argparse import Namespace
+
 import pytest
 import torch
 from conftest import ROWS, random_classifier
 from test_batches import random_encoded, texts_of
 
 import data
+import dial
 from dial import DialConfig, RewardModel
 from support import backbones
 
@@ -68,7 +72,7 @@ def test_packed_rows_are_exact(kind, changes, block, monkeypatch):
 def test_a_packed_batch_takes_an_attention_that_reads_its_blocks():
     classifier = random_classifier("llama")
     classifier.set_attn_implementation("eager")
-    with pytest.raises(ValueError, match="a backbone whose attention reads them"):
+    with pytest.raises(ValueError, match="attention that reads them"):
         with_lora(classifier).embed(data.pack(random_encoded()))
 
 
@@ -170,3 +174,16 @@ def test_unknown_lora_modules(tiny):
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)
+
+
+def test_the_script_that_data_begins_with(tiny, config):
+    """dial.py and data.py alone, on transformers' own attention."""
+    script = data.__doc__.partition("alone:\n\n")[2].partition("\n\nWith")[0]
+    classifier = random_classifier("llama")
+    classifier.set_attn_implementation("sdpa")
+    names = vars(dial) | vars(data) | {
+        "AutoModelForSequenceClassification": Namespace(from_pretrained=lambda *_, **__: classifier),
+        "name": "", "config": config, "tokenizer": tiny[1], "prompt": "Which?", "chosen": "a",
+        "rejected": "b", "response": "c"}
+    exec(textwrap.dedent(script).replace(", ...]", "]"), names)
+    assert [len(r) for r in names["rewards"]] == [2] and names["critic"].layers

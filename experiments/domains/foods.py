@@ -1,8 +1,8 @@
 """Odd-one-out lists of foods as domains named category[:language]: desserts, desserts:ko, ...
 
 foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row
-an item. `all` is the five categories mixed. Test lists are made of items that no training list in
-any language contains. The instruction stays in English; the names change language.
+an item. Test lists are made of items that no training list in any language contains. The
+instruction stays in English; the names change language.
 """
 import csv
 import random
