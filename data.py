@@ -109,6 +109,9 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """
     encoded, bos, n_cut = [], tokenizer.bos_token_id, [0, 0]
     for i, row in enumerate(rows, 1):
+        if not row.prompt:
+            raise InputError(f"{name}: row {i} has an empty prompt")
+        where = f"{name}: row {i}, {row.prompt[:40]!r},"
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
         strings = [row.prompt + joint + response for response in ("", *row.responses)]
@@ -118,11 +121,11 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         texts, n_prompt = tokens[1:], len(commonprefix(tokens))  # the first is the prompt alone
         n_prompt, length = min(n_prompt, min(map(len, texts)) - 1), max(map(len, texts))
         if tokenizer.pad_token_id in [ids[-1] for ids in texts]:
-            raise InputError(f"{name}: row {i} ends in {tokenizer.pad_token!r}, which is the "
-                             "padding token: where it ends would not be known")
+            raise InputError(f"{where} ends in {tokenizer.pad_token!r}, which is the padding "
+                             "token: where it ends would not be known")
         excess, keep = max(0, length - max_length), int(bos is not None)
         if excess and not truncate:
-            raise InputError(f"{name}: row {i} has {length} tokens, more than {max_length}: "
+            raise InputError(f"{where} has {length} tokens, more than {max_length}: "
                              "raise --max-length, or pass --truncate")
         cut = min(excess, n_prompt - keep)  # of the prompt
         n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]

@@ -84,8 +84,10 @@ def main(argv=None):
     print_columns([("part", "method", "source", "target", "target accuracy")] + [
         (part, row["method"], row["source"], row["target"], plus_minus(row))
         for part, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
-    write_results(args.out, "scaling", args.model, asdict(args.config) | {"seeds": args.seeds,
-                  "batch_size": args.batch_size},
+    config = asdict(args.config) | {"seeds": args.seeds, "batch_size": args.batch_size}
+    if args.training:  # the methods' own
+        config |= dict.fromkeys(("steps", "learning_rate", "weight_decay"))
+    write_results(args.out, "scaling", args.model, config,
                   rows_a + rows_b, seconds_a + seconds_b)
     draw(args, counts, sizes, rows_a, rows_b)
 

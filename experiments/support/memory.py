@@ -12,7 +12,7 @@ def memory_line(args):
         sizes = [f"{memory(config, args, kept) / 2**30:.1f} GiB" for kept in (False, True)]
     except (OSError, ValueError, AttributeError):
         return f"memory: not known without the configuration of a text model, {args.model}"
-    return (f"memory: at most about {sizes[0]} with texts of --max-length, "
+    return (f"memory: about {sizes[0]} in bf16 where all are pairs of texts of --max-length, "
             f"{sizes[1]} with --checkpoint")
 
 
@@ -28,7 +28,10 @@ def memory(config, args, checkpoint=False):
                for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)
                and name.rsplit(".")[-1] in names
                and any(f"layers.{i}." in name for i in top))
-    tokens = 2 * args.batch_size * 2 * args.max_length  # pairs of both domains
+    records = [2 * args.batch_size] if not args.training else [
+        line.batch_size * (2 if line.epoch_of == "larger" else 1)
+        for line in args.training.values()]  # of both domains where the method reads both
+    tokens = max(records) * 2 * args.max_length
     return (2 * sum(p.numel() for p in model.parameters()) + 16 * lora
             + tokens * activations(config, layers, checkpoint))
 

@@ -74,7 +74,7 @@ def measured(rows):
 
 def gain(rows, metric):
     """What DIAL adds to Src-Pref: the gains of its rows, averaged over the pairs of domains for
-    each seed; None where there are none."""
+    each seed that has them all; None where there are none."""
     ours = [r for r in rows if (r["method"], r["metric"]) == (METHOD, metric) and r["gain"]]
     if not ours:
         return None
@@ -82,6 +82,9 @@ def gain(rows, metric):
     for row in ours:
         for seed, value in zip(row["gain"]["seeds"], row["gain"]["values"]):
             by_seed.setdefault(seed, []).append(value)
+    by_seed = {seed: values for seed, values in by_seed.items() if len(values) == len(ours)}
+    if not by_seed:  # no seed has all pairs
+        return None
     pairs = [(r["source"], r["target"]) for r in ours]
     paper = [r["paper"] for r in ours], [r["paper"] for r in rows if r["metric"] == metric
                                          and r["method"] == BASE

@@ -55,6 +55,9 @@ def plan(args, domains):
     jobs = {}
     for seed in args.seeds:
         pairs = domains(seed)
+        names = [(source.name, target.name) for source, target in pairs]
+        if len(set(names)) < len(names):
+            raise InputError(f"twice the same pair of domains among {names}")
         for name in args.methods:
             method = METHODS[name]
             for source, target in pairs:

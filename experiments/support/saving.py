@@ -1,5 +1,6 @@
 """Save a reward model so that transformers and peft load it without this project's code."""
 import json
+import shutil
 from dataclasses import asdict
 
 import torch
@@ -19,6 +20,7 @@ def save(model, tokenizer, config, folder, merged=False):
     """
     score = model.backbone.get_base_model().score.modules_to_save["default"]
     score.weight.data = (model.reward_head.weight / model.scale).detach().clone()
+    shutil.rmtree(folder / "merged", ignore_errors=True)  # another command's
     model.backbone.save_pretrained(folder, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
     (folder / "dial_config.json").write_text(json.dumps(asdict(config), indent=1))

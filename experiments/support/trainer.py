@@ -63,8 +63,8 @@ class Trainer:
                             self.args.save == "merged")
             for pair in job.pairs:
                 if pair[1].name in run.best:
-                    run.best[pair[1].name].restore()
-                    results += [r | {"method": best(job.method)} for r in run.results(log, [pair])]
+                    run.best[pair[1].name].restore()  # the log's distance is another state's
+                    results += [r | {"method": best(job.method)} for r in run.results([], [pair])]
         except FloatingPointError as error:
             raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
         finally:
