@@ -19,24 +19,25 @@ from domains.splits import Domain
 from support import baselines, untrained
 
 
-@pytest.mark.parametrize("critic_steps", [1, 3])
-def test_deal_by_hand(critic_steps, monkeypatch):
+@pytest.mark.parametrize("critic_steps, center", [(1, False), (3, False), (3, True)])
+def test_deal_by_hand(critic_steps, center, monkeypatch):
     """The critic goes down penalty - gamma W, so many times, the last from where the model, too,
     goes down lambda source loss + gamma W."""
     monkeypatch.setattr(baselines, "LAMBDA_TASK", 0.7)
     (model, critic), (other, other_critic) = toy(), toy()
     torch.manual_seed(2)
-    records = dial.train(model, critic, toy_batches(), replace(HARD, critic_steps=critic_steps),
-                         baselines.deal_step)
+    config = replace(HARD, critic_steps=critic_steps, center_prompts=center)
+    records = dial.train(model, critic, toy_batches(), config, baselines.deal_step)
     torch.manual_seed(2)
     ours, critics = AdamW(other, 0.02, 0.9, 0.3), AdamW(other_critic, 0.03, 0.5, 0.2)
     for i, batch in enumerate(toy_batches()):
         emb, gamma = other.embed(batch), 2
         for _ in range(critic_steps):
             twin = copy.deepcopy(other_critic)
-            _, distance, penalty = losses_by_hand(other, other_critic, emb.detach(), batch)
+            _, distance, penalty = losses_by_hand(other, other_critic, emb.detach(), batch,
+                                                  center)
             critics.step(10 * penalty() - gamma * distance)
-        source_loss, distance, _ = losses_by_hand(other, twin, emb, batch)
+        source_loss, distance, _ = losses_by_hand(other, twin, emb, batch, center)
         ours.step(0.7 * source_loss + gamma * distance, FACTORS[i], clip=0.05)
         assert records[i]["distance"] == pytest.approx(distance.item(), rel=1e-9)
     for a, b in zip([*model.parameters(), *critic.parameters()],

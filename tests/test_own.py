@@ -95,7 +95,7 @@ def files(cache, tmp_path):
     ([{"prompt": "Q", "response": "abc"[i], "score": i} for i in range(3)], {"pearson",
                                                                             "spearman"})])
 def test_ones_own_domains(files, tmp_path, capsys, lines, metrics):
-    cross_lingual.main([*files(eval=lines), "--save"])
+    cross_lingual.main([*files(eval=lines), "--save", "adapter" if lines else "merged"])
     rows, out = rows_of(tmp_path / "out"), capsys.readouterr().out
     assert {r["metric"] for r in rows} == metrics | {"source_accuracy", "distance"}
     assert all(r["paper"] is None for r in rows) and "paper" not in out
@@ -103,6 +103,7 @@ def test_ones_own_domains(files, tmp_path, capsys, lines, metrics):
     assert ("not measured" in out) == (lines is None) == ("paired gain" not in out)
     assert {(r["source"], r["target"]) for r in rows} == {("source.jsonl", "target.jsonl")}
     saved = tmp_path / "out" / "models" / "DIAL"
+    assert (saved / "merged" / "model.safetensors").exists() == (lines is None)
     assert json.loads((saved / "dial_config.json").read_text())["steps"] == 1
     assert (saved / "adapter_model.safetensors").exists()
 

@@ -54,11 +54,12 @@ def test_domains_are_of_the_part_and_the_seed(cache, monkeypatch, command, part,
 
 
 def test_noisy_answers_are_noisy():
-    clean, noisy = (argument_domain(form, n_train=50, n_test=50) for form in ("clean", "noisy"))
-    known = {word for row in clean.labeled for text in row.responses for word in text.split()}
-    for rows in (noisy.labeled, noisy.test):
-        words = [word for row in rows for text in row.responses for word in text.split()]
-        assert sum(word in known for word in words) < 0.9 * len(words)
+    tidy, noisy, clean, untouched = (
+        argument_domain(form, n_train=20, n_test=20, noise=noise)
+        for form, noise in (("noisy", 0.0), ("noisy", 0.5), ("clean", 0.0), ("clean", 0.5)))
+    assert clean == untouched
+    for before, after in zip(tidy.labeled + tidy.test, noisy.labeled + noisy.test, strict=True):
+        assert before.chosen != after.chosen and before.rejected != after.rejected
 
 
 def test_all_pairs_of_foods(cache, capsys):
