@@ -87,6 +87,8 @@ def test_resume_does_only_what_is_missing(command):
                     ("Src-Pref", 2, both, False), ("DIAL", 2, ["desserts:th"], False),
                     ("DIAL", 2, ko, False)]
     assert len(reported) == 9  # finished ones too, whatever was asked for
+    targets = [run["results"][0]["target"] for run in reported]
+    assert targets == sorted(targets, key=both.index)  # in the order asked for, not that of files
     assert {path: contents(command.folder)[path] for path in before} == before
 
 

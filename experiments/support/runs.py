@@ -80,6 +80,7 @@ def run_jobs(args, jobs):
     settings = json.loads(json.dumps(settings | asdict(args.config)))
     folder = args.out / "runs"
     finished = earlier(folder, settings) if args.resume else []
+    asked = list(dict.fromkeys(names for job in jobs for names in job.names))
     jobs = unfinished(args, jobs, finished)
     trainer = Trainer(args) if jobs else None
     if trainer:
@@ -102,7 +103,9 @@ def run_jobs(args, jobs):
                              "results": results, "log": log})
             name = f"{job.method}-{job.seed}-{zlib.crc32(str(job.names).encode()):08x}"
             write_whole(folder / f"{name.replace('*', '').replace(' ', '_')}.json", finished[-1])
-    return finished
+    place = {names: i for i, names in enumerate(asked)}  # finished runs are found in any order
+    return sorted(finished, key=lambda run: min(
+        place.get((r["source"], r["target"]), len(place)) for r in run["results"]))
 
 
 def unfinished(args, jobs, finished):
