@@ -7,6 +7,7 @@ from conftest import random_classifier
 import data
 from dial import DialConfig, RewardModel
 from support import cli, memory
+from support.paper import Training
 
 
 def test_memory_counts_weights_and_lora():
@@ -18,6 +19,9 @@ def test_memory_counts_weights_and_lora():
     lora = 3 * 64 * ((32 + 32) + (32 + 16))  # rank 64, three layers of q and v
     activations = 4 * 3 * 2 * (22 * 32 + 3 * 48)
     assert memory.memory(config, args) == bodies + 16 * lora + activations
+    args.max_length = 10  # with --paper the method that reads most counts: 32 pairs of one domain
+    args.training = {"Src-Pref": Training(1, 32, "source"), "others": Training(1, 4)}
+    assert memory.memory(config, args) == bodies + 16 * lora + 32 * 2 * 10 * activations / 4
 
 
 @pytest.mark.parametrize("kind", ["gemma", "gemma3_text"])

@@ -3,6 +3,7 @@ free to be ignored without a test that saw it."""
 import copy
 from functools import partial
 
+import matplotlib.axes
 import pytest
 import torch
 from test_methods import pair_of_domains
@@ -180,9 +181,9 @@ def test_a_seed_counts_where_it_has_all_pairs():
 
 
 def test_the_picture_of_pairs(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr("matplotlib.axes.Axes.scatter",
-                        lambda self, x, y, **options: drawn.append((list(x), options["color"])))
+    drawn, scatter = [], matplotlib.axes.Axes.scatter
+    monkeypatch.setattr(matplotlib.axes.Axes, "scatter", lambda self, x, y, **options: (
+        drawn.append((list(x), options.get("color"))), scatter(self, x, y, **options))[1])
     rows = report.summarize(runs_of(VALUES), PAPER)
     means = [next(r["mean"] for r in rows if (r["method"], r["target"], r["metric"]) == (
         method, "t", "accuracy")) for method in ("Src-Pref", "DIAL")]
