@@ -24,8 +24,9 @@ def small(seed, n_pairs=2):
 
 
 @pytest.fixture
-def start(cache, config):
-    """A `Start` on the small model, two epochs."""
+def start(cache, monkeypatch):
+    """A `Start` on the small model, six epochs."""
+    monkeypatch.setitem(SUPERVISED, "steps", 10)
     config = dial.DialConfig(lora_rank=4, lora_alpha=4, learning_rate=1e-3, warmup_steps=3,
                              decay=0.5, scale_embeddings=True)
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=config, ppo=PPOConfig(

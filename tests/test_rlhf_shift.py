@@ -20,7 +20,7 @@ TINY = ["--model", "tiny", "--epochs", "2"]
 @pytest.fixture(autouse=True)
 def few_prompts(monkeypatch):
     monkeypatch.setattr(rlhf_shift, "requests", small)
-    monkeypatch.setitem(SUPERVISED, "steps", 20)
+    monkeypatch.setitem(SUPERVISED, "steps", 10)
 
 
 def run(tmp_path, *flags):
