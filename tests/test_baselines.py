@@ -16,7 +16,7 @@ import data
 import dial
 from data import Preference, Unlabeled
 from domains.splits import Domain
-from support import baselines, untrained
+from support import baselines, language, untrained
 
 
 @pytest.mark.parametrize("critic_steps, center", [(1, False), (3, False), (3, True)])
@@ -156,7 +156,7 @@ def test_chunks_change_nothing(softcap):
     tokens, outputs = torch.randint(30, (50,)), []
     for chunk in (7, 50):
         h = hidden.clone().requires_grad_(True)
-        losses = baselines.next_token_losses(h, tokens, embeddings, softcap, chunk)
+        losses = language.next_token_losses(h, tokens, embeddings, softcap, chunk)
         losses.mean().backward()
         outputs.append((losses.detach(), h.grad))
     logits = hidden @ embeddings.T

@@ -7,7 +7,7 @@ from conftest import ROWS
 
 import data
 from data import Preference
-from support.baselines import tokens_to_predict
+from support.language import tokens_to_predict
 
 
 def random_encoded(seed=0, rows=5):

@@ -13,7 +13,7 @@ import dial
 from data import Preference, Unlabeled
 from domains.splits import Domain
 from support import backbones, untrained
-from support.baselines import tokens_to_predict
+from support.language import tokens_to_predict
 from support.methods import METHODS
 from support.runs import Job
 from support.trainer import Trainer

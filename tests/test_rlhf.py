@@ -186,16 +186,3 @@ def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
         responses = join([start.prompts[p] for p in task.test], ids)
         losses.append(supervised_loss(start.policy(), responses).item())
     assert losses[0] < losses[1] - 0.3, losses
-
-
-def test_auc_against_counting():
-    torch.manual_seed(0)
-    rewards, right = torch.randint(0, 5, (40,)).float(), torch.randint(0, 2, (40,)).float()
-    kinds = torch.arange(40) % 3 == 0
-    rewards += 9 * kinds  # which tells nothing of the responses
-    rows = list(zip(rewards.tolist(), right, kinds))
-    pairs = [(a, b) for a, x, k in rows for b, y, m in rows if x == 1 and y == 0 and k == m]
-    wins = sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
-    assert auc(rewards, right, kinds) == pytest.approx(wins)
-    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]), torch.zeros(2)) is None
-    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0]), torch.arange(2)) is None

@@ -10,10 +10,10 @@ Only DEAL needs the critic; in self-training and entropy `lambda_da` weighs what
 target.
 """
 import torch
-import torch.nn.functional as F
-from torch.utils.checkpoint import checkpoint
 
 import dial
+
+from support.language import token_losses, tokens_to_predict
 
 LAMBDA_LM = 0.01  # weight of the language-model loss of the first two (not stated)
 SURE = 0.8  # the probability from which self-training believes a choice
@@ -45,50 +45,6 @@ def language_step(model, optimizer, batch, config, tokens, wanted):
     language_loss = losses.sum() / wanted[places].sum()
     dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "language_loss": language_loss}
-
-
-def tokens_to_predict(batch):
-    """All that a language model has to predict of a batch of `data.pack`, (T,) each: `token`, its
-    `row`, the column `before` it, its `record`, and its `response`, -1 in a prompt."""
-    found, n = [], 0
-    for record, (count, n_prompt) in enumerate(zip(batch["counts"], batch["n_prompts"])):
-        for k in range(count):  # the prompt with the first; nothing comes before BOS
-            columns = batch["columns"][n]
-            found += [(n, columns[i], columns[i - 1], record, n if i >= n_prompt else -1)
-                      for i in range(1 if k == 0 else max(1, n_prompt), len(columns))]
-            n += 1
-    found = torch.tensor(found, device=batch["input_ids"].device).view(-1, 5)
-    text, column, before, record, response = found.T
-    row = batch["last_row"][text]
-    return {"token": batch["input_ids"][row, column], "row": row, "before": before,
-            "record": record, "response": response}
-
-
-def token_losses(model, hidden, tokens, places):
-    """Cross-entropy in nats, (T,), of `tokens_to_predict` at `places`, under tied embeddings.
-
-        - log softmax(hidden @ embeddings^T)[token]
-    """
-    before = hidden[tokens["row"][places], tokens["before"][places]]  # (T, D)
-    softcap = getattr(model.transformer.config, "final_logit_softcapping", None)
-    return next_token_losses(before, tokens["token"][places],
-                             model.transformer.get_input_embeddings().weight, softcap)
-
-
-def next_token_losses(hidden, tokens, embeddings, softcap=None, chunk=256):
-    """`token_losses` of states (T, D), tokens (T,), and the output layer (V, D).
-
-    `softcap` is Gemma 2's limit of the logits. Logits (chunk, V) are computed again going backward,
-    so that no more than these are ever in memory.
-    """
-    def losses(hidden, tokens):
-        logits = hidden.to(embeddings.dtype) @ embeddings.T  # (chunk, V)
-        if softcap:
-            logits = softcap * torch.tanh(logits / softcap)
-        return F.cross_entropy(logits.float(), tokens, reduction="none")
-
-    return torch.cat([checkpoint(losses, h, t, use_reentrant=False)
-                      for h, t in zip(hidden.split(chunk), tokens.split(chunk))])
 
 
 def target_rewards(model, emb, batch):

@@ -23,7 +23,7 @@ import data
 import dial
 
 from support import rewriting
-from support.baselines import token_losses, tokens_to_predict
+from support.language import token_losses, tokens_to_predict
 
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
 THOUGHTS = 100  # tokens of thought at most, of a single line
