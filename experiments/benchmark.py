@@ -2,7 +2,6 @@
 
     python experiments/benchmark.py                       # half an hour on two CPU cores
     python experiments/benchmark.py --lengths lists       # minutes
-    python experiments/benchmark.py --growth              # time and memory up to ten times as much
 
 Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
 SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
@@ -18,8 +17,6 @@ backward, LoRA's, and attention's.
 import random
 import statistics
 import time
-from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -28,21 +25,17 @@ import support  # noqa: F401  (first of the project: it sets the path)
 import data
 import dial
 from domains.foods import food_domain
-from support import backbones, peers
-from support.cli import LAPTOP
+from support import peers
 from support.figures import figure
 from support.flags import Parser, command_line, count, make_folder
 from support.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
                            timed)
 from support.report import mean_and_error, print_columns, write_results
 
-CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
-                                     "center_prompts": True})
 SIZES = {"lists": 8, "dialogues": 4, "full": 2}  # records of each domain
 COLORS = {"DIAL": "tab:blue", "DIAL, authors' recipe": "tab:gray", "Src-Pref": "tab:orange",
           "Src-Pref, TRL": "tab:brown"}
 PEER_OF = {"DIAL": "DIAL, authors' recipe", "Src-Pref": "Src-Pref, TRL"}
-FACTORS = (1, 2, 5, 10)  # of --growth
 
 
 def batches_of(name, n, repeats, tokenizer):
@@ -63,11 +56,11 @@ def batches_of(name, n, repeats, tokenizer):
 
 def compare(args):
     """Measure everyone on every kind of records; print and draw; return the rows of results."""
-    own, padded = (peers.Learner(args, CONFIG, name) for name in ("blocks", "sdpa"))
+    own, padded = (peers.Learner(args, peers.CONFIG, name) for name in ("blocks", "sdpa"))
     runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
             "Src-Pref": peers.ours(own, dial.preference_step)}
     try:
-        runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args, CONFIG)
+        runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args, peers.CONFIG)
     except ImportError as error:
         print(f"without TRL: {error}")
     most, rows = 0, []
@@ -137,58 +130,19 @@ def draw(rows, path, title):
         ax.legend(frameon=False, fontsize=8, loc="upper left")
 
 
-def growth(args):
-    """DIAL's step while one thing grows to ten times the default; print, draw, return the rows."""
-    learner, rows, lines = peers.Learner(args, CONFIG, "blocks"), [], []
-    run, rng = peers.ours(learner, dial.dial_step), random.Random(0)
-    kinds = {"records": lambda f: (8 * f, 20, 3, 5),
-             "tokens a text": lambda f: (8, 20 * f, 3 * f, 5),
-             "responses a prompt": lambda f: (8, 20, 3, 5 * f)}
-    for kind, factor in tqdm([(k, f) for k in kinds for f in FACTORS], dynamic_ncols=True):
-        n, prompt, response, responses = kinds[kind](factor)
-        records = [random_records(rng, n, lambda: (prompt, response), responses) for _ in range(2)]
-        memory = peak_memory(learner.device, run, *records) / 2**30  # and to warm up
-        steps = [timed(learner.device, run, *records) for _ in range(args.repeats)]
-        positions, seconds = steps[0][0], [seconds for _, seconds in steps]
-        lines.append((kind, factor, positions, statistics.median(seconds), memory))
-        for metric, values in (("seconds a step", seconds), ("GiB", [memory])):
-            rows.append({"method": "DIAL", "source": f"{kind} x {factor}", "target": "",
-                         "metric": metric, **mean_and_error(values), "n_test": positions,
-                         "paper": None})
-    print_columns([("what grows", "times", "positions", "seconds a step", "GiB")] + [
-        (kind, str(f), str(n), f"{s:.2f}", f"{m:.2f}") for kind, f, n, s, m in lines])
-    with figure(args.out / "growth.png", f"DIAL's step, {args.model}", (9, 3.4), 2) as axes:
-        for ax, column, label in zip(axes, (3, 4), ("seconds a step", "GiB")):
-            for kind in kinds:
-                points = [line for line in lines if line[0] == kind]
-                ax.plot([p[2] for p in points], [p[column] for p in points], "o-", label=kind)
-            ax.set(xlabel="positions in the batch", ylabel=label, xlim=0, ylim=0)
-        axes[0].legend(frameon=False)
-    return rows
-
-
 def main(argv=None):
     p = Parser(__doc__)
     add = p.add_argument
     add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
     add("--pairs", type=count, help="records of each domain in all of them, instead of "
         + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
-    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
-    add("--growth", action="store_true", help="measure DIAL alone, on more and more")
-    add("--model", default=backbones.GEMMA, help="as for the other commands (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
-    add("--checkpoint", action="store_true", help="keep only each layer's input")
-    add("--compile", action="store_true", help="compile the model's layers, everyone's")
-    add("--out", type=Path, default=Path("runs") / "benchmark", help="folder (%(default)s)")
+    peers.machine_flags(p, "benchmark")
     args = p.parse_args(argv)
     make_folder(args.out)
     start = time.time()
-    rows = growth(args) if args.growth else compare(args)
-    settings = {"threads": torch.get_num_threads(), "repeats": args.repeats,
-                "compile": args.compile}
-    write_results(args.out, "growth" if args.growth else "benchmark", args.model,
-                  asdict(CONFIG) | settings, rows, time.time() - start)
+    rows = compare(args)
+    write_results(args.out, "benchmark", args.model, peers.settings(args), rows,
+                  time.time() - start)
 
 
 if __name__ == "__main__":

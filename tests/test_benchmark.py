@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import benchmark
 import dial
+import growth
 from support import meter, peers
 
 CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompts=True, clip=0.0)
@@ -100,17 +101,27 @@ def test_memory_and_time_of_a_call():
     assert memory == 0 or 0.9 * 2**28 < memory < 2 * 2**28
 
 
-@pytest.mark.parametrize("flags", [["--lengths", "lists", "dialogues"], ["--growth"]])
-def test_it_runs_and_leaves_its_table(flags, cache, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(benchmark, "FACTORS", (1, 2))
-    benchmark.main(["--model", "tiny", "--repeats", "1", "--out", str(tmp_path), *flags])
-    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
-    seconds = {(r["source"], r["method"]): r for r in rows if r["metric"] == "seconds a step"}
-    if flags == ["--growth"]:
-        assert len(seconds) == 6 and (tmp_path / "growth.png").exists()
-    else:
-        assert {m for _, m in seconds} >= {"DIAL", "DIAL, authors' recipe", "Src-Pref"}
-        positions = {(r["source"], r["method"]): r["mean"] for r in rows
-                     if r["metric"] == "positions a token"}
-        assert positions["lists", "DIAL"] == 1 < 5 < positions["lists", "DIAL, authors' recipe"]
-        assert (tmp_path / "benchmark.png").exists() and "times" in capsys.readouterr().out
+def seconds_of(folder):
+    """The rows of seconds by kind of records and method, of a command that has run."""
+    rows = json.loads((folder / "results.json").read_text())["rows"]
+    return {(r["source"], r["method"]): r for r in rows if r["metric"] == "seconds a step"}, rows
+
+
+def test_it_runs_and_leaves_its_table(cache, tmp_path, capsys):
+    benchmark.main(["--model", "tiny", "--repeats", "1", "--out", str(tmp_path),
+                    "--lengths", "lists", "dialogues"])
+    seconds, rows = seconds_of(tmp_path)
+    assert {m for _, m in seconds} >= {"DIAL", "DIAL, authors' recipe", "Src-Pref"}
+    positions = {(r["source"], r["method"]): r["mean"] for r in rows
+                 if r["metric"] == "positions a token"}
+    assert positions["lists", "DIAL"] == 1 < 5 < positions["lists", "DIAL, authors' recipe"]
+    assert (tmp_path / "benchmark.png").exists() and "times" in capsys.readouterr().out
+
+
+def test_growth_measures_more_and_more(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "FACTORS", (1, 2))
+    growth.main(["--model", "tiny", "--repeats", "1", "--out", str(tmp_path)])
+    seconds, _ = seconds_of(tmp_path)
+    positions = {source: row["n_test"] for (source, _), row in seconds.items()}
+    assert len(positions) == 6 and (tmp_path / "growth.png").exists()
+    assert positions["records x 2"] == pytest.approx(2 * positions["records x 1"], rel=0.02)

@@ -1,4 +1,5 @@
-"""One training step each of what benchmark.py compares: ours, the authors' recipe, and TRL.
+"""One training step each of what benchmark.py compares: ours, the authors' recipe, and TRL; and what
+it shares with growth.py.
 
 All train LoRA, the head and the critic of a `DialConfig` on the same backbone and records. Each is
 a function of encoded records, labelled and unlabelled, that returns how many positions it computed.
@@ -9,6 +10,9 @@ a function of encoded records, labelled and unlabelled, that returns how many po
                     read by the host every step
     trl_preference  Src-Pref by TRL's RewardTrainer: a list of K rejected responses is K pairs
 """
+from dataclasses import asdict
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -16,6 +20,29 @@ import data
 import dial
 
 from support import backbones
+from support.cli import LAPTOP
+from support.flags import count
+
+CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
+                                     "center_prompts": True})
+
+
+def machine_flags(p, name):
+    """The flags of a command that measures steps."""
+    add = p.add_argument
+    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
+    add("--model", default=backbones.GEMMA, help="as for the other commands (%(default)s)")
+    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
+    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
+    add("--checkpoint", action="store_true", help="keep only each layer's input")
+    add("--compile", action="store_true", help="compile the model's layers, everyone's")
+    add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
+
+
+def settings(args):
+    """What a measurement depends on, for results.json."""
+    return asdict(CONFIG) | {"threads": torch.get_num_threads(), "repeats": args.repeats,
+                             "compile": args.compile}
 
 
 class Learner:
