@@ -12,7 +12,7 @@ punctuation and lost capitals (domains/noise.py). Test questions are in no train
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
 from domains.noise import NOISE
-from support import paper
+from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line, probability
@@ -51,7 +51,7 @@ def main(argv=None):
     jobs = plan(args, given or answers)
     runs = run_jobs(args, jobs)
     pairs = () if given else {names for job in jobs for names in job.names}
-    report(args, runs, "Clean to noisy", published(PAPER, pairs, paper.cells(args)))
+    report(args, runs, "Clean to noisy", published(PAPER, pairs, paper_files.cells(args)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ target.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain
-from support import paper
+from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
@@ -59,7 +59,7 @@ def main(argv=None):
     jobs = plan(args, given or lists)
     runs = run_jobs(args, jobs)
     pairs = () if given else {names for job in jobs for names in job.names}
-    report(args, runs, "Cross-lingual transfer", published(PAPER, pairs, paper.cells(args)),
+    report(args, runs, "Cross-lingual transfer", published(PAPER, pairs, paper_files.cells(args)),
            0.5 if given else 0.2)
 
 

@@ -14,7 +14,7 @@ from data import InputError
 from domains import records
 from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
-from support import backbones, paper
+from support import backbones, paper_files
 from support.cli import LAPTOP, parse, run_flags
 from support.flags import command_line
 from support.published import published, read_table
@@ -51,7 +51,7 @@ def main(argv=None):
     jobs = plan(args, given_domains(args) or answers)
     runs = run_jobs(args, jobs)
     pairs = () if args.paper or args.data else {names for job in jobs for names in job.names}
-    report(args, runs, "Few-shot to full", published(PAPER, pairs, paper.cells(args)))
+    report(args, runs, "Few-shot to full", published(PAPER, pairs, paper_files.cells(args)))
 
 
 if __name__ == "__main__":

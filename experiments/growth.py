@@ -1,5 +1,5 @@
-"""What a DIAL step costs while one thing grows to ten times the default: the records of a batch, the
-tokens of a text, the responses to a prompt.
+"""What a DIAL step costs while one thing grows to ten times the default: the records of a batch,
+the tokens of a text, the responses to a prompt.
 
     python experiments/growth.py --repeats 2              # minutes on two CPU cores
 

@@ -12,7 +12,7 @@ import itertools
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, food_domain
-from support import paper
+from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line
@@ -71,7 +71,8 @@ def main(argv=None):
 
     runs = run_jobs(args, plan(args, given_domains(args) or lists))
     cells = [tuple(f"{food}:en" for food in name.split("-")) for name in TABLE_8]
-    report(args, runs, "Odd one out", published(PAPER, (), paper.cells(args) or cells), chance=0.2)
+    report(args, runs, "Odd one out", published(PAPER, (), paper_files.cells(args) or cells),
+           chance=0.2)
 
 
 if __name__ == "__main__":

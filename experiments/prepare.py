@@ -48,7 +48,8 @@ def parse(argv):
 
 
 def common_flags(add):
-    add("files", nargs="+", type=Path, metavar="FILE", help="files; of ukp, plain and scores also folders")
+    add("files", nargs="+", type=Path, metavar="FILE",
+        help="files; of ukp, plain and scores also folders")
     add("--out", type=Path, required=True, help="the file to write, .jsonl or .json")
     add("--part", choices=PARTS, help="this part only of a split by prompt, topic (ukp) or essay")
     add("--fractions", nargs=3, type=probability, default=[0.8, 0.1, 0.1], metavar="SHARE",

@@ -13,7 +13,7 @@ preferences; texts are correlated among those of the same prompt.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from support import paper
+from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
@@ -54,7 +54,7 @@ def main(argv=None):
     runs = run_jobs(args, jobs)
     pairs = () if given else {names for job in jobs for names in job.names}
     report(args, runs, "Simple to complex",
-           published(PAPER, pairs, paper.cells(args), ("pearson", "spearman")))
+           published(PAPER, pairs, paper_files.cells(args), ("pearson", "spearman")))
 
 
 if __name__ == "__main__":

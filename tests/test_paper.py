@@ -14,7 +14,7 @@ import embeddings
 import few_shot
 import scaling
 from domains.splits import Domain
-from support import backbones, cli, paper, untrained
+from support import backbones, cli, paper, paper_files, untrained
 from support.training import settings_of
 
 # Of each experiment: the longest text (A.4: 768), its pairs, the rows of a source and a target that
@@ -135,10 +135,10 @@ def test_the_ten_are_repeated_a_thousand_times(folder):
     """A.4; also where the file holds them repeated already."""
     flags = folder("few_shot", "tiny")
     args = cli.parse(cli.run_flags("", "few_shot", {"steps": 1}), [*flags, "--pairs", "b"])
-    ((source, target),) = paper.domains(args)
+    ((source, target),) = paper_files.domains(args)
     path = Path(args.paper, "split_b_sampler.json")
     path.write_text(json.dumps(json.loads(path.read_text()) * 3))
-    ((again, _),) = paper.domains(args)
+    ((again, _),) = paper_files.domains(args)
     assert again.labeled == source.labeled
     assert Counter(source.labeled) == dict.fromkeys(source.labeled, 1000)
     assert len(source.labeled) == 6000 and len(target.labeled) == len(target.unlabeled) == 6

@@ -3,7 +3,7 @@
 From a command to the loss: cli.parse -> runs.plan -> runs.run_jobs -> trainer.Trainer.run ->
 training.Run.train -> dial.train -> a step of methods.METHODS, and back to report.report. Of one
 command alone are rlhf_start, rlhf, rlhf_report, policy, ppo, judge (rlhf_shift.py), peers, meter
-(benchmark.py), rewriting (prepare.py; it generates for others, too).
+(benchmark.py, growth.py), rewriting (prepare.py; it generates for others, too).
 """
 import sys
 from pathlib import Path

@@ -5,7 +5,7 @@ from pathlib import Path
 from data import InputError
 from dial import DialConfig
 
-from support import backbones, paper
+from support import backbones, paper, paper_files
 from support.flags import Parser, count, whole
 from support.methods import METHODS
 from support.paper import Training
@@ -114,7 +114,7 @@ def parse(p, argv=None):
         args = p.parse_args(argv)
         if args.steps or any(word.startswith("steps=") for word in args.set):
             raise InputError("--paper goes by epochs, not by --steps")
-        args.paper = paper.locate(args)
+        args.paper = paper_files.locate(args)
     elif args.pairs:
         raise InputError("--pairs goes with --paper")
     for name in ("methods", "seeds", "target", "pairs"):

@@ -1,4 +1,4 @@
-"""What benchmark.py and growth.py measure with: seconds, memory, operations, and records of random tokens."""
+"""What benchmark.py and growth.py measure with: seconds, memory, operations, random records."""
 import ctypes
 import math
 import time

@@ -5,7 +5,7 @@ from data import InputError
 
 from domains import records
 from domains.splits import Domain, split_by_prompt, split_items
-from support import backbones, paper
+from support import backbones, paper_files
 from support.methods import METHODS
 
 
@@ -17,7 +17,7 @@ def given_domains(args):
         InputError: what cannot be read, or is missing.
     """
     if args.paper:
-        pairs = paper.domains(args)
+        pairs = paper_files.domains(args)
         return lambda seed: pairs
     names = ("source_data", "target_data", "eval_data")
     files = {name: getattr(args, name, None) for name in names}

@@ -1,5 +1,5 @@
-"""One training step each of what benchmark.py compares: ours, the authors' recipe, and TRL; and what
-it shares with growth.py.
+"""One training step each of what benchmark.py compares: ours, the authors' recipe, and TRL; and
+what it shares with growth.py.
 
 All train LoRA, the head and the critic of a `DialConfig` on the same backbone and records. Each is
 a function of encoded records, labelled and unlabelled, that returns how many positions it computed.

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data import InputError
 
-from support import paper
+from support import paper, paper_files
 from support.flags import make_folder
 from support.folder import earlier, keep_aside, locked, write_whole
 from support.memory import memory_line
@@ -140,7 +140,7 @@ def describe(args, jobs):
               f"{', '.join(f'{s} -> {t}' for s, t in job.names)}")
     print(memory_line(args))
     if args.paper:
-        print("files:", *paper.files(args), sep="\n  ")
+        print("files:", *paper_files.files(args), sep="\n  ")
 
 
 def settings_table(args):

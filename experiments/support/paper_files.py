@@ -1,0 +1,92 @@
+"""The files of the paper's experiments (`--paper`), found and read.
+
+The files lie on the Hugging Face hub, in data sets of the authors; a folder that holds files of the
+same names does as well. A name that is not there ends the run with the names that are: those of
+few_shot and simple_to_complex follow the authors' description and could not be checked; English as
+posted has a second name there, askscience_train_train.json.
+"""
+from pathlib import Path
+
+from data import InputError
+
+from domains import records
+from domains.splits import Domain
+from support import paper
+
+
+def chosen(args):
+    """The (source, target) files of the pairs that --pairs asks for, or of all."""
+    pairs = paper.EXPERIMENTS[args.experiment]["pairs"]
+    if unknown := [name for name in args.pairs or () if name not in pairs]:
+        raise InputError(f"--pairs {unknown[0]}: there are {', '.join(pairs)}")
+    return [pairs[name] for name in args.pairs or pairs]
+
+
+def domains(args):
+    """The (source, target) pairs of domains. Of the hub, nothing is asked with --dry-run."""
+    pairs, loaded = chosen(args), {}
+    absent = args.dry_run and args.paper.startswith("hub:")
+
+    def load(file, loader):
+        if absent:
+            return ([], None) if loader is records.load_test else []
+        if (file, loader) not in loaded:
+            loaded[file, loader] = loader(where(args, file))
+        return loaded[file, loader]
+
+    def domain(train, test):
+        rows, scores = load(test, records.load_test)
+        return Domain(name_of(train), labeled=load(train, records.load_preferences),
+                      unlabeled=load(train, records.load_unlabeled), test=rows, scores=scores)
+
+    made = {names: domain(*names) for pair in pairs for names in pair}
+    for source, target in pairs:
+        rows, scores = load(validation(target), records.load_test)
+        made[target].validation = Domain("validation", test=rows, scores=scores)
+        if args.repeat:  # the file may hold them repeated already
+            made[source].labeled = list(dict.fromkeys(made[source].labeled)) * args.repeat
+    return [(made[source], made[target]) for source, target in pairs]
+
+
+def where(args, file):
+    """Where a file lies; one of another data set of the authors has that in its name."""
+    if file.startswith("hub:") and args.paper == paper.EXPERIMENTS[args.experiment]["data"]:
+        return file
+    return f"{args.paper}/{base(file)}"
+
+
+def base(file):
+    """The name of a file without its data set."""
+    return file.rpartition("/")[2]
+
+
+def name_of(file):
+    """The name of the domain that a file trains."""
+    return base(file).removesuffix(".json")
+
+
+def cells(args):
+    """With --paper the names of all pairs of domains, in the order of the paper's table."""
+    return [(name_of(source[0]), name_of(target[0]))
+            for source, target in paper.EXPERIMENTS[args.experiment]["pairs"].values()
+            ] if args.paper else []
+
+
+def validation(target):
+    """The file by which the oracle's snapshot is chosen, of a target's (train, test) files."""
+    return target[0].replace("train", "val")
+
+
+def files(args):
+    """All files of an experiment."""
+    return sorted({where(args, name) for source, target in chosen(args)
+                   for name in (*source, *target, validation(target))})
+
+
+def locate(args):
+    """Where the files lie: at the authors' where --paper names no place. Raises InputError for a
+    folder that is not there."""
+    place = paper.EXPERIMENTS[args.experiment]["data"] if args.paper is True else args.paper
+    if not place.startswith("hub:") and not Path(place).is_dir():
+        raise InputError(f"--paper {place}: no such folder")
+    return place
