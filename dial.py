@@ -1,15 +1,15 @@
 """DIAL: reward models that carry preferences from a labelled source to an unlabelled domain.
 
-Wu and Choudhury, "Aligning LLMs with Domain Invariant Reward Models" (2025). A language model with
-LoRA embeds a prompt and a response; a linear head turns the embedding into a reward and learns from
-source preferences. A critic shows how far source and target embeddings lie apart, and the language
-model closes the gap. Where the domains embed alike, the reward carries over.
+Wu and Choudhury, "Aligning LLMs with Domain Invariant Reward Models" (2025). A language model
+embeds a prompt and a response; a linear head turns the embedding into a reward and learns from
+source preferences. A critic estimates how far source and target embeddings lie apart, and the
+language model reduces that. The reward can then carry over; it need not (toy/README.md).
 
     here                    in the paper
     bradley_terry_loss      eq. (5)
     wasserstein_distance    eq. (2), the dual form (1) with a trained critic
     gradient_penalty        eq. (3)
-    dial_step               eq. (4) on one batch, the body of Algorithm 1
+    dial_step               eqs. (4) and (5) on one batch, the body of Algorithm 1
     preference_step         the same without a target: the baseline Src-Pref
     train                   the loop of Algorithm 1
 
@@ -17,6 +17,8 @@ Where this differs from the paper:
   - Read literally, Algorithm 1 gives the model no domain gradient (its embeddings are computed
     while it is frozen) and its two Wasserstein terms cancel. Here, as the text says, the critic
     learns from detached embeddings, then the model minimises the distance the critic reports.
+  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. The model takes
+    one step down the sum of its losses, as there; section 2.2 has a step for each.
   - Eq. (5) lacks its minus sign in the paper. Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
 
@@ -39,8 +41,8 @@ class DialConfig:
     """The settings of the method; the defaults are the paper's (A.1) where it states them."""
 
     steps: int = 1000  # of the model's optimiser (the paper has epochs)
-    learning_rate: float = 5e-5  # of LoRA and the reward head (AdamW)
-    weight_decay: float = 0.0  # of LoRA and the reward head (.01 in A.3)
+    learning_rate: float = 5e-5  # of what is trained of the model, LoRA and reward head (AdamW)
+    weight_decay: float = 0.0  # of the same (.01 in A.3)
     warmup_steps: int = 0  # in which the learning rate rises (not stated)
     decay: float = 0.0  # last fraction of the steps, in which it falls to 0 (not stated)
     clip: float = 1.0  # largest norm of the model's gradient, 0 for any (not stated)
@@ -50,9 +52,9 @@ class DialConfig:
     critic_learning_rate: float = 1e-4  # of the critic (AdamW)
     critic_weight_decay: float = 1e-3  # of the critic
     critic_beta1: float = 0.9  # of the critic's AdamW (not stated)
-    lora_rank: int = 64  # of the LoRA matrices
+    lora_rank: int = 64  # LoRA trains a product of two matrices of this rank beside a frozen one
     lora_alpha: float = 64.0  # LoRA's output is scaled by alpha / rank
-    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as released)
+    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as the authors)
     lora_layers: int = 0  # LoRA in so many of the topmost layers only, 0 for all
     # ours, off as published
     scale_embeddings: bool = False  # a mean norm of 1 in the first batch (`set_scale`)
@@ -76,25 +78,24 @@ def bradley_terry_loss(chosen, rejected):
         - mean log sigmoid(chosen - rejected)
 
     Args:
-        chosen, rejected: (P,) rewards, in logits; of K rejected responses, K pairs (A.6).
+        chosen, rejected: (P,) rewards, in logits; K rejected responses make K pairs (A.6).
     Returns:
         scalar >= 0; log 2 where all rewards tie. Raises ValueError for other shapes.
     """
     if chosen.ndim != 1 or chosen.shape != rejected.shape:
-        shapes = f"{tuple(chosen.shape)} and {tuple(rejected.shape)}"
-        raise ValueError(f"need chosen (P,) and rejected (P,), got {shapes}")
+        raise ValueError(f"need chosen and rejected (P,), not {chosen.shape}, {rejected.shape}")
     return -F.logsigmoid(chosen - rejected).mean()  # eq. (5)
 
 
 def wasserstein_distance(critic, source_emb, target_emb):
-    """Estimate the 1-Wasserstein distance between two samples, eq. (2).
+    """What a critic reports as the 1-Wasserstein distance of two samples, eq. (2).
 
         mean critic(source) - mean critic(target)
 
     Args:
-        critic: maps (N, D) to (N,). Where it is 1-Lipschitz this is a lower bound of W1.
+        critic: maps (N, D) to (N,). Where it is 1-Lipschitz this is a lower bound of the distance.
         source_emb, target_emb: (N_s, D), (N_t, D).
-    Returns a scalar, in the unit of the embeddings where the critic's slope is 1.
+    Returns a scalar; a critic k times as steep reports k times as much.
     """
     return critic(source_emb).mean() - critic(target_emb).mean()  # eq. (2)
 
@@ -102,23 +103,22 @@ def wasserstein_distance(critic, source_emb, target_emb):
 def gradient_penalty(critic, source_emb, target_emb):
     """Penalise the critic where its input gradient's norm leaves 1, eq. (3).
 
-        mean_z ( ||d critic / d z||_2 - 1 )^2,   z in {source, target, random mixes}
+        mean_z ( ||d critic / d z||_2 - 1 )^2,   z: embeddings of source, target, random mixes
 
     Args:
         critic: maps (N, D) to (N,), each row by itself.
         source_emb, target_emb: (N_s, D), (N_t, D); no gradient flows back to either.
     Returns:
-        (penalty, slope): scalars >= 0; the penalty is 0 for a linear critic of unit norm; the slope
-        is the mean norm, for the log, where 1 means that the distance is in embeddings' units.
+        (penalty, slope): scalars >= 0; the penalty is 0 for a linear critic of unit norm. slope is
+        the mean norm, for the log: divided by it, distances of different critics compare.
     Raises:
         ValueError: the two differ in D, or one is empty.
     """
     if source_emb.shape[1:] != target_emb.shape[1:] or not len(source_emb) or not len(target_emb):
-        shapes = f"{tuple(source_emb.shape)} and {tuple(target_emb.shape)}"
-        raise ValueError(f"need (N_s, D) and (N_t, D), none empty, got {shapes}")
+        raise ValueError(f"need (N_s, D), (N_t, D), not {source_emb.shape}, {target_emb.shape}")
     source_emb, target_emb = source_emb.detach(), target_emb.detach()
     n, device = max(len(source_emb), len(target_emb)), source_emb.device
-    s = source_emb[torch.randperm(n, device=device) % len(source_emb)]  # (n, D)
+    s = source_emb[torch.randperm(n, device=device) % len(source_emb)]  # (n, D), the fewer repeated
     t = target_emb[torch.randperm(n, device=device) % len(target_emb)]  # (n, D)
     mixed = torch.lerp(s, t, torch.rand(n, 1, device=device, dtype=s.dtype))  # (n, D)
     points = torch.cat([source_emb, target_emb, mixed]).requires_grad_(True)  # (N_s + N_t + n, D)
@@ -179,7 +179,7 @@ class RewardModel(nn.Module):
         self.backbone = add_lora(classifier, config, "SEQ_CLS")
         dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
-        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's
+        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's slope
         self.register_buffer("scale", torch.ones(()))
         self.to(classifier.device)
 
@@ -225,10 +225,12 @@ class RewardModel(nn.Module):
 
 
 def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
-    """Algorithm 1 on one batch.
+    """Algorithm 1 on one batch:
 
-    Args:
-        model, critic: trained by the two optimisers. batch: see the top of this file.
+        critic, critic_steps times:  max  W - lambda_gp penalty
+        model, once:                 min  source_loss + lambda_da W
+
+    Args: batch: see the top of this file.
     Returns:
         scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before the
         critic's last step.
@@ -261,9 +263,9 @@ def critic_view(emb, batch, config):
 
         h(x, y) - mean_y' h(x, y')
 
-    The head is linear and a preference compares responses to one prompt, so what they share cancels
-    in the rewards' difference. It need not be aligned; where it tells the domains apart (a language
-    does), it would drown what matters.
+    The head is linear and a preference compares responses to one prompt, so the part that they
+    share cancels in the difference of rewards. It need not be aligned, and where it tells the
+    domains apart (languages, say), the critic would see little else.
     Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, all shared.
     """
     if config.center_prompts:
@@ -313,15 +315,13 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
             `scale_embeddings` also with `set_scale(batch)`.
         critic: (N, D) -> (N,), on the model's device. batches: `config.steps` of them or more.
         step: the method, a function like `dial_step`. title: of the progress bar.
-        evaluate: called with the number of each step; what it returns, a dictionary of floats, is
-            added to the step's record.
+        evaluate: called with the number of each step; the log has the floats that it returns, too.
         optimizers: an earlier call's (`make_optimizers`), to go on with; the scale stays as it is.
-    Returns:
-        the records, one a step: the floats that `step` and `evaluate` return.
+    Returns the log: a dictionary of floats for each step.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
     optimizer, critic_optimizer = optimizers or make_optimizers(model, critic, config)
-    records, batches, scale = [], iter(batches), config.scale_embeddings and not optimizers
+    log, batches, scale = [], iter(batches), config.scale_embeddings and not optimizers
     model.train()
     bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
     for i in bar:
@@ -335,22 +335,22 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
         losses = step(model, critic, optimizer, critic_optimizer, batch, config)
-        records.append({"step": i} | {name: value.detach() for name, value in losses.items()})
+        log.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
-            read(records[-READ_EVERY:])
-            bar.set_postfix_str(f"source_loss={records[-1]['source_loss']:.3f}", refresh=False)
+            to_floats(log[-READ_EVERY:])
+            bar.set_postfix_str(f"source_loss={log[-1]['source_loss']:.3f}", refresh=False)
         if evaluate:
-            records[-1] |= evaluate(i) or {}
-    return records
+            log[-1] |= evaluate(i) or {}
+    return log
 
 
-def read(records):
-    """Turn the losses of records into floats. Raises FloatingPointError where one isn't finite."""
-    for record in records:
-        record |= {name: float(value) for name, value in record.items()} | {"step": record["step"]}
-        if not all(map(math.isfinite, record.values())):
+def to_floats(steps):
+    """Turn the losses of steps into floats. Raises FloatingPointError where one isn't finite."""
+    for losses in steps:
+        losses |= {name: float(value) for name, value in losses.items()} | {"step": losses["step"]}
+        if not all(map(math.isfinite, losses.values())):
             raise FloatingPointError(
-                f"step {record['step']}: the loss is not finite; lower learning_rate?")
+                f"step {losses['step']}: the loss is not finite; lower learning_rate?")
 
 
 def to_device(batch, model):

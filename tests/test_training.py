@@ -70,8 +70,8 @@ def test_evaluate_sees_each_step_and_adds_to_its_record(config, batches):
 def test_losses_are_read_every_ten_steps(config, batches, monkeypatch):
     """Reading one makes the host wait for the device; none is left unread, nor unchecked."""
     model, critic = build(config)
-    config.steps, reads, read = 13, [], dial.read
-    monkeypatch.setattr(dial, "read", lambda records: reads.append(
+    config.steps, reads, read = 13, [], dial.to_floats
+    monkeypatch.setattr(dial, "to_floats", lambda records: reads.append(
         [r["step"] for r in records if torch.is_tensor(r["source_loss"])]) or read(records))
     log = train(model, critic, batches(13), config)
     assert reads == [list(range(1, 11)), [11, 12, 13]]

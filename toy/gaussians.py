@@ -1,11 +1,11 @@
-"""A shortcut that holds in the source alone: Src-Pref leans on it, DIAL drops it.
+"""A shortcut that holds in the source alone: Src-Pref leans on it, DIAL drops most of it.
 
     python toy/gaussians.py
 
 A response is a point. Its first coordinate tells its quality with noise, in both domains. The
 second tells it better, but in the source alone; in the target it tells nothing, and is larger. So
-the domains differ in the second coordinate, the critic finds it there, and an embedding that the
-critic cannot tell apart must be without it. That costs accuracy on the source.
+the domains differ in the second coordinate, the critic finds it there, and the embedding is pushed
+to do without it. That costs accuracy on the source.
 """
 import torch
 

@@ -1,8 +1,7 @@
 """What the toys train: an MLP in a language model's place, by the same `train` and the same steps.
 
-Importing this file puts the project's folder and experiments/ on the path, for all of toy/ and
-here alone: a toy trains with dial.py, and prints, draws and takes flags as the commands do, with
-support/report.py, support/figures.py and support/flags.py. Nothing else of experiments/ is used.
+Importing this file puts the project's folder and experiments/ (for its tables, figures and flags,
+nothing else) on the path of all toys.
 """
 import sys
 from pathlib import Path

@@ -23,7 +23,7 @@ from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
 from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
 from data import InputError
-from dial import (Critic, DialConfig, accuracy, descend, gradient_penalty, make_optimizers, train,
+from dial import (Critic, DialConfig, accuracy, descend, gradient_penalty, train,
                   wasserstein_distance)
 from support.flags import Parser, command_line, make_folder, whole
 from support.figures import COLORS, figure
@@ -50,7 +50,7 @@ def rotation(angle):
 def preferences(n):
     """n pairs of responses (n, 2, 2): the better and the worse, each (length, style)."""
     pairs = torch.randn(n, 2, 2) * torch.tensor([1.0, 0.3])
-    off = (pairs[..., 0] - 0.5).abs()  # (n, 2): minus the known reward
+    off = (pairs[..., 0] - 0.5).abs()  # (n, 2): minus the true reward
     return pairs.gather(1, off.argsort(dim=1)[..., None].expand_as(pairs))
 
 
@@ -92,13 +92,14 @@ def estimate_distance(kind, shift, lambda_gp, n=300, steps=200):
     """Train a critic on n points of both domains: the inner maximum of eq. (4) by itself.
 
     Returns:
-        (exact, distance, slope): W1 of these points, the critic's W, the norm of its gradient.
+        (exact, distance, slope): W1 of these points; the critic's W; its gradients' mean norm.
     """
     torch.manual_seed(0)
     source = preferences(n).view(-1, 2)[:n]
     target = KINDS[kind](preferences(n).view(-1, 2)[:n], shift)
     critic = Critic(2, (64, 32))
-    _, optimizer = make_optimizers(critic, critic, SETTINGS)
+    optimizer = torch.optim.AdamW(critic.parameters(), SETTINGS.critic_learning_rate,
+                                  (SETTINGS.critic_beta1, 0.999))
     for _ in range(steps):
         penalty, _ = gradient_penalty(critic, source, target)  # eq. (3)
         distance = wasserstein_distance(critic, source, target)  # eq. (2)
@@ -149,7 +150,7 @@ def print_tables(rows, distances, shifts):
     for s in shifts:
         critics = [distances[gp, s] for gp in LAMBDA_GP]
         table.append((f"{s:g}", f"{critics[0][0]:.2f}", *(
-            f"{distance:.2f}, by slope {distance / slope:.2f}" for _, distance, slope in critics)))
+            f"{distance:.2f}, / slope {distance / slope:.2f}" for _, distance, slope in critics)))
     print_columns(table)
 
 
@@ -157,7 +158,7 @@ def main(argv=None):
     p = Parser(__doc__)
     p.add_argument("--kind", choices=KINDS, default="shift", help="(%(default)s)")
     p.add_argument("--shift", nargs="+", type=float, default=[0, 0.5, 1, 2, 3],
-                   help="0 to 3 (0 0.5 1 2 3)")
+                   help="how far, 0 to 3; rotate: times 60 degrees (0 0.5 1 2 3)")
     p.add_argument("--seeds", nargs="+", type=whole, default=[0, 1, 2], help="(0 1 2)")
     p.add_argument("--out", type=Path, default=Path("runs/synthetic_shift"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
