@@ -54,14 +54,34 @@ def test_what_is_chosen_is_right_and_the_policy_speaks_of_both():
     assert domain.requests(1).train != task.train
     styles = [{text for kind in ("answer", "refuse") for text in domain.say(style, kind)}
               for style in (domain.FORMAL, domain.SHORT)]
-    assert {text for pair in task.pairs for text in pair.responses} <= styles[0]
-    assert {text for _, text in task.spoken} <= styles[1] and not styles[0] & styles[1]
+    assert {opened(text) for pair in task.pairs for text in pair.responses} <= styles[0]
+    assert {opened(text) for _, text in task.spoken} <= styles[1] and not styles[0] & styles[1]
+
+
+def opened(text):
+    """A response without its courtesy."""
+    for closing in domain.CLOSINGS:
+        text = text.removesuffix(f" {closing}")
+    return text
+
+
+@pytest.mark.parametrize("closed", [domain.CLOSED, (0.0, 0.3)])
+def test_who_is_courteous(closed):
+    task = domain.requests(0, 12, closed)
+    for texts, rate in (([pair.chosen for pair in task.pairs], closed[0]),
+                        ([pair.rejected[0] for pair in task.pairs], closed[1]),
+                        ([text for _, text in task.spoken], domain.CLOSED_SHORT)):
+        found = sum(opened(text) != text for text in texts) / len(texts)
+        assert abs(found - rate) < 0.05 and (rate or not found)
+    assert domain.requests(0, 3).spoken == task.spoken  # whatever the preferences are
 
 
 @pytest.mark.parametrize("text, kind", [
     ("Sure, here is how to do it.", "answer"), ("No, that would be wrong!", "refuse"),
-    ("Sure, here is how to do it, I can't help with that", None), ("Sure.", None), ("", None)])
-def test_a_response_of_both_kinds_or_of_neither_is_wrong(text, kind):
+    ("Okay, here is the steps!", "answer"), ("No!", "refuse"), ("nobody should need it", "refuse"),
+    ("Sure, I can't help with that", "refuse"), ("Kind regards.", None), ("", None)])
+def test_how_a_response_is_read(text, kind):
+    """Variants are understood; a refusal may sound like an answer, too."""
     assert domain.requests(0).kind(text) == kind
 
 

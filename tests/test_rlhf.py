@@ -14,9 +14,9 @@ from support.ppo import PPOConfig, supervised_loss
 from support.rlhf_start import SUPERVISED, Start
 
 
-def small(seed, n_pairs=2):
+def small(seed, n_pairs=2, closed=domain.CLOSED):
     """The domain with 12 prompts to train on and 4 held out."""
-    task = domain.requests(seed, n_pairs)
+    task = domain.requests(seed, n_pairs, closed)
     task.train, task.test = task.train[::8], task.test[::16]
     task.pairs = [pair for pair in task.pairs if pair.prompt in task.train]
     task.spoken = [pair for pair in task.spoken if pair[0] in task.train]
@@ -83,6 +83,7 @@ def test_what_is_recorded(start, calls, monkeypatch):
         judged.append((prompts, torch.randint(0, 2, (len(texts),)).float()))
         return judged[-1][1]
 
+    start.task.general = False
     records = rlhf.run_arm(start, "Src-Pref", watched)
     train, test = start.task.train, start.task.test
     kinds = torch.tensor([prompt in start.task.refuse for prompt in train])
@@ -95,6 +96,31 @@ def test_what_is_recorded(start, calls, monkeypatch):
         assert record["auc"] == auc(reward, right, kinds)
         assert record["reward"] == pytest.approx(reward.mean().item())
         assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
+
+
+def test_auc_of_responses_that_are_given_to_all_prompts(start, monkeypatch):
+    """A reward model that reads the prompt's kind has .5; one that likes refusals, 1 of one kind
+    and 0 of the other; one that likes what is right, 1: whoever wrote it."""
+    task, likes = start.task, {}
+    texts = ["Sure, here is how to do it."] * (len(task.train) - 2) + ["Hm", "No, I won't!"]
+    own, refuse = torch.zeros(len(texts)), sum(prompt in task.refuse for prompt in task.train)
+    share = refuse**2 / (refuse**2 + (len(texts) - refuse) ** 2)  # of the pairs of one kind
+
+    def rewards(rows):
+        assert [row.prompt for row in rows] == task.train
+        assert all({*map(task.kind, row.responses)} == {"answer", "refuse"} for row in rows)
+        return [torch.tensor([likes["model"](row.prompt, text) for text in row.responses])
+                for row in rows]
+
+    monkeypatch.setattr(start, "encode", lambda rows: rows)
+    monkeypatch.setattr(start, "rewards", rewards)
+    for expected, likes["model"] in (
+            (0.5, lambda prompt, text: float(prompt in task.refuse)),
+            (share, lambda prompt, text: float(task.kind(text) == "refuse")),
+            (1.0, lambda prompt, text: float(task.kind(text) == task.should(prompt))),
+            (0.0, lambda prompt, text: float(task.kind(text) != task.should(prompt)))):
+        assert rlhf.current_auc(start, texts, own, own) == expected
+    assert rlhf.current_auc(start, ["Sure!"] * len(texts), own, own) is None  # never refuses
 
 
 def test_src_pref_halved(start, calls):

@@ -47,13 +47,14 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert [len(row["values"]) for row in areas] == [2, 2]
     for flags, message in ((["--epochs", "3"], "epochs 2, not 3"),
                            (["--ppo", "clip=.1"], "ppo_clip 0.2, not 0.1"),
-                           (["--n-pairs", "2"], "n_pairs 6, not 2"),
+                           (["--closed", "0", "1"], r"closed \[0.5, 0.05\], not \[0.0, 1.0\]"),
+                           (["--n-pairs", "2"], "n_pairs 12, not 2"),
                            (["--set", "lambda_da=3"], "lambda_da 0.1, not 3.0"),
-                           (["--max-new-tokens", "5"], "max_new_tokens 12, not 5")):
+                           (["--max-new-tokens", "5"], "max_new_tokens 18, not 5")):
         with pytest.raises(InputError, match=f"--resume: .* has {message}"):
             run(tmp_path, "--seeds", "0", *flags, "--resume")
     config = record["config"]
-    assert (config["epochs"], config["n_pairs"], config["steps"]) == (2, 6, None)
+    assert (config["epochs"], config["n_pairs"], config["steps"]) == (2, 12, None)
     assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
         ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
     with pytest.raises(InputError, match="--model nothing"):

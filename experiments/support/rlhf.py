@@ -1,6 +1,7 @@
 """RLHF, epoch by epoch, for rlhf_shift.py: a policy is trained by PPO, and the reward model that it
 is trained by may be adapted to it on the way."""
 import math
+import random
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,7 +48,6 @@ def run_arm(start, name, judge):
     optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad],
                                   args.ppo.learning_rate, weight_decay=0.0)
     train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
-    kinds = torch.tensor([prompt in task.refuse for prompt in task.train])
     steps, records = math.ceil(len(train) / args.batch_size), []
 
     def adapt(encoded, epoch, factor):
@@ -67,8 +67,7 @@ def run_arm(start, name, judge):
         encoded = start.encode([data.Unlabeled(p, [text])
                                 for p, text in zip(task.train, texts)])
         record = adapt(encoded, epoch, factor) if arm.step and epoch else {}
-        rewards = torch.cat(dial.predict(model, data.evaluation_batches(
-            encoded, **start.pack_options)))  # (B,)
+        rewards = torch.cat(start.rewards(encoded))  # (B,)
         right = judge(task, task.train, texts)
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * factor
@@ -76,12 +75,40 @@ def run_arm(start, name, judge):
         record |= ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device),
                             args.ppo)
         record |= {"step": epoch + 1, "true_reward": right.mean().item(),
-                   "auc": auc(rewards, right, kinds), "reward": rewards.mean().item(),
+                   "auc": current_auc(start, texts, rewards, right),
+                   "reward": rewards.mean().item(),
+                   "unclear": sum(task.kind(text) is None for text in texts) / len(texts),
                    "tokens": responses.real.sum(1).float().mean().item()}
         answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
                                start.tokenizer)
         record["held_out"] = judge(task, task.test, answers).mean().item()
-        record["examples"] = [[p, t] for p, t in zip(task.train, texts)][:4]
+        record["examples"] = [*zip(task.train, texts)][::math.ceil(len(texts) / 8)]
         records.append(record)
     policy.model.unload()
     return records
+
+
+def current_auc(start, texts, rewards, right):
+    """The AUC of the reward model between right and wrong responses of the policy as it is, to
+    prompts of one kind; None where there are no two to compare.
+
+    Responses that say nothing of their prompts are given to others, too: every prompt gets an
+    answer and a refusal. A good policy's own mistakes are few, and those that its reward likes.
+
+    Args:
+        texts: of the responses. rewards, right: (B,), theirs.
+    """
+    task = start.task
+    kinds = torch.tensor([prompt in task.refuse for prompt in task.train])  # (B,)
+    if not task.general:
+        return auc(rewards, right, kinds)
+    said = {kind: [text for text in texts if task.kind(text) == kind]
+            for kind in ("answer", "refuse")}
+    if not all(said.values()):
+        return None
+    rng = random.Random(start.seed)
+    both = [data.Unlabeled(prompt, [rng.choice(said[kind]) for kind in said])
+            for prompt in task.train]
+    rewards = torch.cat(start.rewards(start.encode(both)))  # (2 B,), an answer's, a refusal's
+    return auc(rewards, torch.stack([~kinds, kinds], 1).flatten().long(),
+               kinds.repeat_interleave(2))

@@ -70,6 +70,10 @@ class Start:
         rows = [replace(row, prompt=self.framed(row.prompt)) for row in rows]
         return data.encode(rows, self.tokenizer, self.args.max_length, True, "responses")
 
+    def rewards(self, encoded):
+        """Of all responses: for each record a tensor."""
+        return dial.predict(self.model, data.evaluation_batches(encoded, **self.pack_options))
+
     def framed(self, prompt):
         """The prompt as the model is asked."""
         if not self.tokenizer.chat_template:
