@@ -107,8 +107,10 @@ def current_auc(start, texts, rewards, right):
     if not all(said.values()):
         return None
     rng = random.Random(start.seed)
-    both = [data.Unlabeled(prompt, [rng.choice(said[kind]) for kind in said])
-            for prompt in task.train]
-    rewards = torch.cat(start.rewards(start.encode(both)))  # (2 B,), an answer's, a refusal's
-    return auc(rewards, torch.stack([~kinds, kinds], 1).flatten().long(),
-               kinds.repeat_interleave(2))
+    both = []
+    for prompt in task.train:
+        right = task.should(prompt)
+        (wrong,) = said.keys() - {right}
+        both.append(data.Preference(prompt, rng.choice(said[right]), (rng.choice(said[wrong]),)))
+    rewards = torch.cat(start.rewards(start.encode(both)))  # (2 B,), first the right one's
+    return auc(rewards, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))
