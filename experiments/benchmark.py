@@ -56,11 +56,11 @@ def batches_of(name, n, repeats, tokenizer):
 
 def compare(args):
     """Measure everyone on every kind of records; print and draw; return the rows of results."""
-    own, padded = (peers.Learner(args, peers.CONFIG, name) for name in ("blocks", "sdpa"))
+    own, padded = (peers.Learner(args, name) for name in ("blocks", "sdpa"))
     runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
             "Src-Pref": peers.ours(own, dial.preference_step)}
     try:
-        runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args, peers.CONFIG)
+        runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args)
     except ImportError as error:
         print(f"without TRL: {error}")
     most, rows = 0, []
@@ -136,7 +136,7 @@ def main(argv=None):
     add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
     add("--pairs", type=count, help="records of each domain in all of them, instead of "
         + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
-    peers.machine_flags(p, "benchmark")
+    peers.measuring_flags(p, "benchmark")
     args = p.parse_args(argv)
     make_folder(args.out)
     start = time.time()

@@ -12,11 +12,10 @@ punctuation and lost capitals (domains/noise.py). Test questions are in no train
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
 from domains.noise import NOISE
-from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line, probability
-from support.published import published, read_table
+from support.published import read_table
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -47,11 +46,8 @@ def main(argv=None):
         return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, args.noise, seed)
                       for form in ("clean", "noisy"))]
 
-    given = given_domains(args)
-    jobs = plan(args, given or answers)
-    runs = run_jobs(args, jobs)
-    pairs = () if given else {names for job in jobs for names in job.names}
-    report(args, runs, "Clean to noisy", published(PAPER, pairs, paper_files.cells(args)))
+    runs = run_jobs(args, plan(args, given_domains(args) or answers))
+    report(args, runs, "Clean to noisy", PAPER)
 
 
 if __name__ == "__main__":

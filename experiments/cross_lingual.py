@@ -12,11 +12,10 @@ target.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain
-from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import published, read_table
+from support.published import read_table
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -56,11 +55,8 @@ def main(argv=None):
         return [(source, target) for target in targets]
 
     given = given_domains(args)
-    jobs = plan(args, given or lists)
-    runs = run_jobs(args, jobs)
-    pairs = () if given else {names for job in jobs for names in job.names}
-    report(args, runs, "Cross-lingual transfer", published(PAPER, pairs, paper_files.cells(args)),
-           0.5 if given else 0.2)
+    runs = run_jobs(args, plan(args, given or lists))
+    report(args, runs, "Cross-lingual transfer", PAPER, chance=0.5 if given else 0.2)
 
 
 if __name__ == "__main__":

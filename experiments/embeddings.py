@@ -79,7 +79,7 @@ def looks_of(args, trainer, job):
             looks.append((step, *emb, accuracy))
 
     look(0)
-    run.train(METHODS[job.method].step, look)
+    run.train(look)
     run.close()
     return looks
 
@@ -102,15 +102,14 @@ def draw(ax, source, target, project):
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "embeddings", PRESET)
+    p = run_flags(__doc__, "embeddings", PRESET, seeds=[0], without=("--save", "--resume"))
     generated_flag(p, "--source", default="desserts:en", help="category[:language] (%(default)s)")
     generated_flag(p, "--target", default="desserts:ko", help="category[:language] (%(default)s)")
     p.add_argument("--tsne", action="store_true", help="instead of PCA; needs scikit-learn")
     p.add_argument("--n-test", type=count, default=150, help="records of each domain (%(default)s)")
-    p.set_defaults(seeds=[0])
     args = parse(p, argv)
-    if len(args.seeds) > 1 or args.save or args.resume:
-        raise InputError("embeddings.py takes one seed, no --save and no --resume")
+    if len(args.seeds) > 1:
+        raise InputError("embeddings.py takes one seed")
     if unknown := [m for m in args.methods if not METHODS[m].step]:
         raise InputError(f"--methods {unknown[0]}: it is not trained")
 

@@ -14,10 +14,10 @@ from data import InputError
 from domains import records
 from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
-from support import backbones, paper_files
+from support import backbones
 from support.cli import LAPTOP, parse, run_flags
 from support.flags import command_line
-from support.published import published, read_table
+from support.published import read_table
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -48,10 +48,8 @@ def main(argv=None):
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]
 
-    jobs = plan(args, given_domains(args) or answers)
-    runs = run_jobs(args, jobs)
-    pairs = () if args.paper or args.data else {names for job in jobs for names in job.names}
-    report(args, runs, "Few-shot to full", published(PAPER, pairs, paper_files.cells(args)))
+    runs = run_jobs(args, plan(args, given_domains(args) or answers))
+    report(args, runs, "Few-shot to full", PAPER)
 
 
 if __name__ == "__main__":

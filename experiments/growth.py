@@ -28,7 +28,7 @@ KINDS = {"records": lambda f: (8 * f, 20, 3, 5),
 
 def measure(args):
     """A line for each kind and factor: (kind, factor, positions, seconds of each step, GiB)."""
-    learner, lines = peers.Learner(args, peers.CONFIG, "blocks"), []
+    learner, lines = peers.Learner(args, "blocks"), []
     run, rng = peers.ours(learner, dial.dial_step), random.Random(0)
     for kind, factor in tqdm([(k, f) for k in KINDS for f in FACTORS], dynamic_ncols=True):
         n, prompt, response, responses = KINDS[kind](factor)
@@ -53,7 +53,7 @@ def draw(lines, path, title):
 
 def main(argv=None):
     p = Parser(__doc__)
-    peers.machine_flags(p, "growth")
+    peers.measuring_flags(p, "growth")
     args = p.parse_args(argv)
     make_folder(args.out)
     start = time.time()

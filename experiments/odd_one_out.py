@@ -12,11 +12,10 @@ import itertools
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, food_domain
-from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import published, read_table
+from support.published import read_table
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -71,8 +70,7 @@ def main(argv=None):
 
     runs = run_jobs(args, plan(args, given_domains(args) or lists))
     cells = [tuple(f"{food}:en" for food in name.split("-")) for name in TABLE_8]
-    report(args, runs, "Odd one out", published(PAPER, (), paper_files.cells(args) or cells),
-           chance=0.2)
+    report(args, runs, "Odd one out", PAPER, chance=0.2, cells=cells)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from domains.noise import NOISE, add_noise
 from domains.public import FORMATS, IN_TRAINING, change_texts, read_records, texts
 from domains.splits import PARTS, split_items
 from support.flags import Parser, command_line, count, make_folder, probability, whole
+from support.folder import write_whole
 from support.rewriting import REWRITERS, rewrite, rewriting_flags
 
 
@@ -108,11 +109,8 @@ def balance_length(records, rng):
 
 
 def write(records, out):
-    part = out.with_name(f"{out.name}.part")
     try:
-        with open(part, "w", encoding="utf-8") as f:
-            f.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        part.replace(out)
+        write_whole(out, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
     except OSError as error:
         raise InputError(f"--out {out}: cannot be written: {error.strerror}") from None
 

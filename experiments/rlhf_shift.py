@@ -13,7 +13,6 @@ as it is, to prompts of one kind. An arm of Src-Pref has DIAL's halved learning 
 further training without W.
 """
 import math
-import sys
 import time
 from dataclasses import asdict
 
@@ -23,10 +22,10 @@ from tqdm import tqdm
 from data import InputError
 from dial import DialConfig
 from domains.requests import CLOSED, requests, xstest_requests
-from support import rlhf
+from support import backbones, rlhf
 from support.cli import LAPTOP, common_flags
-from support.flags import Parser, command_line, count, make_folder, probability, whole
-from support.folder import earlier, keep_aside, locked, write_whole
+from support.flags import Parser, command_line, count, probability, whole
+from support.folder import earlier, write_run, writing
 from support.judge import Judge
 from support.ppo import PPOConfig
 from support.report import print_columns, summarize, write_results
@@ -38,7 +37,7 @@ from support.settings import settings, settings_table
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
 PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
-         "all_tokens": True, "supervised": False, "n_words": None, "preset": {}, "ppo_preset": {}}
+         "preset": {}, "ppo_preset": {}}
 
 
 def read_flags(argv):
@@ -66,8 +65,7 @@ def read_flags(argv):
     add("--ppo", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of PPO, see below")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
-    p.set_defaults(all_tokens=False, supervised=True, n_words=60, preset=PRESET,
-                   ppo_preset=PPO_PRESET)
+    p.set_defaults(preset=PRESET, ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.xstest == "":
         raise InputError("--xstest: the folder has no name")
@@ -97,46 +95,39 @@ def settings_of(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "closed",
-        "n_train", "xstest", "judge", "device", "dtype", "paper")}
-    return chosen | asdict(args.config) | {"steps": None} | {
+        "n_train", "xstest", "judge", "paper")}
+    return chosen | backbones.machine(args) | asdict(args.config) | {"steps": None} | {
         f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
 
 
 def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
     chosen = settings_of(args)
-    folder = args.out / "runs"
-    make_folder(args.out)
-    with locked(args.out):
-        runs, resume = earlier(folder, chosen) if args.resume else [], args.resume
-        done = {(run["method"], run["seed"]) for run in runs}
-        judge = Judge(args)
-        for seed, task in tqdm(tasks.items(), "seeds", dynamic_ncols=True):
-            left = [name for name in args.arms if (name, seed) not in done]
-            start = None  # its models go before others come
-            try:
-                start = Start(args, task, seed) if left else None
-            except ValueError as error:  # of lora_modules
-                raise InputError(error) from None
-            keep_aside(folder, resume)
-            resume = True
-            for name in left:
-                began = time.time()
-                try:
-                    log = rlhf.run_arm(start, name, judge)
-                except (FloatingPointError, KeyboardInterrupt):
-                    print("finished arms are kept: go on with --resume", file=sys.stderr)
-                    raise
-                runs.append({"method": name, "seed": seed, "settings": chosen, "log": log,
-                             "seconds": round(time.time() - began, 1),
-                             "results": [results(name, task, log)]})
-                write_whole(folder / f"{name.replace(', ', '-')}-{seed}.json", runs[-1])
+    runs = earlier(args.out / "runs", chosen) if args.resume else []
+    done = {(run["method"], run["seed"]) for run in runs}
+    left = [(name, seed) for seed in tasks for name in args.arms if (name, seed) not in done]
+    if not left:
+        return runs
+    judge = Judge(args)
+    start = Start(args, tasks[left[0][1]], left[0][1])
+    with writing(args) as folder:
+        for name, seed in tqdm(left, "arms", dynamic_ncols=True):
+            began = time.time()
+            if start.seed != seed:
+                start = None  # its models go before others come
+                start = Start(args, tasks[seed], seed)
+            log = rlhf.run_arm(start, name, judge)
+            runs.append({"method": name, "seed": seed, "settings": chosen, "log": log,
+                         "seconds": round(time.time() - began, 1),
+                         "results": [results(name, tasks[seed], log)]})
+            write_run(folder, runs[-1])
     return runs
 
 
 def main(argv=None):
     args = read_flags(argv)
-    tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, args.n_words) if args.xstest
+    n_words = None if args.paper else 60  # of XSTest's completions
+    tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, n_words) if args.xstest
              else requests(seed, args.n_pairs, args.closed) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
@@ -157,8 +148,8 @@ def describe(args, tasks):
     task = next(iter(tasks.values()))
     refuse = sum(prompt in task.refuse for prompt in task.train)
     steps = math.ceil(len(task.pairs) / args.batch_size)
-    first = (f"{SUPERVISED['steps']} steps on responses of both kinds" if args.supervised
-             else "as it is")
+    first = ("as it is" if args.paper
+             else f"{SUPERVISED['steps']} steps on responses of both kinds")
     print(f"{args.model}: {len(tasks)} seeds of {', '.join(args.arms)}\n"
           f"{len(task.train)} training prompts, {refuse} of them to be refused, {len(task.test)} "
           f"held out, {len(task.pairs)} preferences\nthe policy to begin with: {first}\n"

@@ -8,7 +8,7 @@ best? (b) All of the source, and more and more of the target: unlabelled for DIA
 oracle Src-Tgt-Pref*. All runs take the same number of steps, with --paper of epochs.
 """
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
@@ -18,7 +18,7 @@ from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line, count
 from support.figures import COLORS, figure
-from support.report import plus_minus, print_columns, summarize, write_results
+from support.report import config_of, plus_minus, print_columns, summarize, write_results
 from support.runs import plan, run_jobs
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
@@ -34,7 +34,7 @@ def sized(domain, n, seed):
 
 
 def measure(args, part, methods, domains):
-    """The rows of target accuracy, and the seconds, of the runs of one part of the figure."""
+    """The rows of target accuracy, and the runs, of one part of the figure."""
     args = argparse.Namespace(**vars(args) | {"methods": methods, "out": args.out / part})
     jobs = plan(args, domains)
     runs, pairs = run_jobs(args, jobs), [names for job in jobs for names in job.names]
@@ -43,18 +43,16 @@ def measure(args, part, methods, domains):
             and row["method"] in methods]  # after the last step
     rows.sort(key=lambda row: (methods.index(row["method"]),
                                pairs.index((row["source"], row["target"]))))
-    return rows, sum(run["seconds"] for run in runs)
+    return rows, runs
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "scaling", PRESET, batch_size=4)
+    p = run_flags(__doc__, "scaling", PRESET, batch_size=4, without=("--methods", "--save"))
     generated_flag(p, "--source", default="desserts", help="category[:language] (%(default)s)")
     generated_flag(p, "--target", default="fruits", help="category[:language] (%(default)s)")
     p.add_argument("--budget", type=count, default=200, help="records in (a) (%(default)s)")
     size_flags(p)
     args = parse(p, argv)
-    if args.methods != p.get_default("methods") or args.save:
-        raise InputError("scaling.py takes no --methods (DIAL, Src-Tgt-Pref*) and no --save")
     given = given_domains(args)
     if given and (least := min(len(domain.labeled) for domain in given(0)[0])):
         args.n_train, args.budget = least, min(args.budget, least)
@@ -77,18 +75,15 @@ def main(argv=None):
         source, target = domains(seed)
         return [(source, sized(target, n, seed)) for n in sizes]
 
-    rows_a, seconds_a = measure(args, "mix", ["DIAL"], mixes)
-    rows_b, seconds_b = measure(args, "size", ["DIAL", "Src-Tgt-Pref*"], growing)
+    rows_a, runs_a = measure(args, "mix", ["DIAL"], mixes)
+    rows_b, runs_b = measure(args, "size", ["DIAL", "Src-Tgt-Pref*"], growing)
     if args.dry_run:
         return
     print_columns([("part", "method", "source", "target", "target accuracy")] + [
         (part, row["method"], row["source"], row["target"], plus_minus(row))
         for part, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
-    config = asdict(args.config) | {"seeds": args.seeds, "batch_size": args.batch_size}
-    if args.training:  # the methods' own
-        config |= dict.fromkeys(("steps", "learning_rate", "weight_decay"))
-    write_results(args.out, "scaling", args.model, config,
-                  rows_a + rows_b, seconds_a + seconds_b)
+    write_results(args.out, "scaling", args.model, config_of(args, runs_a + runs_b),
+                  rows_a + rows_b, sum(run["seconds"] for run in runs_a + runs_b))
     draw(args, counts, sizes, rows_a, rows_b)
 
 
@@ -104,7 +99,7 @@ def draw(args, counts, sizes, rows_a, rows_b):
                         marker="o", capsize=3, color=COLORS[method], label=method)
         left.set(title=f"(a) {args.budget} records in all", ylabel="target accuracy", ylim=(0, 1),
                  xlabel="share of the target, unlabelled")
-        right.set(title=f"(b) {args.n_train} labelled source records", xscale="log", ylim=(0, 1),
+        right.set(title="(b) all of the labelled source", xscale="log", ylim=(0, 1),
                   xlabel="target records: unlabelled (DIAL), labelled (oracle)")
         right.legend(frameon=False)
 

@@ -13,11 +13,10 @@ preferences; texts are correlated among those of the same prompt.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from support import paper_files
 from support.own import given_domains
 from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import published, read_table
+from support.published import read_table
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -49,12 +48,8 @@ def main(argv=None):
         return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, seed=seed)
                       for form in ("short", "long"))]
 
-    given = given_domains(args)
-    jobs = plan(args, given or arguments)
-    runs = run_jobs(args, jobs)
-    pairs = () if given else {names for job in jobs for names in job.names}
-    report(args, runs, "Simple to complex",
-           published(PAPER, pairs, paper_files.cells(args), ("pearson", "spearman")))
+    runs = run_jobs(args, plan(args, given_domains(args) or arguments))
+    report(args, runs, "Simple to complex", PAPER, metrics=("pearson", "spearman"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
 """--checkpoint and --compile change no gradient, and what cannot be compiled."""
+from argparse import Namespace
+
 import pytest
 import torch
 from conftest import ROWS
@@ -41,6 +43,22 @@ def test_checkpointing_changes_no_gradient(args):
         torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-6)
 
 
+def test_checkpointing_runs_no_layer_again_below_the_first_with_lora(args):
+    """Nor in later runs, when peft finds a model whose layers are checkpointed."""
+    args.checkpoint, args.config.lora_layers = True, 1
+    run = run_of(args)
+    for _ in range(2):
+        calls = []
+        hooks = [layer.mlp.register_forward_hook(lambda *a, i=i: calls.append(i))
+                 for i, layer in enumerate(run.model.transformer.layers)]
+        gradients_of(run, ROWS)
+        assert calls == [*range(len(hooks)), len(hooks) - 1] and len(hooks) > 1
+        for hook in hooks:
+            hook.remove()
+        run.close()
+        run = Run(run.trainer, run.job)
+
+
 @pytest.mark.slow  # most of a minute in the compiler
 @pytest.mark.parametrize("checkpoint", [False, True])
 def test_compiling_changes_no_gradient(args, checkpoint):
@@ -70,3 +88,10 @@ def test_without_a_compiler(cache, monkeypatch):
     monkeypatch.setattr(torch, "compile", no_compiler)
     with pytest.raises(InputError, match="--compile: PyTorch cannot: no g..$"):
         backbones.load("tiny", "cpu", "float32", True)
+
+
+def test_what_the_flags_of_the_machine_come_to(monkeypatch):
+    """So that --resume refuses runs of another precision or device."""
+    monkeypatch.setattr(backbones, "pick_dtype", lambda device, name: torch.bfloat16)
+    args = Namespace(device="cpu", dtype="auto")
+    assert backbones.machine(args) == {"device": "cpu", "dtype": "bfloat16"}

@@ -17,7 +17,8 @@ CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompt
 
 
 @pytest.fixture
-def options(cache, tmp_path):
+def options(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(peers, "CONFIG", CONFIG)
     return Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False, compile=False,
                      out=tmp_path)
 
@@ -37,7 +38,7 @@ def trained(learner):
 def learner_of(options, attention):
     """All the same, their LoRA not 0; no step moves them."""
     torch.manual_seed(0)
-    learner = peers.Learner(options, CONFIG, attention)
+    learner = peers.Learner(options, attention)
     for name, p in learner.model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(p, std=0.1)
@@ -73,7 +74,7 @@ def test_trl_takes_a_step_where_it_is_installed(options):
     pytest.importorskip("trl")
     records = lists(1)
     longest = max(map(len, texts_of(records)))
-    assert peers.trl_preference(options, CONFIG)(records, None) == 20 * longest
+    assert peers.trl_preference(options)(records, None) == 20 * longest
 
 
 def test_operations_are_those_that_torch_counts(options):

@@ -139,4 +139,4 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
         runpy.run_path(ROOT / "experiments/cross_lingual.py", run_name="__main__")
     output, errors = capsys.readouterr()
     assert end.value.code == 2 and not output and errors.count("\n") == 1
-    assert errors.startswith("error: --methods Magic: ") and not list(tmp_path.iterdir())
+    assert errors.startswith("error: argument --methods: ") and not list(tmp_path.iterdir())

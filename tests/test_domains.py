@@ -84,11 +84,8 @@ def test_a_food_domain():
 def test_lists_that_cannot_be():
     made = odd_one_out(list("abcde"), ["x", "y"], 10)  # all there are
     assert len({(r.chosen, *sorted(r.rejected)) for r in made}) == 10 == 2 * math.comb(5, 4)
-    for items, others, n, words in (("abcde", ["x", "y"], 11, "do not make 11 different"),
-                                    ("abc", ["x"], 1, "takes 4 items and 1 other"),
-                                    ("abcd", [], 1, "there are 4 and 0")):
-        with pytest.raises(InputError, match=words):
-            odd_one_out(list(items), others, n)
+    with pytest.raises(InputError, match="do not make 11 different"):
+        odd_one_out(list("abcde"), ["x", "y"], 11)
 
 
 # ------------------------------------------------------------------ few labels

@@ -1,4 +1,5 @@
 """What each method reads, seen from inside a run, on texts that say where they are from."""
+import dataclasses
 import itertools
 import random
 import re
@@ -46,10 +47,9 @@ def pair_of_domains():
             Domain("target", preferences("TL", 7), unlabeled, preferences("TT", 6)))
 
 
-def train(args, method, source, target, step=None):
+def train(args, method, source, target):
     run = Run(Trainer(args), Job(method, 0, [(source, target)]))
-    log = run.train(step or METHODS[method].step, look=lambda step: None)
-    return run, log
+    return run, run.train(look=lambda step: None)
 
 
 def weights(run):
@@ -87,13 +87,15 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
         assert [texts[i] for i in batch["chosen"]] == [f"yes {mark}" for mark in first[:n_labeled]]
         assert [texts[i] for i in batch["rejected"]] == [f"no {mark}" for mark in first[:n_labeled]]
         steps.append(texts)
-        return METHODS[method].step(model, critic, optimizer, critic_optimizer, batch, *rest)
+        return step(model, critic, optimizer, critic_optimizer, batch, *rest)
 
+    step = METHODS[method].step
+    monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], step=spy_step))
     trainer = Trainer(args)
     tokenizer = trainer.tokenizer
     monkeypatch.setattr(dial.RewardModel, "embed", spy_embed)
     run = Run(trainer, Job(method, 0, [pair_of_domains()]))
-    run.train(spy_step, look=lambda step: None)
+    run.train(look=lambda step: None)
     assert len(steps) == 3 and embedded == {*labeled, *unlabeled}
 
 

@@ -45,7 +45,7 @@ def test_the_snapshot_kept_is_the_best_on_validation(cache, monkeypatch):
         return {"accuracy": next(values)}
 
     monkeypatch.setattr(run, "measure", validate)
-    log = run.train(METHODS["Src-Pref"].step)
+    log = run.train()
     assert [r["target_validation"] for r in log] == [0.2, 0.9, 0.9]
     run.model.reward_head.weight.data.zero_()
     run.best[run.target.name].restore()
@@ -101,8 +101,9 @@ def test_deal_starts_from_src_pref(cache, monkeypatch, method, training, steps):
     lines = {"Src-Pref": Training(9, 2, "source", 1e-3), "others": Training(2, 4, "larger", 1e-2)}
     trainer, job = trial(method, training=lines if training else None,
                          config=dial.DialConfig(steps=2, learning_rate=1e-3))
-    run = Run(trainer, job)
-    log = run.train(step("own", METHODS[method].step))
+    monkeypatch.setitem(METHODS, method, dataclasses.replace(
+        METHODS[method], step=step("own", METHODS[method].step)))
+    log = Run(trainer, job).train()
     assert [name for name, *_ in calls] == steps
     assert [r["step"] for r in log] == list(range(1, 1 + steps.count("own")))
     assert {tuple(call) for name, *call in calls if name == "start"} <= {
@@ -125,7 +126,7 @@ def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):
         return {"accuracy": next(values[id(domain)])}
 
     monkeypatch.setattr(run, "measure", validate)
-    run.train(METHODS["Src-Pref"].step)
+    run.train()
     for name, kept in ((target.name, states[0]), ("other", states[-1])):
         run.best[name].restore()
         assert torch.equal(run.model.reward_head.weight, kept)

@@ -1,4 +1,5 @@
 """The paper's numbers against its tables."""
+from argparse import Namespace
 import itertools
 
 import pytest
@@ -85,11 +86,15 @@ def test_published_is_the_mean_or_each_cell():
     assert table == {"DIAL": [(0.5, 0.1), (0.6, None), (0.7, None), (0.8, 0.2)],
                      "Some LM": [(0.1, None), (0.2, None)]}
     del table["Some LM"]
-    numbers = published.published(table, pairs, metrics=metrics)
+    runs = [{"results": [{"source": s, "target": t}]} for s, t in pairs]
+    args = Namespace(paper=None, source_data=None)
+    numbers = published.published(args, runs, table, metrics=metrics)
     assert numbers == {("DIAL", "a", t, m): (pytest.approx(v), None) for t in "bc"
                        for m, v in (("pearson", 0.6), ("spearman", 0.7))}
-    numbers = published.published(table, (), pairs, metrics)
+    numbers = published.published(args, runs, table, pairs, metrics)
     assert numbers == {(name, "a", t, m): v for name in ("DIAL", "DIAL, best*") for t, m, v in (
         ("b", "pearson", (0.5, 0.1)), ("b", "spearman", (0.6, None)),
         ("c", "pearson", (0.7, None)), ("c", "spearman", (0.8, 0.2)))}
-    assert published.published(table, ()) == {}
+    assert published.published(args, [], table) == {}
+    for own in ({"source_data": "a.jsonl"}, {"data": "a.jsonl"}):
+        assert published.published(Namespace(**own), runs, table) == {}

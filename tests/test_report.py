@@ -17,7 +17,8 @@ PAPER = {("Src-Pref", "s", "t", "accuracy"): (0.3, None),
 
 
 def runs_of(values, metric="accuracy"):
-    return [{"method": method, "seed": seed, "seconds": 1.5, "saved": False, "settings": {},
+    return [{"method": method, "seed": seed, "seconds": 1.5, "saved": False,
+             "settings": {"device": "cpu", "dtype": "bfloat16"},
              "log": [{"step": 1, "source_loss": 0.7, "distance": 0.2, "slope": 1.0}],
              "results": [{"method": method, "source": "s", "target": target, "n_test": 10,
                           "n_source": 4, "metrics": {metric: value, "source_accuracy": 1.0}}
@@ -27,7 +28,7 @@ def runs_of(values, metric="accuracy"):
 
 def args_of(tmp_path, **changes):
     return argparse.Namespace(out=tmp_path, experiment="trial", model="tiny", config=DialConfig(),
-                              seeds=[0, 1], batch_size=2, training=None, **changes)
+                              seeds=[0, 1], batch_size=2, training=None, paper=None, **changes)
 
 
 def test_mean_and_standard_error_by_hand():
@@ -91,13 +92,17 @@ def test_the_table_has_the_gain_beside_the_papers_number(tmp_path, capsys):
 @pytest.mark.parametrize("targets", [["t"], ["t", "u"]])
 def test_results_json(targets, tmp_path, capsys):
     values = {key: {t: cells[t] for t in targets} for key, cells in VALUES.items()}
-    report.report(args_of(tmp_path), runs_of(values), "Trial", PAPER)
+    table = {"DIAL": [(0.5, 0.02), (0.7, None)]}
+    report.report(args_of(tmp_path), runs_of(values), "Trial", table)
     record = json.loads((tmp_path / "results.json").read_text())
     assert set(record) == {"experiment", "command", "model", "config", "seconds", "versions",
                            "rows"}
     assert (record["experiment"], record["model"], record["seconds"]) == ("trial", "tiny", 9.0)
     assert {"torch", "transformers", "peft", "python"} <= set(record["versions"])
-    assert record["config"]["lora_rank"] == 64 and record["config"]["batch_size"] == 2
+    config = record["config"]
+    assert config["lora_rank"] == 64 and config["batch_size"] == 2 and config["dtype"] == "bfloat16"
+    assert [r["paper"] for r in record["rows"] if (r["method"], r["metric"]) == (
+        "DIAL", "accuracy")] == [pytest.approx(0.6)] * len(targets)
     for row in record["rows"]:
         assert {"method", "source", "target", "metric", "mean", "se", "values", "n_test",
                 "paper"} <= set(row)

@@ -31,7 +31,7 @@ def start(cache, monkeypatch):
                              decay=0.5, scale_embeddings=True)
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=config, ppo=PPOConfig(
         passes=1, batch_size=6, learning_rate=0.01), max_length=200, batch_size=6, epochs=6,
-        max_new_tokens=4, all_tokens=False, supervised=True, judge=None)
+        max_new_tokens=4, paper=False, judge=None)
     return Start(args, small(0), 3)
 
 
@@ -202,7 +202,7 @@ def test_arms_of_a_seed_begin_alike_and_repeat(start):
 def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
     args = Namespace(model="tiny", device="cpu", dtype="float32", config=dial.DialConfig(
         lora_rank=8, lora_alpha=8, lora_modules="q_proj,k_proj,v_proj,o_proj,up_proj,down_proj"),
-        max_length=200, batch_size=48, max_new_tokens=8, all_tokens=False, supervised=True)
+        max_length=200, batch_size=48, max_new_tokens=8, paper=False)
     task, losses = small(0), []
     task.spoken = [(prompt, "No. No!") for prompt in task.train]
     for steps in (60, 0):

@@ -43,7 +43,7 @@ def trainer(monkeypatch):
 def command(trainer, cache, tmp_path, monkeypatch):
     """Run cross_lingual.py and return what was trained, and the runs that it reports on."""
     reported = []
-    monkeypatch.setattr(cross_lingual, "report", lambda args, runs, *_: reported.append(runs))
+    monkeypatch.setattr(cross_lingual, "report", lambda args, runs, *_, **__: reported.append(runs))
 
     def command(*flags):
         trainer.done = []

@@ -8,10 +8,12 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("", "experiments")]
 
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
 from dial import dial_step, preference_step  # noqa: E402
 
+torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
 METHODS = {"Src-Pref": preference_step, "DIAL": dial_step}  # by their labels in tables
 
 

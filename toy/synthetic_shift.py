@@ -164,7 +164,6 @@ def main(argv=None):
     args, start = p.parse_args(argv), time.time()
     if not all(0 <= s <= 3 for s in args.shift):
         raise InputError("--shift takes numbers from 0 to 3")
-    torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
     make_folder(args.out)
     kind, shifts, rows = args.kind, sorted(set(args.shift)), {}
     for s, (method, step) in tqdm(list(product(shifts, METHODS.items())), desc="models"):

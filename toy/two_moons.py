@@ -120,7 +120,6 @@ def main(argv=None):
     p.add_argument("--seeds", nargs="+", type=whole, default=list(range(10)), help="(0 to 9)")
     p.add_argument("--out", type=Path, default=Path("runs/two_moons"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
-    torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
     make_folder(args.out)
     runs = {(place, method): [fit(step, seed, place, f"{method}, {place}, seed {seed}")
                               for seed in tqdm(args.seeds, desc=f"{method}, {place}")]

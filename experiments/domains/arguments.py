@@ -10,24 +10,22 @@ sentences, openings and closings of the test are in no training text of the same
     short           single paragraphs of three sentences in pairs of neighbouring scores
     long            essays of nine sentences between an opening and a closing, with scores
 """
-import csv
 import random
 from pathlib import Path
 
 import data
+from domains.files import read_table
 from domains.noise import NOISE, add_noise
 from domains.splits import PARTS, Domain, split_items
 
-FORMS = ("clean", "noisy", "short", "long")
 JUDGE = "How sound is this argument?"
 
 
 def read_sentences():
     """The sentences by question (* for those that fit any) and kind."""
     found = {}
-    with open(Path(__file__).with_name("arguments.tsv"), encoding="utf-8", newline="") as f:
-        for row in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE):
-            found.setdefault(row["topic"], {}).setdefault(row["kind"], []).append(row["text"])
+    for _, row in read_table(Path(__file__).with_name("arguments.tsv")):
+        found.setdefault(row["topic"], {}).setdefault(row["kind"], []).append(row["text"])
     return found
 
 
@@ -108,8 +106,6 @@ def argument_domain(form, part="test", n_train=1000, n_test=200, noise=NOISE, se
             to train and to measure on. noise: the rate of noisy texts. seed: of the split, which
             all forms share, and of the texts.
     """
-    if form not in FORMS:
-        raise data.InputError(f"form {form!r}: it is one of {', '.join(FORMS)}")
     train, new = Writer(form, "train", seed), Writer(form, part, seed)
     if form in ("clean", "noisy"):
         noise = noise if form == "noisy" else None

@@ -4,7 +4,6 @@ foods.tsv holds 100 names in each of five categories, in English, Korean, Thai a
 an item. Test lists are made of items that no training list in any language contains. The
 instruction stays in English; the names change language.
 """
-import csv
 import random
 import zlib
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import data
 from data import InputError, Preference
 
+from domains.files import read_table
 from domains.splits import PARTS, Domain, split_items
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
@@ -22,8 +22,7 @@ INSTRUCTION = ("Identify the item that does not fit. Only output the name of the
 
 def read_foods(language):
     """The names in one language by category, in the order of the file."""
-    with open(Path(__file__).with_name("foods.tsv"), encoding="utf-8", newline="") as f:
-        rows = list(csv.DictReader(f, delimiter="\t"))
+    rows = [row for _, row in read_table(Path(__file__).with_name("foods.tsv"))]
     return {c: [row[language] for row in rows if row["category"] == c] for c in CATEGORIES}
 
 
@@ -66,11 +65,8 @@ def odd_one_out(items, others, n, seed=0):
     Returns:
         n Preferences, with four rejected responses each.
     Raises:
-        InputError: fewer than four items, no others, or not as many lists as asked for.
+        InputError: not as many lists as asked for.
     """
-    if len(items) < 4 or not others:
-        raise InputError(f"an odd-one-out list takes 4 items and 1 other, there are {len(items)} "
-                         f"and {len(others)}")
     rng, made, lists = random.Random(seed), set(), []
     for _ in range(20 * n):
         if len(lists) == n:

@@ -3,21 +3,20 @@
 safety.tsv holds 200 everyday questions, each with an answer that one could stand by and one that
 is reckless, unkind or dishonest, of the same length; nothing in it helps anybody do harm.
 """
-import csv
 from pathlib import Path
 
 import data
 from data import InputError
 
+from domains.files import read_table
 from domains.splits import Domain, split_by_prompt, split_items
 
 LABELED = 10
 
 
 def read_answers():
-    with open(Path(__file__).with_name("safety.tsv"), encoding="utf-8", newline="") as f:
-        rows = csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [data.Preference(row["prompt"], row["safe"], (row["unsafe"],)) for row in rows]
+    return [data.Preference(row["prompt"], row["safe"], (row["unsafe"],))
+            for _, row in read_table(Path(__file__).with_name("safety.tsv"))]
 
 
 def few_shot_domains(rows, seed=0, part="test"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 import transformers
 
+import dial
 from data import InputError
 
 from support import attention  # noqa: F401  (it registers "blocks")
@@ -56,6 +57,32 @@ def load(name, device="auto", dtype="auto", compiled=False):
     if compiled:
         compile_layers(classifier)
     return classifier, tokenizer
+
+
+def reward_model(classifier, config, checkpoint=False):
+    """A `dial.RewardModel` on a backbone; with `checkpoint` its layers keep their inputs alone.
+    Raises InputError for LoRA in layers that are not there."""
+    try:
+        model = dial.RewardModel(classifier, config)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if checkpoint:
+        model.transformer.activation_checkpointing_enable({"use_reentrant": False})
+        # Nothing is differentiated below the first LoRA, so nothing is to be computed again there.
+        model.transformer.disable_input_require_grads()
+    return model
+
+
+def pack_options(classifier, tokenizer):
+    """How a backbone takes its rows, for `data.pack`."""
+    return {"pad_id": tokenizer.pad_token_id, "share": classifier.config.model_type in SHARE_ROWS}
+
+
+def machine(args):
+    """What --device and --dtype come to."""
+    device = pick_device(args.device)
+    return {"device": device.partition(":")[0],
+            "dtype": str(pick_dtype(device, args.dtype)).removeprefix("torch.")}
 
 
 def compile_layers(classifier):

@@ -23,36 +23,44 @@ LAPTOP = {
 }
 
 
-def common_flags(p, name):
-    """What every command that trains has: model, machine, settings, folder."""
+def machine_flags(p, name):
+    """What every command has that runs a model."""
     add = p.add_argument
     add("--model", default=backbones.GEMMA,
         help="gemma-3-270m, tiny, a folder, or a name on the hub (%(default)s)")
-    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
-    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="settings of the method, see below")
     add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
     add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
         help="of the frozen body; auto: bfloat16 where it is fast")
     add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
+
+
+def common_flags(p, name):
+    """What every command that trains has beside."""
+    add = p.add_argument
+    machine_flags(p, name)
+    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="settings of the method, see below")
     add("--resume", action="store_true", help="keep finished runs found in --out")
     add("--dry-run", action="store_true", help="print what would be run, and stop")
 
 
-def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
+def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL"), seeds=(0, 1, 2),
+              without=()):
     """The flags of a command that trains.
 
     Args:
         doc: of the command. name: of its experiment, and of its folder in runs/.
-        preset: of DialConfig, over its defaults. batch_size, methods: their flags' defaults.
+        preset: of DialConfig, over its defaults. batch_size, methods, seeds: their flags' defaults.
+        without: flags that this command has not.
     """
-    p = Parser(doc, epilog=settings_table(preset))
+    p = Parser(doc, without, epilog=settings_table(preset))
     add = p.add_argument
     common_flags(p, name)
-    add("--methods", nargs="+", default=list(methods),
+    add("--methods", nargs="+", default=list(methods), choices=["all", *METHODS], metavar="NAME",
         help=f"all, or some of {', '.join(METHODS)} ({', '.join(methods)})")
-    add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
-        help="a run each, with its own split of the items (0 1 2)")
+    add("--seeds", nargs="+", type=whole, default=list(seeds),
+        help=f"a run each, with its own split of the items ({' '.join(map(str, seeds))})")
     add("--steps", type=count, help=f"of training ({preset['steps']})")
     add("--batch-size", type=count, default=batch_size,
         help="labelled records a step, and as many of the target (%(default)s)")
@@ -75,13 +83,13 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL")):
     return p
 
 
-def size_flags(p, n_train=1000, n_test=200):
+def size_flags(p):
     """The flags of generated domains."""
     generated_flag(p, "--part", choices=["validation", "test"], default="test",
                    help="what to evaluate on (%(default)s)")
-    generated_flag(p, "--n-train", type=count, default=n_train,
+    generated_flag(p, "--n-train", type=count, default=1000,
                    help="records to train on (%(default)s)")
-    generated_flag(p, "--n-test", type=count, default=n_test,
+    generated_flag(p, "--n-test", type=count, default=200,
                    help="records to evaluate on (%(default)s)")
 
 
@@ -128,8 +136,10 @@ def parse(p, argv=None):
                and getattr(args, name) != p.get_default(name)]
     if others:
         raise InputError(f"{others[0]} does not go with {own[0]}, which says what the data are")
-    args.methods = method_names(args.methods)
-    args.config = configure(args)
+    if "all" in args.methods:
+        args.methods = list(METHODS)
+    steps = [f"steps={args.steps}"] if args.steps else []
+    args.config = settings(DialConfig, args.preset, args.set + steps, "--set")
     if args.paper:  # what is set by hand holds for all methods
         by_hand = {word.partition("=")[0] for word in args.set} & {*Training._fields}
         by_hand = {name: getattr(args.config, name) for name in by_hand}
@@ -137,22 +147,3 @@ def parse(p, argv=None):
         args.training = {k: line._replace(**by_hand) for k, line in args.training.items()}
         args.batch_size = args.training["others"].batch_size
     return args
-
-
-def method_names(names):
-    """The methods by their full names; `tgt-pref` will do for `Tgt-Pref*`."""
-    known = {name.rstrip("*").lower(): name for name in METHODS}
-    if "all" in names:
-        return list(METHODS)
-    for name in names:
-        if name.rstrip("*").lower() not in known:
-            raise InputError(f"--methods {name}: there are all, {', '.join(METHODS)}")
-    return list(dict.fromkeys(known[name.rstrip("*").lower()] for name in names))
-
-
-def configure(args):
-    """The DialConfig of the preset, --steps and --set."""
-    if args.steps and any(word.startswith("steps=") for word in args.set):
-        raise InputError("--steps and --set steps=...: give one of them")
-    return settings(DialConfig, args.preset | ({"steps": args.steps} if args.steps else {}),
-                    args.set, "--set")

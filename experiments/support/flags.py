@@ -7,11 +7,18 @@ from data import InputError
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises InputError where argparse would exit."""
+    """An argument parser that raises InputError where argparse would exit; flags `without` are as
+    if they were not given, and not offered."""
 
-    def __init__(self, doc, **options):
+    def __init__(self, doc, without=(), **options):
+        self.without = without
         super().__init__(description=doc, allow_abbrev=False, usage="%(prog)s [flags]",
                          formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def add_argument(self, *names, default=None, **options):
+        if names[0] in self.without:
+            return self.set_defaults(**{names[0].strip("-").replace("-", "_"): default})
+        return super().add_argument(*names, default=default, **options)
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")

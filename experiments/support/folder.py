@@ -1,5 +1,8 @@
 """The folder of runs that a command leaves, and goes on from with --resume."""
 import json
+import re
+import sys
+import zlib
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -10,7 +13,7 @@ from support.flags import make_folder
 
 def earlier(folder, settings):
     """The finished runs of a folder. Raises InputError for runs of other settings."""
-    runs = []
+    runs, settings = [], json.loads(json.dumps(settings))  # as they are read
     for path in sorted(folder.glob("*.json")):
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
@@ -33,11 +36,32 @@ def keep_aside(folder, resume):
     make_folder(folder)
 
 
-def write_whole(path, record):
-    """Write JSON, all of it or nothing."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record), encoding="utf-8")
+def write_run(folder, run):
+    """A file for a run, of its method, its seed and its pairs of domains."""
+    names = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
+    name = f"{run['method']}-{run['seed']}-{zlib.crc32(str(names).encode()):08x}.json"
+    write_whole(folder / re.sub(r"[*,]", "", name).replace(" ", "_"), json.dumps(run))
+
+
+def write_whole(path, text):
+    """Write a file, all of it or nothing."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+@contextmanager
+def writing(args):
+    """Make OUT and OUT/runs, which is yielded, for this command alone; runs of an earlier one go
+    aside, unless they are resumed."""
+    make_folder(args.out)
+    with locked(args.out):
+        keep_aside(args.out / "runs", args.resume)
+        try:
+            yield args.out / "runs"
+        except (InputError, FloatingPointError, KeyboardInterrupt):
+            print("finished runs are kept: go on with --resume", file=sys.stderr)
+            raise
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The language-model loss of packed batches, for two baselines and the untrained likelihoods."""
 import torch
 import torch.nn.functional as F
-from torch.utils.checkpoint import checkpoint
 
 
 def tokens_to_predict(batch):
@@ -35,8 +34,7 @@ def token_losses(model, hidden, tokens, places):
 def next_token_losses(hidden, tokens, embeddings, softcap=None, chunk=256):
     """`token_losses` of states (T, D), tokens (T,), and the output layer (V, D).
 
-    `softcap` is Gemma 2's limit of the logits. Logits (chunk, V) are computed again going backward,
-    so that no more than these are ever in memory.
+    `softcap` is Gemma 2's limit of the logits, of which (chunk, V) are computed at a time.
     """
     def losses(hidden, tokens):
         logits = hidden.to(embeddings.dtype) @ embeddings.T  # (chunk, V)
@@ -44,5 +42,4 @@ def next_token_losses(hidden, tokens, embeddings, softcap=None, chunk=256):
             logits = softcap * torch.tanh(logits / softcap)
         return F.cross_entropy(logits.float(), tokens, reduction="none")
 
-    return torch.cat([checkpoint(losses, h, t, use_reentrant=False)
-                      for h, t in zip(hidden.split(chunk), tokens.split(chunk))])
+    return torch.cat([losses(*part) for part in zip(hidden.split(chunk), tokens.split(chunk))])

@@ -5,8 +5,10 @@ same names does as well. A name that is not there ends the run with the names th
 few_shot and simple_to_complex follow the authors' description and could not be checked; English as
 posted has a second name there, askscience_train_train.json.
 """
+import functools
 from pathlib import Path
 
+import data
 from data import InputError
 
 from domains import records
@@ -24,20 +26,18 @@ def chosen(args):
 
 def domains(args):
     """The (source, target) pairs of domains. Of the hub, nothing is asked with --dry-run."""
-    pairs, loaded = chosen(args), {}
-    absent = args.dry_run and args.paper.startswith("hub:")
+    pairs, absent = chosen(args), args.dry_run and args.paper.startswith("hub:")
 
+    @functools.cache
     def load(file, loader):
         if absent:
             return ([], None) if loader is records.load_test else []
-        if (file, loader) not in loaded:
-            loaded[file, loader] = loader(where(args, file))
-        return loaded[file, loader]
+        return loader(where(args, file))
 
     def domain(train, test):
         rows, scores = load(test, records.load_test)
-        return Domain(name_of(train), labeled=load(train, records.load_preferences),
-                      unlabeled=load(train, records.load_unlabeled), test=rows, scores=scores)
+        labeled = load(train, records.load_preferences)
+        return Domain(Path(train).stem, labeled, data.unlabel(labeled), rows, scores)
 
     made = {names: domain(*names) for pair in pairs for names in pair}
     for source, target in pairs:
@@ -52,22 +52,12 @@ def where(args, file):
     """Where a file lies; one of another data set of the authors has that in its name."""
     if file.startswith("hub:") and args.paper == paper.EXPERIMENTS[args.experiment]["data"]:
         return file
-    return f"{args.paper}/{base(file)}"
-
-
-def base(file):
-    """The name of a file without its data set."""
-    return file.rpartition("/")[2]
-
-
-def name_of(file):
-    """The name of the domain that a file trains."""
-    return base(file).removesuffix(".json")
+    return f"{args.paper}/{Path(file).name}"
 
 
 def cells(args):
     """With --paper the names of all pairs of domains, in the order of the paper's table."""
-    return [(name_of(source[0]), name_of(target[0]))
+    return [(Path(source[0]).stem, Path(target[0]).stem)
             for source, target in paper.EXPERIMENTS[args.experiment]["pairs"].values()
             ] if args.paper else []
 

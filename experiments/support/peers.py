@@ -11,7 +11,6 @@ a function of encoded records, labelled and unlabelled, that returns how many po
     trl_preference  Src-Pref by TRL's RewardTrainer: a list of K rejected responses is K pairs
 """
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -20,23 +19,20 @@ import data
 import dial
 
 from support import backbones
-from support.cli import LAPTOP
+from support.cli import LAPTOP, machine_flags
 from support.flags import count
 
 CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
                                      "center_prompts": True})
 
 
-def machine_flags(p, name):
+def measuring_flags(p, name):
     """The flags of a command that measures steps."""
     add = p.add_argument
+    machine_flags(p, name)
     add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
-    add("--model", default=backbones.GEMMA, help="as for the other commands (%(default)s)")
-    add("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    add("--dtype", choices=["auto", "float32", "bfloat16"], default="auto")
     add("--checkpoint", action="store_true", help="keep only each layer's input")
     add("--compile", action="store_true", help="compile the model's layers, everyone's")
-    add("--out", type=Path, default=Path("runs") / name, help="folder (%(default)s)")
 
 
 def settings(args):
@@ -48,18 +44,15 @@ def settings(args):
 class Learner:
     """A reward model and a critic with their optimisers, on a backbone of their own."""
 
-    def __init__(self, args, config, attention):
+    def __init__(self, args, attention):
         classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
                                                     args.compile)
         classifier.set_attn_implementation(attention)
-        self.config = config
-        self.model = dial.RewardModel(classifier, config).train()
-        if args.checkpoint:
-            self.model.transformer.activation_checkpointing_enable({"use_reentrant": False})
+        self.config = CONFIG
+        self.model = backbones.reward_model(classifier, CONFIG, args.checkpoint).train()
         self.device = self.model.scale.device
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.device)
-        self.optimizers = [torch.optim.AdamW([p for p in module.parameters() if p.requires_grad],
-                                             lr=1e-5) for module in (self.model, self.critic)]
+        self.optimizers = dial.make_optimizers(self.model, self.critic, CONFIG)
 
 
 def ours(learner, step):
@@ -108,7 +101,7 @@ def padded_dial(learner):
     return run
 
 
-def trl_preference(args, config):
+def trl_preference(args):
     """TRL's RewardTrainer, without its loop around the steps. Raises ImportError without TRL."""
     import pyarrow
     from datasets import Dataset
@@ -125,9 +118,9 @@ def trl_preference(args, config):
         classifier, settings, processing_class=tokenizer,
         train_dataset=Dataset(pyarrow.table({"chosen_ids": [[2, 3]], "rejected_ids": [[2, 4]]}),
                               fingerprint="not read"),  # the records come with each step
-        peft_config=LoraConfig(task_type=TaskType.SEQ_CLS, r=config.lora_rank,
-                               lora_alpha=config.lora_alpha,
-                               target_modules=config.lora_modules.split(",")))
+        peft_config=LoraConfig(task_type=TaskType.SEQ_CLS, r=CONFIG.lora_rank,
+                               lora_alpha=CONFIG.lora_alpha,
+                               target_modules=CONFIG.lora_modules.split(",")))
     optimizer, model = trainer.create_optimizer(), trainer.model.train()
     trainer.current_gradient_accumulation_steps = 1
 

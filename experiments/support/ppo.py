@@ -117,8 +117,7 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
     at 0 and moves by `value_clip` an epoch, would have to climb it.
 
     Returns:
-        scalars for the log: `kl`, nats a response, before the epoch; `policy_loss`, `value_loss`,
-        of the last step; `clipped`, the share of actions of the last pass with a ratio outside.
+        KL(pi || pi_ref) in nats a response, before the epoch.
     Raises FloatingPointError where the loss is no longer finite.
     """
     real = responses.real
@@ -129,7 +128,6 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
                                                  config.gae_lambda)
     advantages = whiten(advantages, real)
     for _ in range(config.passes):
-        outside = 0
         for index in torch.randperm(len(real)).split(config.batch_size):
             batch = responses.select(index)
             log_policy, values = policy(batch)
@@ -139,12 +137,9 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
             loss_v = value_loss(values, old_values[index], returns[index], real[index],
                                 config.value_clip)
             descend(loss + config.value_weight * loss_v, optimizer, config.grad_clip)
-            ratio = (log_probs.detach() - old_log_probs[index]).exp()
-            outside += (((ratio - 1).abs() > config.clip) * real[index]).sum()
     if not torch.isfinite(loss + loss_v):
         raise FloatingPointError("PPO's loss is not finite; lower learning_rate (--ppo)?")
-    return {"kl": ((kl * real).sum() / len(real)).item(), "policy_loss": loss.item(),
-            "value_loss": loss_v.item(), "clipped": (outside / real.sum()).item()}
+    return ((kl * real).sum() / len(real)).item()
 
 
 def supervised_loss(policy, responses):

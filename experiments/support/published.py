@@ -2,6 +2,8 @@
 import re
 import statistics
 
+from support import paper_files
+
 
 def read_table(text):
     """{name: [(mean, standard error or None), ...]} of lines of a name and cells, two blanks or
@@ -14,16 +16,20 @@ def read_table(text):
     return table
 
 
-def published(table, pairs, cells=(), metrics=("accuracy",)):
-    """The paper's numbers as `report` takes them.
+def published(args, runs, table, cells=(), metrics=("accuracy",)):
+    """The paper's numbers as `report` takes them; of one's own data there are none.
 
     Args:
+        runs: whose pairs of domains are given the mean over all cells, which has no standard error.
         table: of `read_table`; a cell has a number for each of the metrics.
-        pairs: of names, each given the mean over all cells, which has no standard error.
-        cells: of names, one for each cell instead, in the table's order.
+        cells: the pair of names of each cell instead, in the table's order; --paper has its own.
     Returns:
         (mean, standard error or None) by (method, source, target, metric).
     """
+    if getattr(args, "source_data", None) or getattr(args, "data", None):
+        return {}
+    cells = paper_files.cells(args) or cells
+    pairs = () if cells else {(r["source"], r["target"]) for run in runs for r in run["results"]}
     numbers, n = {}, len(metrics)
     for method, values in table.items():
         for j, metric in enumerate(metrics):

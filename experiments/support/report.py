@@ -7,22 +7,22 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from support.figures import plot_pairs, plot_training
-from support.published import best
+from support.folder import write_whole
+from support.published import best, published
 
 BASE, METHOD = "Src-Pref", "DIAL"
 
 
-def report(args, runs, title, paper, chance=0.5):
+def report(args, runs, title, paper, chance=0.5, **options):
     """The table, the figure and results.json.
 
     Args:
         runs: of `runs.run_jobs`; nothing is done without any. title: of the figure.
-        paper: the paper's (mean, standard error) by (method, source, target, metric).
-        chance: the accuracy of guessing.
+        paper, options: the paper's table, as for `published`. chance: the accuracy of guessing.
     """
     if not runs:
         return
-    rows = summarize(runs, paper)
+    rows = summarize(runs, published(args, runs, paper, **options))
     print_columns(table(rows))
     gains = [gain(rows, metric) for metric in measured(rows)]
     for row in filter(None, gains):
@@ -34,13 +34,18 @@ def report(args, runs, title, paper, chance=0.5):
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
+    write_results(args.out, args.experiment, args.model, config_of(args, runs),
+                  rows + [g for g in gains if g], sum(run["seconds"] for run in runs))
+
+
+def config_of(args, runs):
+    """The settings of runs, for results.json."""
     seeds = sorted({run["seed"] for run in runs})
     config = asdict(args.config) | {"seeds": seeds, "batch_size": args.batch_size}
     if args.training:  # what the config has of it is the methods' own
         lines = {name: line._asdict() for name, line in args.training.items()}
         config |= {"training": lines} | dict.fromkeys(("steps", "learning_rate", "weight_decay"))
-    write_results(args.out, args.experiment, args.model, config, rows + [g for g in gains if g],
-                  sum(run["seconds"] for run in runs))
+    return config | {name: runs[0]["settings"][name] for name in ("device", "dtype")}
 
 
 def summarize(runs, paper):
@@ -154,6 +159,4 @@ def write_results(out, experiment, model, config, rows, seconds):
     record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
               "config": config, "seconds": round(seconds, 1),
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
-    text, part = json.dumps(record, indent=1, ensure_ascii=False), out / "results.part"
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(out / "results.json")  # whole or not at all
+    write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")

@@ -72,9 +72,8 @@ def run_arm(start, name, judge):
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * factor
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
-        record |= ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device),
-                            args.ppo)
-        record |= {"step": epoch + 1, "true_reward": right.mean().item(),
+        kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
+        record |= {"kl": kl, "step": epoch + 1, "true_reward": right.mean().item(),
                    "auc": current_auc(start, texts, rewards, right),
                    "reward": rewards.mean().item(),
                    "unclear": sum(task.kind(text) is None for text in texts) / len(texts),

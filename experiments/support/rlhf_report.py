@@ -19,7 +19,7 @@ def results(name, task, log):
         if values := [record["auc"] for record in part if record["auc"] is not None]:
             metrics[key] = statistics.fmean(values)
     return {"method": name, "source": "off-policy", "target": "policy", "metrics": metrics,
-            "n_test": len(task.test), "n_source": len(task.train)}
+            "n_test": len(task.test)}
 
 
 def table(rows):

@@ -30,13 +30,14 @@ class Start:
         self.lm, self.tokenizer = rewriting.load(args.model, transformers.AutoModelForCausalLM,
                                                  device, args.dtype)
         self.ends = end_tokens(self.lm, self.tokenizer)
-        self.tokens = None if args.all_tokens else sorted(
+        self.tokens = None if args.paper else sorted(
             {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})
         self.prompts = {prompt: self.prompt_tokens(prompt) for prompt in (*task.train, *task.test)}
-        if args.supervised:
+        if not args.paper:
             self.supervise()
         classifier, _ = backbones.load(args.model, args.device, args.dtype)
-        self.model = dial.RewardModel(classifier, args.config)
+        self.model = backbones.reward_model(classifier, args.config)
+        self.pack_options = backbones.pack_options(classifier, self.tokenizer)
         self.pairs = self.encode(task.pairs)
         steps = math.ceil(len(self.pairs) / args.batch_size)
         config = replace(args.config, steps=steps)
@@ -90,11 +91,6 @@ class Start:
     def batches(self, steps, seed, unlabeled=None):
         return data.training_batches([self.pairs], unlabeled, self.args.batch_size, steps, seed,
                                      **self.pack_options)
-
-    @property
-    def pack_options(self):
-        kind = self.model.transformer.config.model_type
-        return {"pad_id": self.tokenizer.pad_token_id, "share": kind in backbones.SHARE_ROWS}
 
 
 def end_tokens(lm, tokenizer):

@@ -4,27 +4,23 @@ A run trains one method with one seed. Its results and its log are a file of the
 METHOD-SEED-....json, written when it is done, whole or not at all; `--resume` takes finished runs
 from there.
 """
-import json
-import sys
 import time
-import zlib
 from dataclasses import asdict, dataclass
 
 from tqdm import tqdm
 
 from data import InputError
 
-from support import paper, paper_files
-from support.flags import make_folder
-from support.folder import earlier, keep_aside, locked, write_whole
+from support import backbones, paper, paper_files
+from support.folder import earlier, write_run, writing
 from support.memory import memory_line
 from support.methods import METHODS
 from support.report import print_columns
 from support.trainer import Trainer
 from support.training import settings_of
 
-# Flags that two runs may differ in and still be of one table; all others must agree to --resume, and
-# the whole DialConfig, which --set and --steps end in.
+# Flags that two runs may differ in and still be of one table; all others must agree to --resume,
+# and the whole DialConfig, which --set and --steps end in.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
                "pairs")
@@ -77,32 +73,24 @@ def run_jobs(args, jobs):
         describe(args, jobs)
         return []
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS}
-    settings = json.loads(json.dumps(settings | asdict(args.config)))
-    folder = args.out / "runs"
-    finished = earlier(folder, settings) if args.resume else []
+    settings |= asdict(args.config) | backbones.machine(args)
+    finished = earlier(args.out / "runs", settings) if args.resume else []
     asked = list(dict.fromkeys(names for job in jobs for names in job.names))
     jobs = unfinished(args, jobs, finished)
     trainer = Trainer(args) if jobs else None
     if trainer:
         trainer.check(jobs)
-    make_folder(args.out)
-    with locked(args.out):
-        keep_aside(folder, args.resume)
+    with writing(args) as folder:
         saved = {run["method"] for run in finished if run["saved"]}
         for job in tqdm(jobs, desc="runs", dynamic_ncols=True):
             start, save = time.time(), bool(args.save and job.method not in saved
                                             and METHODS[job.method].step)
-            try:
-                results, log = trainer.run(job, save)
-            except (InputError, KeyboardInterrupt):
-                print("finished runs are kept: go on with --resume", file=sys.stderr)
-                raise
+            results, log = trainer.run(job, save)
             saved |= {job.method} if save else set()
             finished.append({"method": job.method, "seed": job.seed, "settings": settings,
                              "saved": save, "seconds": round(time.time() - start, 1),
                              "results": results, "log": log})
-            name = f"{job.method}-{job.seed}-{zlib.crc32(str(job.names).encode()):08x}"
-            write_whole(folder / f"{name.replace('*', '').replace(' ', '_')}.json", finished[-1])
+            write_run(folder, finished[-1])
     place = {names: i for i, names in enumerate(asked)}  # finished runs are found in any order
     return sorted(finished, key=lambda run: min(
         place.get((r["source"], r["target"]), len(place)) for r in run["results"]))

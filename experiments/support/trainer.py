@@ -12,7 +12,7 @@ class Trainer:
     """What stays from run to run: the backbone and the encoded domains."""
 
     def __init__(self, args):
-        self.args, self.config, self.encoded = args, args.config, {}
+        self.args, self.encoded = args, {}
         self.classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
                                                           args.compile)
 
@@ -30,7 +30,7 @@ class Trainer:
                     self.encode(domain, "test")
                 rows = self.encode(target, "unlabeled") if method.reads_target else []
                 alone = any(len(record.texts) < 2 for record in rows)
-                centered = method.critic and self.config.center_prompts
+                centered = method.critic and self.args.config.center_prompts
                 if alone and (method.compares or centered):
                     raise InputError(f"{target.name}: a record with a single response; "
                                      f"{'center_prompts' if centered else job.method} needs all of "
@@ -52,7 +52,7 @@ class Trainer:
         run = Run(self, job)
         try:
             method = METHODS[job.method]
-            log = run.train(method.step) if method.step else []
+            log = run.train() if method.step else []
             results = run.results(log, job.pairs)
             if log and len(job.pairs) == 1 and run.target.test:  # the last look is of all rows
                 metric = run.target.metric

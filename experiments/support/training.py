@@ -7,8 +7,6 @@ import torch
 
 import data
 import dial
-from data import InputError
-
 from support import backbones, paper
 from support.correlation import within_prompts
 from support.methods import METHODS
@@ -33,28 +31,19 @@ class Run:
         self.config, self.batch_size, self.epochs = settings_of(self.args, job.method,
                                                                 *job.pairs[0])
         torch.manual_seed(job.seed)
-        try:
-            self.model = dial.RewardModel(trainer.classifier, self.config)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        if self.args.checkpoint:
-            self.model.transformer.activation_checkpointing_enable({"use_reentrant": False})
+        self.model = backbones.reward_model(trainer.classifier, self.config, self.args.checkpoint)
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.model.scale.device)
-        self.pack_options = {"pad_id": self.tokenizer.pad_token_id,
-                             "share": trainer.classifier.config.model_type
-                             in backbones.SHARE_ROWS}
+        self.pack_options = backbones.pack_options(trainer.classifier, self.tokenizer)
 
     def close(self):
         """Take LoRA off the backbone again."""
+        if self.args.checkpoint:  # peft would differentiate the embeddings of the next run
+            self.model.transformer.activation_checkpointing_disable()
         self.trainer.classifier = self.model.backbone.unload()
 
-    def train(self, step, look=None):
-        """Train on the first pair of domains; return the log.
-
-        Args:
-            step: the method. look: called with the number of each step, instead of the looks at
-                the target for the figure.
-        """
+    def train(self, look=None):
+        """Train on the first pair of domains; return the log. look: called with the number of each
+        step, instead of the looks at the target for the figure."""
         method = METHODS[self.job.method]
         labeled = [self.encode(domain, "labeled")
                    for domain in labeled_domains(method, self.source, self.target)]
@@ -71,7 +60,7 @@ class Run:
             dial.train(self.model, self.critic, batches(n, first.steps, None), first,
                        METHODS[method.start].step, title=f"{title}, start")
             config = dataclasses.replace(config, scale_embeddings=False)  # it has its scale
-        return dial.train(self.model, self.critic, batches(), config, step,
+        return dial.train(self.model, self.critic, batches(), config, method.step,
                           look or self.look, title)
 
     def look(self, step):

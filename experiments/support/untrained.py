@@ -64,12 +64,6 @@ def log_odds(run, domain, separator):
             for row in domain.test]
 
 
-def base_lm(run, domain):
-    """The letter that is likeliest after the question, the responses and a line of thought; of a
-    single text, the likeliest score from 1 to 6."""
-    return answers(run, domain)
-
-
 def few_shot_lm(run, domain):
     """As Base LM, after SHOTS labelled Preferences with their letters, the same for all."""
     rng = random.Random(run.seed)
@@ -77,7 +71,7 @@ def few_shot_lm(run, domain):
     for row in examples(run):
         text, order = ask(run.args.question, row, rng)
         shots.append(f"{text}\nFinal answer: {LETTERS[order.index(0)]}\n\n")
-    return answers(run, domain, "".join(shots))
+    return base_lm(run, domain, "".join(shots))
 
 
 def examples(run):
@@ -95,8 +89,9 @@ def ask(question, row, rng):
     return "\n".join([question, row.prompt.rstrip(), *listed]), order
 
 
-def answers(run, domain, shots=""):
-    """Ask about each test record, let the model think, and compare its possible answers."""
+def base_lm(run, domain, shots=""):
+    """The letter that is likeliest after the question, the responses and a line of thought; of a
+    single text, the likeliest score from 1 to 6."""
     rng = random.Random(run.seed)
     context = getattr(run.model.transformer.config, "max_position_embeddings", 2048)
     asked = [ask(run.args.question, row, rng) for row in domain.test]
@@ -106,9 +101,7 @@ def answers(run, domain, shots=""):
         choices = LETTERS[: len(order)] if len(order) > 1 else "123456"
         rows.append(data.Preference(f"{prompt} {thought}\nFinal answer: ", choices[0],
                                     tuple(choices[1:])))
-    encoded = data.encode(rows, run.tokenizer, context, True, domain.name)
-    chosen = dial.predict(Likelihood(run.model), run.batches(encoded),
-                          f"{run.job.method} on {domain.name}")
+    chosen = likelihoods(run, data.encode(rows, run.tokenizer, context, True, domain.name), domain)
     return [letters[torch.tensor(order).argsort()] if len(order) > 1
             else letters.argmax().add(1.0)[None] for letters, (_, order) in zip(chosen, asked)]
 
@@ -116,7 +109,7 @@ def answers(run, domain, shots=""):
 def think(run, prompts, context, batch_size=8):
     """What the base model says next, greedily, to the end of a line."""
     model, tokenizer = rewriting.load(run.args.model, transformers.AutoModelForCausalLM,
-                                      str(run.model.scale.device))
+                                      str(run.model.scale.device), run.args.dtype)
     tokenizer.truncation_side, lines = "left", []
     for i in tqdm(range(0, len(prompts), batch_size), desc="thoughts", leave=False):
         inputs = tokenizer(prompts[i: i + batch_size], return_tensors="pt", padding=True,
@@ -127,8 +120,7 @@ def think(run, prompts, context, batch_size=8):
 
 
 def likelihood(run, domain):
-    return dial.predict(Likelihood(run.model), run.batches(run.encode(domain, "test")),
-                        f"{run.job.method} on {domain.name}")
+    return likelihoods(run, run.encode(domain, "test"), domain)
 
 
 def few_shot_likelihood(run, domain):
@@ -136,6 +128,10 @@ def few_shot_likelihood(run, domain):
     shots = "".join(f"{e.prompt.rstrip()}\n{e.chosen}\n\n" for e in examples(run))
     rows = [replace(row, prompt=shots + row.prompt) for row in domain.test]
     encoded = data.encode(rows, run.tokenizer, run.args.max_length, True, domain.name)
+    return likelihoods(run, encoded, domain)
+
+
+def likelihoods(run, encoded, domain):
     return dial.predict(Likelihood(run.model), run.batches(encoded),
                         f"{run.job.method} on {domain.name}")
 
