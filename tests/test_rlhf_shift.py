@@ -63,7 +63,7 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     monkeypatch.setattr(rlhf, "run_arm", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "--seeds", "0")
-    assert "finished arms are kept" in capsys.readouterr().err
+    assert "finished runs are kept" in capsys.readouterr().err
     (aside,) = (tmp_path / "out").glob("runs-*")
     assert len(list(aside.glob("*.json"))) == 4
 

@@ -15,15 +15,17 @@ from support.training import Run
 
 
 @pytest.mark.parametrize("scale", [True, False])
-def test_the_scale_is_that_of_the_first_batch(args, scale):
+def test_the_scale_is_that_of_the_first_batch(args, scale, monkeypatch):
     args.config = replace(args.config, scale_embeddings=scale)
     batches, (source, target) = [], pair_of_domains()
 
     def step(*step_args):
         batches.append(step_args[4])
-        return METHODS["DIAL"].step(*step_args)
+        return dial_step(*step_args)
 
-    run, _ = train(args, "DIAL", source, target, step)
+    dial_step = METHODS["DIAL"].step
+    monkeypatch.setitem(METHODS, "DIAL", replace(METHODS["DIAL"], step=step))
+    run, _ = train(args, "DIAL", source, target)
     trained = run.model.scale.item()
     run.close()
     untrained = Run(run.trainer, run.job).model
@@ -80,12 +82,12 @@ def test_the_best_on_validation_comes_back(args, monkeypatch):
 def test_what_cannot_be_run_is_said_at_the_start(args):
     source, target = pair_of_domains()
     trainer, job = Trainer(args), Job("DIAL", 0, [(source, target)])
-    trainer.config = replace(args.config, center_prompts=True)
+    trainer.args.config = replace(args.config, center_prompts=True)
     trainer.check([job])
     target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
     with pytest.raises(InputError, match="target: a record with a single response; center_prompts"):
         trainer.check([job])
-    trainer.config = replace(args.config, center_prompts=False)
+    trainer.args.config = replace(args.config, center_prompts=False)
     trainer.check([job])
     for method in ("Self-training", "Entropy"):
         with pytest.raises(InputError, match=f"a single response; {method} needs"):

@@ -29,15 +29,15 @@ class Start:
         device = backbones.pick_device(args.device)
         self.lm, self.tokenizer = rewriting.load(args.model, transformers.AutoModelForCausalLM,
                                                  device, args.dtype)
+        classifier, _ = backbones.load(args.model, args.device, args.dtype)
+        self.model = backbones.reward_model(classifier, args.config)
+        self.pack_options = backbones.pack_options(classifier, self.tokenizer)
         self.ends = end_tokens(self.lm, self.tokenizer)
         self.tokens = None if args.paper else sorted(
             {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})
         self.prompts = {prompt: self.prompt_tokens(prompt) for prompt in (*task.train, *task.test)}
         if not args.paper:
             self.supervise()
-        classifier, _ = backbones.load(args.model, args.device, args.dtype)
-        self.model = backbones.reward_model(classifier, args.config)
-        self.pack_options = backbones.pack_options(classifier, self.tokenizer)
         self.pairs = self.encode(task.pairs)
         steps = math.ceil(len(self.pairs) / args.batch_size)
         config = replace(args.config, steps=steps)
