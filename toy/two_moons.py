@@ -98,7 +98,7 @@ def draw(runs, path):
                     label=["first moon", "second moon"])
             ax.plot(source, torch.zeros(len(source)) - 4, "k|", ms=9, label="labelled")
             ax.axvline(0, color="gray", ls=":")
-            ax.set(title="DIAL's rewards (the critic does not see the classes)", yticks=[])
+            ax.set(title="DIAL's rewards, by unseen class", yticks=[])
             ax.legend(frameon=False)
 
 
