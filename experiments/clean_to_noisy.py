@@ -15,14 +15,14 @@ from domains.noise import NOISE
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line, probability
-from support.published import read_table
+from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
 
 # The critic sees answers less their pair's mean: chosen on validation questions.
 PRESET = LAPTOP | {"center_prompts": True}
 METHODS = ("Longest", "Shortest", "Seen sentences", "Seen words", "Src-Pref", "DIAL")
-PAPER = read_table("""
+PAPER = typed("""
 Base LM           .55      .56      .55
 Src-Pref          .71±.01  .63±.01  .67±.01
 Src-Pref-SFT      .71±.02  .61±.02  .64±.01

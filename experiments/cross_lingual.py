@@ -15,7 +15,7 @@ from domains.foods import food_domain
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import read_table
+from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -25,7 +25,7 @@ from support.runs import plan, run_jobs
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
 # Table 5: SHP's legaladvice, askscience and explainlikeimfive, each Korean, Thai, Chinese. DEAL's
 # are of its own Table 2.
-PAPER = read_table("""
+PAPER = typed("""
 Base LM           .58      .57      .60      .57      .58      .55      .55      .54      .51
 Src-Pref          .60±.03  .63±.01  .61±.02  .57±.01  .62±.01  .59±.01  .65±.01  .63±.01  .68±.01
 Src-Pref-SFT      .62±.01  .59±.04  .64±.00  .56±.02  .61±.02  .56±.01  .65±.00  .64±.00  .61±.00

@@ -17,12 +17,12 @@ from domains.safety import few_shot_domains, read_answers
 from support import backbones
 from support.cli import LAPTOP, parse, run_flags
 from support.flags import command_line
-from support.published import read_table
+from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
 
 PRESET = LAPTOP | {"center_prompts": True}  # chosen on seeds 3 and 4
-PAPER = read_table("""
+PAPER = typed("""
 Few-shot LM       .599       .643       .646
 Src-Pref          .820±.011  .862±.005  .852±.021
 Src-Pref-SFT      .744±.028  .788±.011  .710±.034

@@ -15,14 +15,14 @@ from domains.foods import CATEGORIES, food_domain
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import read_table
+from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
 
 # 4 + 4 lists for 160 steps: chosen on validation lists of four pairs.
 PRESET = LAPTOP | {"steps": 160}
 # Table 8: Src-Pref ("train on source") and DIAL; DEAL's Table 1 has the same numbers.
-TABLE_8 = read_table("""
+TABLE_8 = typed("""
 desserts-fruits        .363±.090  .686±.035
 desserts-sauces        .400±.107  .743±.028
 desserts-vegetables    .234±.057  .489±.037

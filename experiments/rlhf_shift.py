@@ -91,7 +91,7 @@ def read_flags(argv):
     return args
 
 
-def settings_of(args):
+def run_settings(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "closed",
@@ -102,7 +102,7 @@ def settings_of(args):
 
 def train_arms(args, tasks):
     """Train what --resume does not find; return the runs, a dictionary for each."""
-    chosen = settings_of(args)
+    chosen = run_settings(args)
     runs = earlier(args.out / "runs", chosen) if args.resume else []
     done = {(run["method"], run["seed"]) for run in runs}
     left = [(name, seed) for seed in tasks for name in args.arms if (name, seed) not in done]
@@ -138,7 +138,7 @@ def main(argv=None):
     print_columns(table(rows))
     draw(args.out / "rlhf_shift.png", runs)
     seeds = sorted({run["seed"] for run in runs})
-    config = settings_of(args) | {"seeds": seeds}
+    config = run_settings(args) | {"seeds": seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
 

@@ -16,7 +16,7 @@ from domains.arguments import argument_domain
 from support.own import given_domains
 from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
-from support.published import read_table
+from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
 
@@ -25,7 +25,7 @@ PRESET = LAPTOP | {"lambda_da": 0.03}
 METHODS = ("Longest", "Shortest", "Seen sentences", "Seen words", "Src-Pref", "DIAL")
 # Table 4: Pearson and Spearman; short arguments to full essays. It says "s", but Tgt-Pref*'s are
 # the standard errors of DEAL's Table 5, of which both lines of DEAL are.
-PAPER = read_table("""
+PAPER = typed("""
 Base LM             .408±.003  .394±.003
 Src-Pref            .516±.011  .508±.014
 Src-Pref-SFT        .567±.018  .562±.023

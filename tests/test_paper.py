@@ -15,7 +15,7 @@ import few_shot
 import scaling
 from domains.splits import Domain
 from support import backbones, cli, paper, paper_files, untrained
-from support.training import settings_of
+from support.training import training_of
 
 # Of each experiment: the longest text (A.4: 768), its pairs, the rows of a source and a target that
 # 3.1, 3.3, 3.4 and A.6 name; of each method, of A.2 to A.6: records of each domain a step, learning
@@ -102,7 +102,7 @@ def test_settings_and_files(experiment, monkeypatch, capsys):
     source = Domain("s", labeled=range(n_source), unlabeled=range(n_source))
     target = Domain("t", labeled=range(n_target), unlabeled=range(n_target))
     for name in TRAINED:
-        config, batch_size, epochs = settings_of(args, name, source, target)
+        config, batch_size, epochs = training_of(args, name, source, target)
         assert (batch_size, config.learning_rate, config.weight_decay, epochs, config.steps
                 ) == lines.get(name, lines["others"]), name
         assert (config.lora_rank, config.lora_alpha, config.lambda_da, config.lambda_gp) == (
@@ -126,7 +126,7 @@ def test_what_is_set_by_hand_holds_for_all_methods(monkeypatch):
                    "lambda_da=3"])
     domain = Domain("d", labeled=range(10), unlabeled=range(10))
     for name, epochs, rate in (("Src-Pref", 50, 5e-5), ("DIAL", 2, 1e-5)):
-        config, batch_size, _ = settings_of(made[0], name, domain, domain)
+        config, batch_size, _ = training_of(made[0], name, domain, domain)
         assert (batch_size, config.weight_decay, config.lambda_da) == (2, 0.5, 3)
         assert (config.learning_rate, config.steps) == (rate, epochs * 5)
 

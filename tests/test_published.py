@@ -82,7 +82,7 @@ def test_table_8_line_by_line():
 
 def test_published_is_the_mean_or_each_cell():
     pairs, metrics = [("a", "b"), ("a", "c")], ("pearson", "spearman")
-    table = published.read_table("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2")
+    table = published.typed("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2")
     assert table == {"DIAL": [(0.5, 0.1), (0.6, None), (0.7, None), (0.8, 0.2)],
                      "Some LM": [(0.1, None), (0.2, None)]}
     del table["Some LM"]

@@ -122,7 +122,7 @@ def parse(p, argv=None):
         args = p.parse_args(argv)
         if args.steps or any(word.startswith("steps=") for word in args.set):
             raise InputError("--paper goes by epochs, not by --steps")
-        args.paper = paper_files.locate(args)
+        args.paper = paper_files.place(args)
     elif args.pairs:
         raise InputError("--pairs goes with --paper")
     for name in ("methods", "seeds", "target", "pairs"):

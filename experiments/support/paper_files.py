@@ -73,10 +73,10 @@ def files(args):
                    for name in (*source, *target, validation(target))})
 
 
-def locate(args):
+def place(args):
     """Where the files lie: at the authors' where --paper names no place. Raises InputError for a
     folder that is not there."""
-    place = paper.EXPERIMENTS[args.experiment]["data"] if args.paper is True else args.paper
-    if not place.startswith("hub:") and not Path(place).is_dir():
-        raise InputError(f"--paper {place}: no such folder")
-    return place
+    folder = paper.EXPERIMENTS[args.experiment]["data"] if args.paper is True else args.paper
+    if not folder.startswith("hub:") and not Path(folder).is_dir():
+        raise InputError(f"--paper {folder}: no such folder")
+    return folder

@@ -101,7 +101,7 @@ class Policy(nn.Module):
         Args:
             prompts: lists of token numbers. max_new_tokens: T. batch_size: prompts at a time.
         """
-        ids, mask = (x.to(self.output.device) for x in padded(prompts, "left"))
+        ids, mask = (x.to(self.output.device) for x in pad(prompts, "left"))
         parts = [self.go_on(*part, max_new_tokens, greedy)
                  for part in zip(ids.split(batch_size), mask.split(batch_size))]
         return Responses(*map(torch.cat, zip(*parts)), ids.shape[1])
@@ -127,12 +127,12 @@ class Policy(nn.Module):
 
 def join(prompts, actions, device="cpu"):
     """`Responses` of given prompts and actions, lists of token numbers."""
-    left, right = padded(prompts, "left"), padded(actions, "right")
+    left, right = pad(prompts, "left"), pad(actions, "right")
     ids, mask = (torch.cat(pair, 1).to(device) for pair in zip(left, right))
     return Responses(ids, mask, left[0].shape[1])
 
 
-def padded(rows, side):
+def pad(rows, side):
     """Lists of token numbers as (ids, mask), (B, L) each."""
     ids, ones = [torch.tensor(row) for row in rows], [torch.ones(len(row)).long() for row in rows]
     return pad_sequence(ids, True, 0, side), pad_sequence(ones, True, 0, side)

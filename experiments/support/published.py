@@ -5,7 +5,7 @@ import statistics
 from support import paper_files
 
 
-def read_table(text):
+def typed(text):
     """{name: [(mean, standard error or None), ...]} of lines of a name and cells, two blanks or
     more apart; the cells of lines with the same name are put together."""
     table = {}
@@ -21,7 +21,7 @@ def published(args, runs, table, cells=(), metrics=("accuracy",)):
 
     Args:
         runs: whose pairs of domains are given the mean over all cells, which has no standard error.
-        table: of `read_table`; a cell has a number for each of the metrics.
+        table: of `typed`; a cell has a number for each of the metrics.
         cells: the pair of names of each cell instead, in the table's order; --paper has its own.
     Returns:
         (mean, standard error or None) by (method, source, target, metric).

@@ -17,7 +17,7 @@ from support.memory import memory_line
 from support.methods import METHODS
 from support.report import print_columns
 from support.trainer import Trainer
-from support.training import settings_of
+from support.training import training_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume,
 # and the whole DialConfig, which --set and --steps end in.
@@ -117,12 +117,12 @@ def describe(args, jobs):
     rows = "" if args.training else f" with {args.batch_size} + {args.batch_size} rows a step"
     print(f"{args.model}: {len(jobs)} runs{rows}")
     if args.training:
-        print_columns(settings_table(args))
+        print_columns(paper_table(args))
         often = f"every {args.eval_every} steps and " if args.eval_every else ""
         print(f"texts of at most {args.max_length} tokens; validated {often}at each epoch's end")
     for job in jobs:
         method = METHODS[job.method]
-        config, _, epochs = settings_of(args, job.method, *job.pairs[0])
+        config, _, epochs = training_of(args, job.method, *job.pairs[0])
         length = f"{epochs} epochs" if epochs else f"{config.steps} steps"
         print(f"  {job.method}, seed {job.seed}, {length if method.step else 'no training'}: "
               f"{', '.join(f'{s} -> {t}' for s, t in job.names)}")
@@ -131,7 +131,7 @@ def describe(args, jobs):
         print("files:", *paper_files.files(args), sep="\n  ")
 
 
-def settings_table(args):
+def paper_table(args):
     """What --paper trains with: a line for all methods that train alike."""
     names = {}
     for name in args.methods:

@@ -28,7 +28,7 @@ class Run:
         self.trainer, self.args, self.tokenizer = trainer, trainer.args, trainer.tokenizer
         self.job, self.seed, self.encode, self.best = job, job.seed, trainer.encode, {}
         self.source, self.target = job.pairs[0]
-        self.config, self.batch_size, self.epochs = settings_of(self.args, job.method,
+        self.config, self.batch_size, self.epochs = training_of(self.args, job.method,
                                                                 *job.pairs[0])
         torch.manual_seed(job.seed)
         self.model = backbones.reward_model(trainer.classifier, self.config, self.args.checkpoint)
@@ -56,7 +56,7 @@ class Run:
         title = f"{self.job.method}, seed {self.seed}"
         config = self.config
         if method.start:
-            first, n, _ = settings_of(self.args, method.start, *self.job.pairs[0], epochs=1)
+            first, n, _ = training_of(self.args, method.start, *self.job.pairs[0], epochs=1)
             dial.train(self.model, self.critic, batches(n, first.steps, None), first,
                        METHODS[method.start].step, title=f"{title}, start")
             config = dataclasses.replace(config, scale_embeddings=False)  # it has its scale
@@ -111,7 +111,7 @@ class Run:
         return within_prompts(torch.cat(rewards).tolist(), domain.scores[: len(rewards)], prompts)
 
 
-def settings_of(args, name, source, target, epochs=None):
+def training_of(args, name, source, target, epochs=None):
     """How a method is trained: (config, records of each domain a step, epochs), the last 0 but for
     --paper, where `epochs` may be fewer than its own."""
     if not args.training:
