@@ -18,7 +18,7 @@ Where this differs from the paper:
     while it is frozen) and its two Wasserstein terms cancel. Here, as the text says, the critic
     learns from detached embeddings, then the model minimises the distance the critic reports.
   - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. The model takes
-    one step down the sum of its losses, as there; section 2.2 has a step for each.
+    one step down the sum of its losses, as in it; section 2.2 has a step for each.
   - Eq. (5) lacks its minus sign in the paper. Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
 
@@ -41,8 +41,8 @@ class DialConfig:
     """The settings of the method; the defaults are the paper's (A.1) where it states them."""
 
     steps: int = 1000  # of the model's optimiser (the paper has epochs)
-    learning_rate: float = 5e-5  # of what is trained of the model, LoRA and reward head (AdamW)
-    weight_decay: float = 0.0  # of the same (.01 in A.3)
+    learning_rate: float = 5e-5  # of the trained part of the model (AdamW)
+    weight_decay: float = 0.0  # of that part (.01 in A.3)
     warmup_steps: int = 0  # in which the learning rate rises (not stated)
     decay: float = 0.0  # last fraction of the steps, in which it falls to 0 (not stated)
     clip: float = 1.0  # largest norm of the model's gradient, 0 for any (not stated)
@@ -54,7 +54,7 @@ class DialConfig:
     critic_beta1: float = 0.9  # of the critic's AdamW (not stated)
     lora_rank: int = 64  # LoRA trains a product of two matrices of this rank beside a frozen one
     lora_alpha: float = 64.0  # LoRA's output is scaled by alpha / rank
-    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as the authors)
+    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as in their code)
     lora_layers: int = 0  # LoRA in so many of the topmost layers only, 0 for all
     # ours, off as published
     scale_embeddings: bool = False  # a mean norm of 1 in the first batch (`set_scale`)
@@ -110,7 +110,7 @@ def gradient_penalty(critic, source_emb, target_emb):
         source_emb, target_emb: (N_s, D), (N_t, D); no gradient flows back to either.
     Returns:
         (penalty, slope): scalars >= 0; the penalty is 0 for a linear critic of unit norm. slope is
-        the mean norm, for the log: divided by it, distances of different critics compare.
+        the mean norm, for the log: a distance divided by it compares with another critic's.
     Raises:
         ValueError: the two differ in D, or one is empty.
     """

@@ -9,7 +9,8 @@ policy away from where it is right. DIAL adapts it, epoch by epoch, to what the 
 source are the labelled preferences, target the policy's own responses, unlabelled, one a prompt.
 True reward is 1 where a response complies exactly where it should. Beside Figure 6 the table has
 what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
-as it is, to prompts of one kind. An arm of Src-Pref has DIAL's halved learning rates, one its
+as it is, to prompts of one kind (on ours every prompt is paired with one of the policy's answers
+and one of its refusals, whoever got them). An arm of Src-Pref has DIAL's halved learning rates, one its
 further training without W.
 """
 import math
@@ -54,14 +55,15 @@ def read_flags(argv):
     add("--n-pairs", type=count, default=12,
         help="preferences on each of our training prompts (%(default)s)")
     add("--closed", nargs=2, type=probability, default=list(CLOSED), metavar="RATE",
-        help="how many of their right and of their wrong responses end with a courtesy (.5 .05)")
+        help="shares of the right and of the wrong responses in these that end with a courtesy "
+             "(.5 .05)")
     add("--max-new-tokens", type=count, default=18, help="of a response (%(default)s)")
     add("--xstest", metavar="FOLDER",
         help="with XSTest's completions, .csv files, instead of our prompts")
     add("--n-train", type=count,
         help="of XSTest's prompts with both kinds of completions, all others held out (60%%)")
     add("--judge", help="an instruction-tuned model that says whether a response complies; "
-                        "phrases say it if not given")
+                        "phrases say it if not given, and for the AUC on our prompts")
     add("--ppo", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of PPO, see below")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
@@ -108,12 +110,12 @@ def train_arms(args, tasks):
     left = [(name, seed) for seed in tasks for name in args.arms if (name, seed) not in done]
     if not left:
         return runs
-    judge = Judge(args)
-    start = Start(args, tasks[left[0][1]], left[0][1])
+    backbones.load_tokenizer(args.model)  # a wrong name is said before runs go aside
+    judge, start = Judge(args), None
     with writing(args) as folder:
         for name, seed in tqdm(left, "arms", dynamic_ncols=True):
             began = time.time()
-            if start.seed != seed:
+            if start is None or start.seed != seed:
                 start = None  # its models go before others come
                 start = Start(args, tasks[seed], seed)
             log = rlhf.run_arm(start, name, judge)

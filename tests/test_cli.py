@@ -8,6 +8,7 @@ from conftest import ROOT
 
 import clean_to_noisy
 import cross_lingual
+import embeddings
 import few_shot
 import odd_one_out
 import scaling
@@ -71,7 +72,7 @@ def test_presets(name, batch_size, changes, monkeypatch):
 def test_settings_are_the_preset_then_the_flags():
     config = configured()
     assert (config.steps, config.lambda_da, config.lora_rank) == (7, 0.5, 64)
-    assert configured("--steps", "9").steps == 9
+    assert configured("--steps", "9", "--set", "steps=6").steps == 9
     config = configured("--steps", "9", "--set", "lambda_da=2", "lora_modules=q_proj,o_proj",
                         "--set", "center_prompts=true", "scale_embeddings=False", "lora_layers=3")
     assert (config.steps, config.lambda_da, config.lora_layers) == (9, 2.0, 3)
@@ -125,6 +126,9 @@ def test_settings_that_cannot_be(words, message):
     (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
     (scaling.main, ["--paper", "--n-train", "50"], "--n-train does not go with --paper"),
     (scaling.main, ["--methods", "DIAL"], "unrecognized arguments: --methods"),
+    (scaling.main, ["--save"], "unrecognized arguments: --save"),
+    (embeddings.main, ["--resume"], "unrecognized arguments: --resume"),
+    (embeddings.main, ["--save"], "unrecognized arguments: --save"),
     (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to the 1000 re"),
     (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
     (simple_to_complex.main, ["--target-data", "a"], "--source-data is missing")])
@@ -137,6 +141,15 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 def test_all_methods():
     args = cli.parse(cli.run_flags("", "few_shot", {"steps": 4}), ["--methods", "all"])
     assert len(args.methods) == 18 and args.config.steps == 4
+    assert args.compile is args.resume is False
+
+
+def test_flags_that_a_command_does_not_offer():
+    p = cli.run_flags("", "few_shot", {"steps": 4}, without=("--save", "--resume", "--seeds"))
+    args = cli.parse(p, [])
+    assert (args.save, args.resume, args.seeds) == (None, False, [0, 1, 2])
+    with pytest.raises(InputError, match="unrecognized arguments: --resume"):
+        cli.parse(p, ["--resume"])
 
 
 @pytest.mark.parametrize("end, code, line", [

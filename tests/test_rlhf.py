@@ -95,6 +95,11 @@ def test_what_is_recorded(start, calls, monkeypatch):
         assert record["true_reward"] == right.mean() and record["held_out"] == held_out.mean()
         assert record["auc"] == auc(reward, right, kinds)
         assert record["reward"] == pytest.approx(reward.mean().item())
+        texts = start.tokenizer.batch_decode([ids[real.bool()] for ids, real in zip(
+            responses.actions, responses.real)], skip_special_tokens=True)
+        unclear = [start.task.kind(text) is None for text in texts]
+        assert record["unclear"] == sum(unclear) / len(train) and 0 < sum(unclear)
+        assert record["examples"][1] == (train[2], texts[2].strip())
         assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
 
 

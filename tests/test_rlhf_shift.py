@@ -1,5 +1,6 @@
 """rlhf_shift.py to the end on the small model: --resume, --paper, and what cannot be used."""
 import json
+from argparse import Namespace
 
 import pytest
 import torch
@@ -12,8 +13,9 @@ import rlhf_shift
 from data import InputError
 from domains import requests as domain
 from support import backbones, rlhf, rlhf_report
-from support.rlhf_start import SUPERVISED
+from support.rlhf_start import SUPERVISED, Start
 
+RECORD = {"step": 1, "true_reward": 0.5, "held_out": 0.5, "kl": 0.0, "auc": 0.5}
 TINY = ["--model", "tiny", "--epochs", "2"]
 
 
@@ -37,12 +39,15 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert "DIAL less Src-Pref" in capsys.readouterr().out
     assert {row["method"] for row in record["rows"]} == {"Src-Pref", "DIAL"}
     assert (tmp_path / "out" / "rlhf_shift.png").exists()
-    trained = []
+    trained, starts = [], []
+    monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
+        starts.append((seed, task.train)), Start(args, task, seed))[1])
     original = rlhf.run_arm
     monkeypatch.setattr(rlhf, "run_arm", lambda start, name, judge: (
         trained.append((name, start.seed)), original(start, name, judge))[1])
     record = run(tmp_path, "--seeds", "0", "1", "--arms", "Src-Pref", "DIAL", "--resume")
     assert trained == [("Src-Pref", 1), ("DIAL", 1)]
+    assert starts == [(1, small(1).train)]
     areas = [row for row in record["rows"] if row["metric"] == "area"]
     assert [len(row["values"]) for row in areas] == [2, 2]
     for flags, message in ((["--epochs", "3"], "epochs 2, not 3"),
@@ -68,6 +73,27 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert len(list(aside.glob("*.json"))) == 4
 
 
+def test_seeds_start_apart_and_arms_together(tmp_path, monkeypatch):
+    starts, arms = [], []
+    monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
+        starts.append(seed), Namespace(seed=seed, task=task))[1])
+    monkeypatch.setattr(rlhf, "run_arm", lambda start, name, judge: (
+        arms.append((start.seed, start.task.train, name)), [RECORD])[1])
+    run(tmp_path, "--seeds", "0", "4", "--arms", "Src-Pref", "DIAL")
+    assert starts == [0, 4] and arms == [(seed, small(seed).train, name) for seed in (0, 4)
+                                         for name in ("Src-Pref", "DIAL")]
+
+
+def test_how_long_completions_are(tmp_path, monkeypatch):
+    """Sixty words of XSTest's, all of them with --paper."""
+    asked = []
+    monkeypatch.setattr(rlhf_shift, "xstest_requests", lambda folder, seed, n, n_words: (
+        asked.append(n_words), small(seed))[1])
+    for flags in ([], ["--paper"]):
+        rlhf_shift.main(["--xstest", "x", "--dry-run", *flags])
+    assert asked == [60] * 3 + [None] * 3
+
+
 def test_results_by_hand():
     log = [{"true_reward": t, "held_out": h, "kl": 2.0, "auc": a} for t, h, a in
            ((0.2, 0.1, 0.9), (0.4, 0.2, 0.7), (0.6, 0.3, None), (0.6, 0.4, 0.5), (0.7, 0.5, 0.5),
@@ -82,7 +108,8 @@ def test_results_by_hand():
     (["--ppo", "clips=1"], "NAME of"), (["--seeds", "0", "0"], "once"),
     (["--n-train", "9"], "goes with --xstest"), (["--ppo", "passes=0"], "passes must be 1 or more"),
     (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
-    (["--xstest", "x", "--n-pairs", "2"], "does not go with"),
+    (["--xstest", "x", "--n-pairs", "2"], "--n-pairs does not go with"),
+    (["--xstest", "x", "--closed", "0", "1"], "--closed does not go with"),
     (["--xstest", ""], "no name"), (["--arms", "DEAL"], "invalid choice"),
     (["--xstest", "nowhere"], "holds no file")])
 def test_what_cannot_be_used(tmp_path, flags, message):

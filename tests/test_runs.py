@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import cross_lingual
 from data import InputError
 from domains.splits import Domain
-from support import folder, runs
+from support import backbones, folder, runs
 
 
 class StandIn:
@@ -107,7 +108,16 @@ def test_resume_refuses_other_settings(command, flags, message):
     assert contents(command.folder) == before
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), InputError("no"), RuntimeError("killed")])
+def test_resume_refuses_another_precision(command, monkeypatch):
+    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.float32)
+    command()
+    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.bfloat16)
+    with pytest.raises(InputError, match="has dtype float32, not bfloat16"):
+        command("--resume")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), InputError("no"), RuntimeError("killed"),
+                                  FloatingPointError("nan")])
 def test_a_command_that_stops_keeps_its_finished_runs(command, trainer, capsys, stop):
     trainer.stop["Src-Pref", 1] = stop
     with pytest.raises(type(stop)):

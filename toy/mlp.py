@@ -1,7 +1,7 @@
 """What the toys train: an MLP in a language model's place, by the same `train` and the same steps.
 
-Importing this file puts the project's folder and experiments/ (for its tables, figures and flags,
-nothing else) on the path of all toys.
+Importing this file puts the project's folder and experiments/ on the path of the toys that train;
+of experiments/ they use tables, figures and flags.
 """
 import sys
 from pathlib import Path

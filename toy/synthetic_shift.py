@@ -98,8 +98,9 @@ def estimate_distance(kind, shift, lambda_gp, n=300, steps=200):
     source = preferences(n).view(-1, 2)[:n]
     target = KINDS[kind](preferences(n).view(-1, 2)[:n], shift)
     critic = Critic(2, (64, 32))
-    optimizer = torch.optim.AdamW(critic.parameters(), SETTINGS.critic_learning_rate,
-                                  (SETTINGS.critic_beta1, 0.999))
+    optimizer = torch.optim.AdamW(
+        critic.parameters(), SETTINGS.critic_learning_rate, (SETTINGS.critic_beta1, 0.999),
+        weight_decay=SETTINGS.critic_weight_decay)
     for _ in range(steps):
         penalty, _ = gradient_penalty(critic, source, target)  # eq. (3)
         distance = wasserstein_distance(critic, source, target)  # eq. (2)

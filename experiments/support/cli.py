@@ -35,7 +35,7 @@ def machine_flags(p, name):
 
 
 def common_flags(p, name):
-    """What every command that trains has beside."""
+    """The flags of every command that trains, `machine_flags` among them."""
     add = p.add_argument
     machine_flags(p, name)
     add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
@@ -52,7 +52,7 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL"), see
     Args:
         doc: of the command. name: of its experiment, and of its folder in runs/.
         preset: of DialConfig, over its defaults. batch_size, methods, seeds: their flags' defaults.
-        without: flags that this command has not.
+        without: flags that this command does not offer.
     """
     p = Parser(doc, without, epilog=settings_table(preset))
     add = p.add_argument
@@ -61,7 +61,7 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL"), see
         help=f"all, or some of {', '.join(METHODS)} ({', '.join(methods)})")
     add("--seeds", nargs="+", type=whole, default=list(seeds),
         help=f"a run each, with its own split of the items ({' '.join(map(str, seeds))})")
-    add("--steps", type=count, help=f"of training ({preset['steps']})")
+    add("--steps", type=count, help=f"of training, over --set's ({preset['steps']})")
     add("--batch-size", type=count, default=batch_size,
         help="labelled records a step, and as many of the target (%(default)s)")
     add("--truncate", action="store_true",

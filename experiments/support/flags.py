@@ -15,10 +15,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=doc, allow_abbrev=False, usage="%(prog)s [flags]",
                          formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
-    def add_argument(self, *names, default=None, **options):
-        if names[0] in self.without:
-            return self.set_defaults(**{names[0].strip("-").replace("-", "_"): default})
-        return super().add_argument(*names, default=default, **options)
+    def add_argument(self, *names, **options):
+        if names[0] not in self.without:
+            return super().add_argument(*names, **options)
+        default = options.get("default", False if "action" in options else None)
+        self.set_defaults(**{names[0].strip("-").replace("-", "_"): default})
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")

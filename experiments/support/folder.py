@@ -37,7 +37,7 @@ def keep_aside(folder, resume):
 
 
 def write_run(folder, run):
-    """A file for a run, of its method, its seed and its pairs of domains."""
+    """Write a run to a file named after its method, seed and pairs of domains."""
     names = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
     name = f"{run['method']}-{run['seed']}-{zlib.crc32(str(names).encode()):08x}.json"
     write_whole(folder / re.sub(r"[*,]", "", name).replace(" ", "_"), json.dumps(run))

@@ -37,8 +37,9 @@ def measuring_flags(p, name):
 
 def settings(args):
     """What a measurement depends on, for results.json."""
-    return asdict(CONFIG) | {"threads": torch.get_num_threads(), "repeats": args.repeats,
-                             "compile": args.compile}
+    return asdict(CONFIG) | backbones.machine(args) | {
+        "threads": torch.get_num_threads(), "repeats": args.repeats, "compile": args.compile,
+        "checkpoint": args.checkpoint}
 
 
 class Learner:
@@ -48,7 +49,6 @@ class Learner:
         classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
                                                     args.compile)
         classifier.set_attn_implementation(attention)
-        self.config = CONFIG
         self.model = backbones.reward_model(classifier, CONFIG, args.checkpoint).train()
         self.device = self.model.scale.device
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.device)
@@ -61,7 +61,7 @@ def ours(learner, step):
         target = unlabeled if step is dial.dial_step else None
         batch = next(data.training_batches([labeled], target, len(labeled), 1))
         step(learner.model, learner.critic, *learner.optimizers,
-             dial.to_device(batch, learner.model), learner.config)
+             dial.to_device(batch, learner.model), CONFIG)
         return batch["input_ids"].numel()
 
     return run
@@ -69,7 +69,7 @@ def ours(learner, step):
 
 def padded_dial(learner):
     """The authors' recipe; `learner` must have an attention of transformers' own."""
-    model, critic, config = learner.model, learner.critic, learner.config
+    model, critic, config = learner.model, learner.critic, CONFIG
     dtype, positions = model.transformer.dtype, []
 
     def embed(texts):

@@ -91,8 +91,9 @@ def current_auc(start, texts, rewards, right):
     """The AUC of the reward model between right and wrong responses of the policy as it is, to
     prompts of one kind; None where there are no two to compare.
 
-    Responses that say nothing of their prompts are given to others, too: every prompt gets an
-    answer and a refusal. A good policy's own mistakes are few, and those that its reward likes.
+    Where responses would do for any prompt (`general`), each prompt is paired with one of the
+    policy's answers and one of its refusals, whoever got them: a good policy makes few mistakes of
+    its own, and those are the ones that its reward model likes. What is an answer, phrases say.
 
     Args:
         texts: of the responses. rewards, right: (B,), theirs.
@@ -108,8 +109,9 @@ def current_auc(start, texts, rewards, right):
     rng = random.Random(start.seed)
     both = []
     for prompt in task.train:
-        right = task.should(prompt)
-        (wrong,) = said.keys() - {right}
-        both.append(data.Preference(prompt, rng.choice(said[right]), (rng.choice(said[wrong]),)))
-    rewards = torch.cat(start.rewards(start.encode(both)))  # (2 B,), first the right one's
-    return auc(rewards, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))
+        chosen = task.should(prompt)
+        (rejected,) = said.keys() - {chosen}
+        both.append(data.Preference(prompt, rng.choice(said[chosen]),
+                                    (rng.choice(said[rejected]),)))
+    paired = torch.cat(start.rewards(start.encode(both)))  # (2 B,), the right one's first
+    return auc(paired, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))

@@ -12,7 +12,7 @@ METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": 
 
 
 def results(name, task, log):
-    """What is reported of an arm; the AUC is missing where all responses were right, or wrong."""
+    """What is reported of an arm; the AUC is missing where there were no two to compare."""
     metrics = {"area": statistics.fmean(record["true_reward"] for record in log),
                **{key: log[-1][key] for key in ("true_reward", "held_out", "kl")}}
     for key, part in (("auc_first", log[:5]), ("auc_last", log[-5:])):

@@ -20,7 +20,7 @@ from support.trainer import Trainer
 from support.training import training_of
 
 # Flags that two runs may differ in and still be of one table; all others must agree to --resume,
-# and the whole DialConfig, which --set and --steps end in.
+# the whole DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "resume", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
                "pairs")
