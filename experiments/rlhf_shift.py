@@ -36,7 +36,7 @@ from support.settings import settings, settings_table
 
 # Chosen on seed 100, which no table reports.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
-PPO_PRESET = {"learning_rate": 2e-4, "passes": 2}
+PPO_PRESET = {"learning_rate": 1e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
          "preset": {}, "ppo_preset": {}}
 
