@@ -9,8 +9,8 @@ import dial
 from domains import requests as domain
 from support import rlhf
 from support.correlation import auc
-from support.policy import Policy, join
-from support.ppo import PPOConfig, supervised_loss
+from support.policy import Policy
+from support.ppo import PPOConfig
 from support.rlhf_start import SUPERVISED, Start
 
 
@@ -184,36 +184,9 @@ def test_arms_are_paired_whatever_the_penalty_draws(start):
             assert records[0][key] == records[1][key]
 
 
-def test_the_reward_model_begins_with_an_epoch_and_its_scale_stays(cache, monkeypatch, start):
-    steps, train = [], dial.train
-    monkeypatch.setattr(dial, "train", lambda model, critic, batches, config, *rest, **options: (
-        steps.append(config.steps), train(model, critic, batches, config, *rest, **options))[1])
-    again = Start(start.args, start.task, 3)
-    assert steps == [len(start.task.pairs) / 6] == [4]
-    scale = again.model.scale.item()
-    assert scale > 1.5
-    rlhf.run_arm(again, "DIAL", judge)
-    assert again.model.scale.item() == scale
-
-
 def test_arms_of_a_seed_begin_alike_and_repeat(start):
     logs = [rlhf.run_arm(start, name, judge) for name in ("DIAL", "Src-Pref", "DIAL")]
     assert logs[0] == logs[2]
     for key in ("true_reward", "auc", "held_out", "examples"):
         assert logs[0][0][key] == logs[1][0][key]
     assert logs[0][-1]["reward"] != logs[1][-1]["reward"]
-
-
-def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
-    args = Namespace(model="tiny", device="cpu", dtype="float32", config=dial.DialConfig(
-        lora_rank=8, lora_alpha=8, lora_modules="q_proj,k_proj,v_proj,o_proj,up_proj,down_proj"),
-        max_length=200, batch_size=48, max_new_tokens=8, paper=False)
-    task, losses = small(0), []
-    task.spoken = [(prompt, "No. No!") for prompt in task.train]
-    for steps in (60, 0):
-        monkeypatch.setitem(SUPERVISED, "steps", steps)
-        start = Start(args, task, 0)
-        ids = [[*start.response_tokens("No. No!"), start.ends[0]]] * len(task.test)
-        responses = join([start.prompts[p] for p in task.test], ids)
-        losses.append(supervised_loss(start.policy(), responses).item())
-    assert losses[0] < losses[1] - 0.3, losses
