@@ -34,7 +34,7 @@ from support.rlhf_report import draw, results, table
 from support.rlhf_start import SUPERVISED, Start
 from support.settings import settings, settings_table
 
-# Chosen on seed 100, which no table reports.
+# Chosen on seed 100, which no table reports (results/tried.md).
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}
 PPO_PRESET = {"learning_rate": 1e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,
