@@ -24,8 +24,8 @@ def report(args, runs, title, paper, chance=0.5, **options):
         return
     rows = summarize(runs, published(args, runs, paper, **options))
     print_columns(table(rows))
-    gains = [gain(rows, metric) for metric in measured(rows)]
-    for row in filter(None, gains):
+    gains = [row for metric in measured(rows) if (row := gain(rows, metric))]
+    for row in gains:
         print(gain_line(row))
     if not measured(rows):
         print("accuracy on the target: not measured, for there is no --eval-data")
@@ -35,17 +35,17 @@ def report(args, runs, title, paper, chance=0.5, **options):
     else:
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
-                  rows + [g for g in gains if g], sum(run["seconds"] for run in runs))
+                  rows + gains, sum(run["seconds"] for run in runs))
 
 
 def config_of(args, runs):
     """The settings of runs, for results.json."""
-    seeds = sorted({run["seed"] for run in runs})
-    config = asdict(args.config) | {"seeds": seeds, "batch_size": args.batch_size}
+    config = asdict(args.config) | {"batch_size": args.batch_size}
+    config |= {name: runs[0]["settings"][name] for name in ("device", "dtype")}
     if args.training:  # what the config has of it is the methods' own
         lines = {name: line._asdict() for name, line in args.training.items()}
         config |= {"training": lines} | dict.fromkeys(("steps", "learning_rate", "weight_decay"))
-    return config | {name: runs[0]["settings"][name] for name in ("device", "dtype")}
+    return config | {"seeds": sorted({run["seed"] for run in runs})}
 
 
 def summarize(runs, paper):
