@@ -1,13 +1,16 @@
 """Data that cannot be used: one line that names file, line and remedy."""
 import gzip
+from argparse import Namespace
 
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
 from test_records import HUB, TEXT, write
 
-from data import InputError
+from data import InputError, Preference
 from domains.records import load_preferences, load_unlabeled
+from domains.splits import Domain
+from support import untrained
 
 
 BAD = [
@@ -88,3 +91,10 @@ def test_the_hub_says_what_is_wrong(monkeypatch, error, message):
     with pytest.raises(InputError) as found:
         load_preferences(HUB)
     assert str(found.value) == f"{HUB}: {message}"
+
+
+def test_more_responses_than_letters():
+    many = Domain("mine", test=[Preference("Q?", "a", tuple(map(str, range(26))))])
+    run = Namespace(job=Namespace(method="Base LM"))
+    with pytest.raises(InputError, match="mine: 27 responses to a prompt; Base LM has a letter"):
+        untrained.base_lm(run, many)

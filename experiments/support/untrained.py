@@ -91,7 +91,10 @@ def ask(question, row, rng):
 
 def base_lm(run, domain, shots=""):
     """The letter that is likeliest after the question, the responses and a line of thought; of a
-    single text, the likeliest score from 1 to 6."""
+    single text, the likeliest score from 1 to 6. Raises InputError for more than 26 responses."""
+    if (most := max(len(row.responses) for row in domain.test)) > len(LETTERS):
+        raise data.InputError(f"{domain.name}: {most} responses to a prompt; {run.job.method} has "
+                              f"a letter for {len(LETTERS)}")
     rng = random.Random(run.seed)
     context = getattr(run.model.transformer.config, "max_position_embeddings", 2048)
     asked = [ask(run.args.question, row, rng) for row in domain.test]
