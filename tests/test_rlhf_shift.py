@@ -60,6 +60,8 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
             run(tmp_path, "--seeds", "0", *flags, "--resume")
     config = record["config"]
     assert (config["epochs"], config["n_pairs"], config["steps"]) == (2, 12, None)
+    assert (config["device"], config["dtype"]) == tuple(backbones.machine(
+        Namespace(device="auto", dtype="auto")).values())
     assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
         ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
     with pytest.raises(InputError, match="--model nothing"):
