@@ -107,12 +107,19 @@ def test_the_known_reward_is_kept_by_every_kind_of_shift():
     assert torch.allclose(shift.KINDS["rotate"](pairs, 3.0), -pairs, atol=1e-5)  # half a turn
 
 
-def test_critic_against_the_exact_distance():
-    """Of k W1 - lambda_gp (k - 1)^2 the best slope is k = 1 + W1 / (2 lambda_gp)."""
+def test_critic_against_the_exact_distance(monkeypatch):
+    """Of k W1 - lambda_gp (k - 1)^2 the best slope is k = 1 + W1 / (2 lambda_gp); the critic is
+    trained as the method's."""
+    used, adamw, theirs = [], torch.optim.AdamW, shift.SETTINGS
+    monkeypatch.setattr(torch.optim, "AdamW", lambda *args, **options: (
+        used.append(adamw(*args, **options)), used[-1])[1])
     exact, distance, slope = shift.estimate_distance("shift", 2.0, 10.0, n=100)
     assert exact == pytest.approx(2 * math.sqrt(2), rel=0.1)  # moved by (2, 2)
     assert slope == pytest.approx(1 + exact / 20, rel=0.1)
     assert distance / slope == pytest.approx(exact, rel=0.1)
+    (group,) = used[0].param_groups
+    assert (group["lr"], group["weight_decay"], group["betas"][0]) == (
+        theirs.critic_learning_rate, theirs.critic_weight_decay, theirs.critic_beta1)
 
 
 def test_gaussians(monkeypatch, capsys):
