@@ -54,7 +54,7 @@ class DialConfig:
     critic_beta1: float = 0.9  # of the critic's AdamW (not stated)
     lora_rank: int = 64  # LoRA trains a product of two matrices of this rank beside a frozen one
     lora_alpha: float = 64.0  # LoRA's output is scaled by alpha / rank
-    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (as in their code)
+    lora_modules: str = "q_proj,v_proj"  # linear layers with LoRA, with commas (the authors')
     lora_layers: int = 0  # LoRA in so many of the topmost layers only, 0 for all
     # ours, off as published
     scale_embeddings: bool = False  # a mean norm of 1 in the first batch (`set_scale`)
@@ -115,7 +115,7 @@ def gradient_penalty(critic, source_emb, target_emb):
         ValueError: the two differ in D, or one is empty.
     """
     if source_emb.shape[1:] != target_emb.shape[1:] or not len(source_emb) or not len(target_emb):
-        raise ValueError(f"need (N_s, D), (N_t, D), not {source_emb.shape}, {target_emb.shape}")
+        raise ValueError(f"need (N_s, D), (N_t, D), N > 0, not {source_emb.shape}, {target_emb.shape}")
     source_emb, target_emb = source_emb.detach(), target_emb.detach()
     n, device = max(len(source_emb), len(target_emb)), source_emb.device
     s = source_emb[torch.randperm(n, device=device) % len(source_emb)]  # (n, D), the fewer repeated
