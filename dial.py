@@ -115,7 +115,7 @@ def gradient_penalty(critic, source_emb, target_emb):
         ValueError: the two differ in D, or one is empty.
     """
     if source_emb.shape[1:] != target_emb.shape[1:] or not len(source_emb) or not len(target_emb):
-        raise ValueError(f"need (N_s, D), (N_t, D), N > 0, not {source_emb.shape}, {target_emb.shape}")
+        raise ValueError(f"need (N_s, D), (N_t, D), none 0: {source_emb.shape}, {target_emb.shape}")
     source_emb, target_emb = source_emb.detach(), target_emb.detach()
     n, device = max(len(source_emb), len(target_emb)), source_emb.device
     s = source_emb[torch.randperm(n, device=device) % len(source_emb)]  # (n, D), the fewer repeated
