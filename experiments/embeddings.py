@@ -22,7 +22,7 @@ from domains.splits import split_items
 from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags
 from support.flags import command_line, count, make_folder
-from support.figures import figure_grid
+from support.figures import figure
 from support.methods import METHODS
 from support.report import print_columns
 from support.runs import describe, plan
@@ -136,16 +136,17 @@ def main(argv=None):
     source, target = jobs[0].pairs[0]
     title = f"{source.name} to {target.name}: embeddings over training"
     columns = len(looks[jobs[0].method])
-    with figure_grid(args.out / "embeddings.png", title, len(looks), columns) as axes:
-        for row, (method, found) in zip(axes, looks.items()):
+    size = (2.8 * columns, 2.8 * len(looks) + 0.7)
+    with figure(args.out / "embeddings.png", title, size, columns, len(looks)) as axes:
+        for row, (method, found) in zip(axes.reshape(-1, columns), looks.items()):
             for ax, (step, s, t, accuracy) in zip(row, found):
                 draw(ax, s, t, project)
                 ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
                 gap = (s.mean(dim=0) - t.mean(dim=0)).norm(dim=1).mean()
                 gap = gap / torch.cat([s, t]).norm(dim=2).mean()
                 lines.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
-        axes[0, 0].figure.legend(*axes[0, 0].get_legend_handles_labels(), ncols=4,
-                                 loc="outside lower center", frameon=False)
+        ax.figure.legend(*ax.get_legend_handles_labels(), ncols=4, loc="outside lower center",
+                         frameon=False)
     print_columns(lines)
     print(args.out / "embeddings.png")
 

@@ -26,7 +26,7 @@ from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
 from dial import Critic, DialConfig, train
 from support.flags import Parser, command_line, make_folder, whole
-from support.figures import figure_grid
+from support.figures import figure
 from support.report import mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
@@ -86,9 +86,9 @@ def fit(step, seed, place, title="train"):
 def draw(runs, path):
     """A row for each place: decision regions and DIAL's rewards, of the first seed."""
     places = list(dict.fromkeys(place for place, _ in runs))
-    with figure_grid(path, "Two moons: labels (large), wrong points (black)", len(places), 3,
-                     (12, 3.6 * len(places))) as grid:
-        for row, place in zip(grid, places):
+    with figure(path, "Two moons: labels (large), wrong points (black)",
+                (12, 3.6 * len(places)), 3, len(places)) as grid:
+        for row, place in zip(grid.reshape(-1, 3), places):
             for ax, method in zip(row, METHODS):
                 draw_regions(ax, **runs[place, method][0])
                 ax.set_title(f"labels {place}, {method}: {runs[place, method][0]['accuracy']:.3f}")

@@ -9,24 +9,17 @@ COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP
 
 
 @contextmanager
-def figure(path, title, size, columns=1):
-    """Draw into the axes, one or a row of them, and find the picture in `path` afterwards."""
-    with figure_grid(path, title, 1, columns, size) as axes:
-        yield axes[0] if columns > 1 else axes[0, 0]
-
-
-@contextmanager
-def figure_grid(path, title, rows, columns, size=None):
-    """As `figure`, with an array of axes."""
+def figure(path, title, size, columns=1, rows=1):
+    """Draw into the axes, one, a row, or an array (rows, columns) of them, and find the picture in
+    `path` afterwards."""
     import matplotlib  # here: a command draws at its end, and should not wait at its start
     matplotlib.use("Agg")  # no window
     from matplotlib import pyplot as plt
 
-    picture, axes = plt.subplots(rows, columns, figsize=size or (2.8 * columns, 2.8 * rows + 0.7),
-                                 layout="constrained", squeeze=False)
+    picture, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
-    yield axes
+    yield axes if rows > 1 else axes[0] if columns > 1 else axes[0, 0]
     picture.suptitle(title, fontsize=11)
     picture.savefig(path, dpi=120)
     plt.close(picture)

@@ -37,12 +37,9 @@ class Judge:
         """"answer" or "refuse" of each response, None where the judge says neither."""
         said = []
         for i in range(0, len(texts), batch_size):
-            chats = [[{"role": "user", "content": JUDGE.format(*pair)}]
+            asked = [JUDGE.format(*pair)
                      for pair in zip(prompts[i: i + batch_size], texts[i: i + batch_size])]
-            inputs = self.tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, padding=True, return_dict=True,
-                return_tensors="pt")
-            said += rewriting.generate(self.model, self.tokenizer, inputs, 5)
+            said += rewriting.answers(self.model, self.tokenizer, asked, 5)
         found = [re.match(r"\W*(COMPL|REFUS)", text.upper()) for text in said]
         if neither := found.count(None):
             print(f"--judge {self.name} said neither word of {neither} in {len(said)} responses, "

@@ -72,14 +72,8 @@ def formalizer(args, device):
     if not tokenizer.chat_template:
         raise InputError(f"--model {args.model}: formal takes an instruction-tuned model, one "
                          "with a chat template")
-
-    def change(texts):
-        chats = [[{"role": "user", "content": f"{FORMAL}\n\n{text}"}] for text in texts]
-        inputs = tokenizer.apply_chat_template(chats, add_generation_prompt=True, padding=True,
-                                               return_dict=True, return_tensors="pt")
-        return generate(model, tokenizer, inputs, args.max_new_tokens)
-
-    return change
+    return lambda texts: answers(model, tokenizer, [f"{FORMAL}\n\n{text}" for text in texts],
+                                 args.max_new_tokens)
 
 
 def load(name, kind, device, dtype="auto"):
@@ -93,6 +87,14 @@ def load(name, kind, device, dtype="auto"):
     except (OSError, ValueError, KeyError) as error:
         raise backbones.unusable(name, error) from None
     return model.to(device).eval(), tokenizer
+
+
+def answers(model, tokenizer, requests, max_new_tokens):
+    """What an instruction-tuned model says to each request, greedily."""
+    chats = [[{"role": "user", "content": request}] for request in requests]
+    inputs = tokenizer.apply_chat_template(chats, add_generation_prompt=True, padding=True,
+                                           return_dict=True, return_tensors="pt")
+    return generate(model, tokenizer, inputs, max_new_tokens)
 
 
 @torch.no_grad()
