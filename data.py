@@ -111,7 +111,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     for i, row in enumerate(rows, 1):
         if not row.prompt:
             raise InputError(f"{name}: row {i} has an empty prompt")
-        where = f"{name}: row {i}, {row.prompt[:40]!r},"
+        longest = max(row.responses, key=len)
+        where = f"{name}: row {i}, {row.prompt[:40]!r} and {longest[:40]!r},"
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
         strings = [row.prompt + joint + response for response in ("", *row.responses)]

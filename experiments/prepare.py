@@ -45,6 +45,8 @@ def parse(argv):
         raise InputError(f"--out {args.out}: is among the files to read")
     if abs(sum(args.fractions) - 1) > 1e-6:
         raise InputError(f"--fractions {args.fractions}: must sum to 1")
+    if not args.part and args.fractions != p.get_default("fractions"):
+        raise InputError("--fractions goes with --part")
     return args
 
 

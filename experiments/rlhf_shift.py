@@ -70,7 +70,7 @@ def read_flags(argv):
     p.set_defaults(preset=PRESET, ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.xstest == "":
-        raise InputError("--xstest: the folder has no name")
+        raise InputError("--xstest: the name is empty")
     if args.paper:
         p.set_defaults(**PAPER)
         args = p.parse_args(argv)
@@ -110,7 +110,6 @@ def train_arms(args, tasks):
     left = [(name, seed) for seed in tasks for name in args.arms if (name, seed) not in done]
     if not left:
         return runs
-    backbones.load_tokenizer(args.model)  # a wrong name is said before runs go aside
     judge, start = Judge(args), None
     with writing(args) as folder:
         for name, seed in tqdm(left, "arms", dynamic_ncols=True):
@@ -159,8 +158,8 @@ def describe(args, tasks):
           f"{args.batch_size}, learning rate {args.config.learning_rate:g}\n"
           f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
           f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
-          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; learning "
-          f"rates halved every {rlhf.HALVE_EVERY} epochs\ntrue reward: "
+          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of policy, "
+          f"value and reward model halved every {rlhf.HALVE_EVERY} epochs\ntrue reward: "
           f"{args.judge or 'phrases of answers and refusals'}")
 
 

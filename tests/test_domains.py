@@ -109,7 +109,7 @@ def test_few_labels_of_ones_own():
     one_prompt = [Preference("Which is civil?", f"thanks {i}", ("no",)) for i in range(40)]
     ten, full = safety.few_shot_domains(one_prompt)
     assert len(ten.labeled) == 10 and not set(full.labeled) & set(full.test)
-    with pytest.raises(InputError, match="20 rows are too few for 10 labelled ones and a test"):
+    with pytest.raises(InputError, match="20 rows of 1 prompts are too few"):
         safety.few_shot_domains(one_prompt[:20])
 
 

@@ -65,7 +65,7 @@ def test_files_that_will_not_do(given):
         with pytest.raises(InputError, match=f"--{name}-data is missing"):
             given(leave_out=[name])
     assert given(leave_out=["source", "target", "eval"]) is None
-    with pytest.raises(InputError, match="source.jsonl: too few rows"):
+    with pytest.raises(InputError, match="source.jsonl: 3 rows are too few"):
         given(source=[{"prompt": "Q", "chosen": "a", "rejected": "b"}] * 3)(0)
     one_prompt = [{"prompt": "Q", "chosen": f"{i}", "rejected": "b"} for i in range(20)]
     ((source, _),) = given(source=one_prompt)(0)
@@ -108,6 +108,15 @@ def test_ones_own_domains(files, tmp_path, capsys, lines, metrics):
     assert (saved / "adapter_model.safetensors").exists()
 
 
+def test_resume_asks_for_the_same_data(files):
+    cross_lingual.main([*files(), "--methods", "Longest"])
+    other = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "yes"} for i in range(20)]
+    for changed in ("source", "eval"):
+        with pytest.raises(InputError, match="--resume: .* has checksum"):
+            cross_lingual.main([*files(**{changed: other}), "--methods", "Longest", "--resume"])
+    cross_lingual.main([*files(), "--methods", "Longest", "--resume"])
+
+
 def test_labels_in_the_target_file_do_not_matter(files, tmp_path):
     labels = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "no"} for i in range(20)]
     swapped = [r | {"chosen": r["rejected"], "rejected": r["chosen"]} for r in labels]
@@ -122,11 +131,13 @@ def test_labels_in_the_target_file_do_not_matter(files, tmp_path):
 def test_what_cannot_be_used_is_said_before_the_first_run(files, tmp_path):
     bare = [{"prompt": "Q", "responses": ["one", "two"]}, {"prompt": "Q", "response": "three"}]
     for flags, message in (
-            ([], "target.jsonl: a record with a single response; .*center_prompts=false does not"),
-            (["--max-length", "9"], "row 10, 'Say 10', has 10 tokens, more than 9: .*--truncate"),
+            ([], "target.jsonl: 'Q' has a single response; .*center_prompts=false does not"),
+            (["--max-length", "9"], "row 10, 'Say 10' and '10', has 10 tokens, more than 9: .*--truncate"),
             (["--set", "lora_modules=abc"], "lora_modules: no linear layer"),
             (["--device", "abacus"], "--device abacus"), (["--out", __file__], "cannot be made"),
-            (["--model", "no/such-model"], "--model no/such-model: cannot be loaded")):
+            (["--model", "no/such-model"], "no/such-model: cannot be loaded"),
+            (["--model", str(tmp_path)], "an adapter; --save merged keeps the whole model")):
+        (tmp_path / "adapter_config.json").touch()
         with pytest.raises(InputError, match=message):
             cross_lingual.main([*files(target=bare[: 1 if flags else 2]), *flags])
         assert not list(tmp_path.glob("out/runs/*"))

@@ -84,11 +84,12 @@ def test_noise_for_records_of_any_kind(prepared):
     ("essays", "a.csv", "essay_id,full_text,score\n1,t,high\n", "", "a.csv:2: .*'high'"),
     ("fragments", "a.csv", "essay_id,discourse_text,discourse_type,discourse_effectiveness\n"
      "1,t,Lead,Good\n", "", "a.csv:2: 'discourse_effectiveness' must be one of Ineff.*'Good'"),
-    ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*field"),
+    ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*end of data"),
     ("scores", "a.jsonl", [{"prompt": "p", "chosen": "a", "rejected": "b"}], "", "'score' must be"),
     ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--balance-length", "takes preferences"),
     ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--min-words 9", "of 1 records none is left"),
     ("plain", "a.jsonl", [], "--fractions 1 1 1", "sum to 1"),
+    ("plain", "a.jsonl", [], "--fractions .5 .3 .2", "--fractions goes with --part"),
     ("plain", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),
     ("translate", "a.jsonl", [], "--noise", "unrecognized arguments: --noise"),
     ("formal", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),

@@ -62,7 +62,10 @@ def test_unlabeled_forms_keep_no_order(tmp_path):
 
 def test_scored_texts(tmp_path):
     file = write(tmp_path / "a.jsonl", '{"prompt": "p", "response": "r", "score": 2}')
-    assert load_test(file) == ([Unlabeled("p", ("r",))], [2.0])
+    with pytest.raises(InputError, match="a.jsonl: all scores are 2: nothing to correlate"):
+        load_test(file)
+    write(file, '{"prompt": "p", "response": "r", "score": 2}\n{"text": "s", "label": 1}')
+    assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("Text:", ("s",))], [2.0, 1.0])
     write(file, '{"text": "r", "label": 3}\n{"text": "s", "label": "none"}')
     assert load_unlabeled(file) == [Unlabeled("Text:", ("r",)), Unlabeled("Text:", ("s",))]
     for score in ('"x"', "null", "NaN", "1e999", "[1]", "1" + "0" * 400):

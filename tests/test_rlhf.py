@@ -99,7 +99,7 @@ def test_what_is_recorded(start, calls, monkeypatch):
             responses.actions, responses.real)], skip_special_tokens=True)
         unclear = [start.task.kind(text) is None for text in texts]
         assert record["unclear"] == sum(unclear) / len(train) and 0 < sum(unclear)
-        assert record["examples"][1] == (train[2], texts[2].strip())
+        assert record["examples"][1] == (train[3], texts[3].strip())
         assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
 
 
@@ -117,7 +117,7 @@ def test_auc_of_responses_that_are_given_to_all_prompts(start, monkeypatch):
         return [torch.tensor([likes["model"](row.prompt, text) for text in row.responses])
                 for row in rows]
 
-    monkeypatch.setattr(start, "encode", lambda rows: rows)
+    monkeypatch.setattr(start, "encode", lambda rows, name: rows)
     monkeypatch.setattr(start, "rewards", rewards)
     for expected, likes["model"] in (
             (0.5, lambda prompt, text: float(prompt in task.refuse)),

@@ -64,15 +64,15 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
         Namespace(device="auto", dtype="auto")).values())
     assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
         ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
-    with pytest.raises(InputError, match="--model nothing"):
+    with pytest.raises(InputError, match="nothing: cannot be loaded"):
         run(tmp_path, "--seeds", "0", "--model", "nothing")  # which moves nothing aside
     assert not list((tmp_path / "out").glob("runs-*"))
     monkeypatch.setattr(rlhf, "run_arm", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, "--seeds", "0")
-    assert "finished runs are kept" in capsys.readouterr().err
-    (aside,) = (tmp_path / "out").glob("runs-*")
-    assert len(list(aside.glob("*.json"))) == 4
+    assert "finished runs are kept" not in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("runs-*"))  # none was finished: all is as it was
+    assert len(list((tmp_path / "out" / "runs").glob("*.json"))) == 4
 
 
 def test_seeds_start_apart_and_arms_together(tmp_path, monkeypatch):
@@ -112,7 +112,7 @@ def test_results_by_hand():
     (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
     (["--xstest", "x", "--n-pairs", "2"], "--n-pairs does not go with"),
     (["--xstest", "x", "--closed", "0", "1"], "--closed does not go with"),
-    (["--xstest", ""], "no name"), (["--arms", "DEAL"], "invalid choice"),
+    (["--xstest", ""], "is empty"), (["--arms", "DEAL"], "invalid choice"),
     (["--xstest", "nowhere"], "holds no file")])
 def test_what_cannot_be_used(tmp_path, flags, message):
     with pytest.raises(InputError, match=message):

@@ -16,7 +16,7 @@ class StandIn:
     """A trainer that trains nothing, and says what it was asked to do."""
 
     def __init__(self, args):
-        self.done, self.stop, self.unusable = [], {}, None
+        self.done, self.stop, self.unusable, self.failure = [], {}, None, None
 
     def __call__(self, args):
         return self
@@ -30,7 +30,8 @@ class StandIn:
             raise self.stop[job.method, job.seed]
         self.done.append((job.method, job.seed, [target for _, target in job.names], save))
         return [{"method": job.method, "source": s, "target": t, "n_test": 4, "n_source": 4,
-                 "metrics": {"accuracy": job.seed / 10}} for s, t in job.names], [{"step": 1}]
+                 "metrics": {"accuracy": job.seed / 10}} for s, t in job.names], [
+                     {"step": 1}], self.failure if save else None
 
 
 @pytest.fixture
@@ -189,11 +190,40 @@ def test_earlier_runs_make_way_when_a_command_can_run(command, trainer):
     assert steps == [4] * 4
 
 
+def test_a_command_that_finishes_no_run_leaves_the_folder_as_it_was(command, trainer, capsys):
+    command()
+    (command.folder.parent / "models").mkdir(), (command.folder.parent / "models/x").touch()
+    before = contents(command.folder.parent)
+    trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        command("--steps", "3")
+    assert contents(command.folder.parent) == before and "are kept" not in capsys.readouterr().err
+    trainer.stop = {}
+    command("--steps", "3")
+    assert not (command.folder.parent / "models").exists()  # nor are they taken for this command's
+    assert len(list(command.folder.parent.glob("models-*/x"))) == 1
+
+
+def test_a_run_is_kept_whose_model_is_not(command, trainer):
+    trainer.failure = OSError("no space left")
+    with pytest.raises(InputError, match="--save: the model of Src-Pref was not kept: no space"):
+        command("--save")
+    trainer.failure = None
+    assert [path.name for path in command.folder.iterdir()][0].startswith("Src-Pref-0")
+    done, _ = command("--resume", "--save")
+    assert [(*d[:2], d[3]) for d in done] == [("DIAL", 0, True), ("Src-Pref", 1, True),
+                                             ("DIAL", 1, False)]
+
+
 def test_the_first_run_of_a_method_is_saved(command):
     assert [d[3] for d in command("--save", "--methods", "Longest", "DIAL")[0]] == [
         False, True, False, False]  # nothing of Longest can be
     assert [d[3] for d in command("--save", "--resume", "--seeds", "2", "--methods", "DIAL")[0]
             ] == [False]
+    with pytest.raises(InputError, match="--save: the runs of DIAL are finished"):
+        command("--save", "merged", "--resume", "--methods", "DIAL")  # adapters were kept
+    command("--save", "merged", "--methods", "DIAL")
+    assert command("--save", "--resume", "--methods", "DIAL")[0] == []
     command()
     with pytest.raises(InputError, match="--save: the runs of DIAL, Src-Pref are finished"):
         command("--resume", "--save")

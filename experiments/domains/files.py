@@ -15,7 +15,7 @@ from data import InputError
 
 def read_rows(path):
     """All records of a file or folder, each as (where it stands, dictionary)."""
-    path = Path(_from_hub(path) if str(path).startswith("hub:") else path)
+    path = Path(_from_hub(str(path)) if str(path).startswith("hub:") else path)
     if not exists(path):  # unlike Path.exists, no error where the name is too long
         raise InputError(f"{path}: no such file or folder")
     files = [path]
@@ -78,7 +78,8 @@ def _parse(text, where):
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
-        raise InputError(f"{where}: not valid JSON: {error}") from None
+        raise InputError(f"{where}: not valid JSON: {error}; a file holds an object a line, or one "
+                         "list of objects") from None
 
 
 def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
@@ -90,21 +91,28 @@ def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
     """
     delimiter = delimiter or {".csv": ","}.get(_suffix(file), "\t")
     lines = io.StringIO(read_text(file), newline="")
+    csv.field_size_limit(2**31 - 1)
     reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
     rows = []
     try:
-        if missing := [c for c in columns if c not in (reader.fieldnames or ())]:
-            names = ", ".join(reader.fieldnames or ["none"])
-            raise InputError(f"{file}: no column '{missing[0]}'; there are: {names}")
+        names = reader.fieldnames or []
+        if missing := [c for c in columns if c not in names]:
+            raise no_column(missing[0], names, file)
+        if twice := [c for c in names if names.count(c) > 1]:
+            raise InputError(f"{file}: twice the column {twice[0]!r}")
         for row in reader:
             where = f"{file}:{reader.line_num}"
             if None in row or None in row.values():
-                n = len(reader.fieldnames)
-                raise InputError(f"{where}: not {n} columns as in the first line")
+                raise InputError(f"{where}: not {len(names)} columns as in the first line")
             rows.append((where, row))
     except csv.Error as error:
         raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None
     return rows
+
+
+def no_column(name, names, where):
+    listed = ", ".join(map(repr, names)) or "none"  # quoted: a blank in a name is seen
+    return InputError(f"{where}: no column '{name}'; there are: {listed}")
 
 
 READERS = {".json": _read_json, ".jsonl": _read_json, ".csv": read_table, ".tsv": read_table}

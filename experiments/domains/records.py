@@ -11,12 +11,15 @@ Other columns that are known: the authors' (`response_chosen`, `response_rejecte
 input raises `InputError`, which says where and what to do.
 """
 import math
+import re
 from itertools import takewhile
 from os.path import commonprefix
 
 from data import InputError, Preference, Unlabeled, unlabel
 
-from domains.files import read_rows
+from domains.files import no_column, read_rows
+
+PROMPTS = {"prompt", "question", "instruction", "query", "input"}  # as others may call it
 
 
 def load_preferences(path, tokenizer=None):
@@ -44,13 +47,16 @@ def load_test(path, tokenizer=None):
     texts the records are `Unlabeled` of one response each."""
     rows = read_rows(path)
     if kind_of(rows[0][1]) == "scored":
-        return tuple(map(list, zip(*(read_scored(row, where) for where, row in rows))))
+        texts, scores = zip(*(read_scored(row, where) for where, row in rows))
+        if len(set(scores)) < 2:
+            raise InputError(f"{path}: all scores are {scores[0]:g}: nothing to correlate with")
+        return list(texts), list(scores)
     return [read_preference(row, where, tokenizer) for where, row in rows], None
 
 
 def kind_of(row):
     """What a record is by its columns: "preference", "scored" or "unlabeled"."""
-    if not row.keys() & {"chosen", "response_chosen", "correct"}:
+    if not row.keys() & {"chosen", "response_chosen"}:
         if {"response", "score"} <= row.keys() or {"text", "label"} <= row.keys():
             return "scored"
         if row.keys() & {"response", "responses"}:
@@ -64,13 +70,15 @@ def read_preference(row, where, tokenizer=None, allow_empty=False):
     Args:
         row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
     """
-    names = {"response_chosen": "chosen", "response_rejected": "rejected", "correct": "chosen"}
-    row = {names.get(k, k): v for k, v in row.items()}
-    if wrong := [row[k] for k in sorted(map(str, row)) if k.startswith("wrong_")]:
-        row.setdefault("rejected", wrong)
+    known = {name: row[f"response_{name}"] for name in ("chosen", "rejected")
+             if f"response_{name}" in row}
+    wrong = [row[k] for k in sorted(row) if k.startswith("wrong_")]
+    if "correct" in row and wrong:  # without these it may be anything
+        known = {"chosen": row["correct"], "rejected": wrong}
     for name in ("chosen", "rejected"):
-        if name not in row:
-            raise InputError(f"{where}: no column '{name}'; there are: {', '.join(map(str, row))}")
+        if name not in known | row:
+            raise no_column(name, row, where)
+    row = known | row
     if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
         return _conversation(row, where, tokenizer)
     rejected = row["rejected"] if isinstance(row["rejected"], list) else [row["rejected"]]
@@ -80,7 +88,10 @@ def read_preference(row, where, tokenizer=None, allow_empty=False):
                  *(_text(r, "rejected", where, allow_empty) for r in rejected)]
     if "prompt" not in row:  # implicit: what the dialogues share, up to a blank
         prompt = commonprefix(responses)
-        row["prompt"] = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
+        prompt = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
+        if not prompt.strip() or PROMPTS & {name.strip().lower() for name in row}:
+            raise no_column("prompt", row, where)
+        row["prompt"] = prompt
         responses = [_text(r[len(row["prompt"]):], "chosen or rejected, after what they share,",
                            where, allow_empty) for r in responses]
     return Preference(_text(row["prompt"], "prompt", where), responses[0], tuple(responses[1:]))
@@ -90,6 +101,8 @@ def read_unlabeled(row, where, tokenizer=None):
     """Turn a record of any kind into an Unlabeled one: its label is dropped, its score not read."""
     kind = kind_of(row)
     if kind == "preference":
+        if not row.keys() & {"chosen", "response_chosen", "correct"}:
+            raise no_column("responses", row, where)
         return unlabel([read_preference(row, where, tokenizer)])[0]
     if kind == "scored":
         return read_scored(row | {"score": 0}, where)[0]
@@ -120,6 +133,8 @@ def _text(value, name, where, allow_empty=False):
         raise InputError(f"{where}: '{name}' {problem}")
     if not value.strip() and not allow_empty:
         raise InputError(f"{where}: '{name}' is empty")
+    if re.match(r"\[\s*['\"{].*\]\s*$", value, re.DOTALL):
+        raise InputError(f"{where}: '{name}' holds a list written as a text; lists take JSON")
     if any("\ud800" <= c <= "\udfff" for c in value):
         raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
     return value
@@ -128,7 +143,8 @@ def _text(value, name, where, allow_empty=False):
 def _conversation(row, where, tokenizer):
     """TRL's conversational form, lists of {"role": ..., "content": ...}, by the chat template."""
     if not getattr(tokenizer, "chat_template", None):
-        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template")
+        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, "
+                         "of an instruction-tuned --model")
     if not isinstance(row["rejected"], list):
         raise InputError(f"{where}: 'rejected' must be a conversation, as 'chosen' is")
     pairs = zip(row["chosen"], row["rejected"])

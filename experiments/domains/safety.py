@@ -31,7 +31,9 @@ def few_shot_domains(rows, seed=0, part="test"):
     train, validation, test = divide(rows, seed, fractions=(0.5, 0.1, 0.4))
     test = {"validation": validation, "test": test}[part]
     if len(train) <= LABELED or not test:
-        raise InputError(f"{len(rows)} rows are too few for {LABELED} labelled ones and a test")
+        n = len({row.prompt for row in rows})
+        raise InputError(f"{len(rows)} rows of {n} prompts are too few for {LABELED} labelled ones "
+                         "in a half of the prompts, a tenth to validate and the rest to test")
     share = LABELED / len(train)
     ten, _ = split_items(train, seed, fractions=(share, 1 - share))
     return (Domain("ten", labeled=ten, test=test),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 import dial
 from data import InputError
@@ -19,6 +20,7 @@ from data import InputError
 from support import attention  # noqa: F401  (it registers "blocks")
 from support.made import GEMMA, locate, quiet
 
+UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)  # what loading raises
 # The kinds of model that take rows of several texts (a test tries them). Others get one a row.
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
@@ -45,7 +47,7 @@ def load(name, device="auto", dtype="auto", compiled=False):
                 path, num_labels=1, dtype=dtype, use_safetensors=True)
             if classifier.config.model_type in SHARE_ROWS:
                 classifier.set_attn_implementation("blocks")
-    except (OSError, ValueError, KeyError) as error:
+    except UNUSABLE as error:
         raise unusable(name, error) from None
     if missing := [name for name in ("num_hidden_layers", "hidden_size", "pad_token_id")
                    if not hasattr(classifier.config, name)]:
@@ -109,7 +111,7 @@ def load_tokenizer(name):
                 unk_token="<unk>", pad_token="<pad>")
         else:
             tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name))
-    except (OSError, ValueError, KeyError) as error:
+    except UNUSABLE as error:
         raise unusable(name, error) from None
     if tokenizer.pad_token_id is None:  # rather not eos, in which conversations end
         spare = [token for token in tokenizer.get_vocab()
@@ -119,9 +121,10 @@ def load_tokenizer(name):
 
 
 def unusable(name, error):
+    """The InputError for a model or tokenizer that did not load."""
     if isinstance(error, InputError):
         return error
-    return InputError(f"--model {name}: cannot be loaded: {' '.join(str(error).split())[:300]}")
+    return InputError(f"{name}: cannot be loaded: {' '.join(str(error).split())[:300]}")
 
 
 def pick_device(name):

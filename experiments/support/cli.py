@@ -115,8 +115,9 @@ def parse(p, argv=None):
         InputError: what cannot be used, or would not be.
     """
     args = p.parse_args(argv)
-    if args.paper == "":
-        raise InputError("--paper: the folder has no name")
+    given = ("paper", "data", "source-data", "target-data", "eval-data")
+    if empty := [name for name in given if getattr(args, name.replace("-", "_"), None) == ""]:
+        raise InputError(f"--{empty[0]}: the name is empty")
     if args.paper:
         p.set_defaults(**paper.defaults(args.experiment))
         args = p.parse_args(argv)
@@ -129,8 +130,7 @@ def parse(p, argv=None):
         values = getattr(args, name, [])
         if isinstance(values, list) and len(set(values)) < len(values):
             raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
-    own = [f"--{name}" for name in ("paper", "data", "source-data", "target-data", "eval-data")
-           if getattr(args, name.replace("-", "_"), None)]
+    own = [f"--{name}" for name in given if getattr(args, name.replace("-", "_"), None)]
     others = own[1:] if args.paper else []
     others += [f"--{name.replace('_', '-')}" for name in p.generated if own
                and getattr(args, name) != p.get_default(name)]

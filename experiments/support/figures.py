@@ -14,6 +14,7 @@ def figure(path, title, size, columns=1, rows=1):
     `path` afterwards."""
     import matplotlib  # here: a command draws at its end, and should not wait at its start
     matplotlib.use("Agg")  # no window
+    matplotlib.rcParams["text.parse_math"] = False  # a name may hold dollars
     from matplotlib import pyplot as plt
 
     picture, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)

@@ -40,7 +40,7 @@ def number(kind, low, high, words):
 
 
 count = number(int, 1, math.inf, "a whole number above 0")
-whole = number(int, 0, math.inf, "a whole number, 0 or more")
+whole = number(int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
 probability = number(float, 0, 1, "a number from 0 to 1")
 
 

@@ -1,6 +1,7 @@
 """The folder of runs that a command leaves, and goes on from with --resume."""
 import json
 import re
+import shutil
 import sys
 import zlib
 from contextlib import contextmanager
@@ -29,13 +30,6 @@ def earlier(folder, settings):
     return runs
 
 
-def keep_aside(folder, resume):
-    """Make the folder of runs; what an earlier command left there goes aside, unless resumed."""
-    if not resume and folder.exists():
-        folder.rename(folder.with_name(f"runs-{datetime.now():%Y%m%d-%H%M%S-%f}"))
-    make_folder(folder)
-
-
 def write_run(folder, run):
     """Write a run to a file named after its method, seed and pairs of domains."""
     names = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
@@ -52,22 +46,36 @@ def write_whole(path, text):
 
 @contextmanager
 def writing(args):
-    """Make OUT and OUT/runs, which is yielded, for this command alone; runs of an earlier one go
-    aside, unless they are resumed."""
+    """Make OUT and OUT/runs, which is yielded, for this command alone; runs and models of an
+    earlier one go aside, unless they are resumed, and come back where this one finishes no run."""
     make_folder(args.out)
     with locked(args.out):
-        keep_aside(args.out / "runs", args.resume)
+        folder, aside = args.out / "runs", {}
+        if not args.resume:
+            date = f"{datetime.now():%Y%m%d-%H%M%S-%f}"
+            aside = {path: path.rename(path.with_name(f"{path.name}-{date}"))
+                     for path in (folder, args.out / "models") if path.exists()}
+        make_folder(folder)
         try:
-            yield args.out / "runs"
-        except (InputError, FloatingPointError, KeyboardInterrupt):
-            print("finished runs are kept: go on with --resume", file=sys.stderr)
+            yield folder
+        except BaseException:
+            if any(folder.glob("*.json")):
+                print("finished runs are kept: go on with --resume", file=sys.stderr)
+            else:
+                for path, moved in aside.items():
+                    shutil.rmtree(path, ignore_errors=True)
+                    moved.rename(path)
             raise
 
 
 @contextmanager
 def locked(folder):
     """Raise InputError if another command is writing to this folder; ends with the process."""
-    with open(folder / ".lock", "w") as f:
+    try:
+        f = open(folder / ".lock", "w")
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot be written: {error.strerror}") from None
+    with f:
         try:
             import fcntl
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,9 @@ GEMMA = "gemma-3-270m"
 
 def locate(name):
     """The folder of a backbone that we keep in the cache, or the name as it is."""
+    if (Path(name) / "adapter_config.json").exists():
+        raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
+                         "merged")
     return _gemma() if name == GEMMA else _tiny() if name == "tiny" else name
 
 

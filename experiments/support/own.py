@@ -1,4 +1,5 @@
 """Domains that a user gives: one's own two domains, or the paper's."""
+import zlib
 from pathlib import Path
 
 from data import InputError
@@ -38,6 +39,8 @@ def given_domains(args):
         except InputError as error:
             raise InputError(f"{error}; {' and '.join(oracles)} learn from target labels: leave "
                              "them out of --methods, or label the target") from None
+    read = rows, target.unlabeled, target.test, target.scores
+    args.checksum = zlib.crc32(repr(read).encode())  # --resume asks for the same data
     source_name, target.name = (Path(args.source_data).name, Path(args.target_data).name)
     if source_name == target.name:
         source_name, target.name = args.source_data, args.target_data
@@ -45,7 +48,8 @@ def given_domains(args):
     def domains(seed):
         train, test = split_source(rows, seed)
         if not test:
-            raise InputError(f"{args.source_data}: too few rows, a tenth is kept for testing")
+            raise InputError(f"{args.source_data}: {len(rows)} rows are too few, a tenth is kept "
+                             "for testing")
         return [(Domain(source_name, labeled=train, test=test), target)]
 
     return domains

@@ -1,8 +1,8 @@
 """PPO for a language model, from the formulas (Schulman et al., 2017; Ziegler et al., 2019).
 
-A response is a row of T actions, its tokens, with the end of sequence last. Before each the policy
-(policy.py) has seen the prompt and the actions so far. The paper leaves "all other default
-parameters from TRL", which vary by version: ours are in `PPOConfig`.
+A response is a row of T actions, its tokens, with the end of sequence last unless it was cut off
+there. Before each the policy (policy.py) has seen the prompt and the actions so far. The paper
+leaves "all other default parameters from TRL", which vary by version: ours are in `PPOConfig`.
 """
 import math
 from dataclasses import dataclass, fields

@@ -29,13 +29,13 @@ def report(args, runs, title, paper, chance=0.5, **options):
         print(gain_line(row))
     if not measured(rows):
         print("accuracy on the target: not measured, for there is no --eval-data")
+    write_results(args.out, args.experiment, args.model, config_of(args, runs),
+                  rows + gains, sum(run["seconds"] for run in runs))
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
     if len(pairs) > 1:
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
-    write_results(args.out, args.experiment, args.model, config_of(args, runs),
-                  rows + gains, sum(run["seconds"] for run in runs))
 
 
 def config_of(args, runs):

@@ -36,15 +36,15 @@ def rewrite(texts, args):
     settings = [args.model, args.max_new_tokens, *map(vars(args).get, ("source_language", "to"))]
     pieces = {t: t.split("\n") if args.name == "translate" else [t] for t in texts}
     kept, new = args.out.with_suffix(".done"), {}
-    for line in kept.read_text(encoding="utf-8").split("\n") if kept.exists() else ():
-        with suppress(ValueError):  # half a line, where it was stopped
+    for line in kept.read_text("utf-8", "replace").split("\n") if kept.exists() else ():
+        with suppress(ValueError, TypeError):  # half a line, where it was stopped
             made_with, piece, new_piece = json.loads(line)
             if made_with == settings:
                 new[piece] = new_piece
     todo = {p for parts in pieces.values() for p in parts if p.strip() and p not in new}
     todo = sorted(todo, key=lambda piece: (len(piece), piece))
-    change = REWRITERS[args.name](args, backbones.pick_device(args.device)) if todo else None
     with open(kept, "a", encoding="utf-8") as f:
+        change = REWRITERS[args.name](args, backbones.pick_device(args.device)) if todo else None
         for i in tqdm(range(0, len(todo), args.batch_size), desc="batches", dynamic_ncols=True):
             batch = todo[i: i + args.batch_size]
             for piece, new_piece in zip(batch, change(batch), strict=True):
@@ -84,7 +84,7 @@ def load(name, kind, device, dtype="auto"):
         with made.quiet():
             model = kind.from_pretrained(made.locate(name), use_safetensors=True,
                                          dtype=backbones.pick_dtype(device, dtype))
-    except (OSError, ValueError, KeyError) as error:
+    except backbones.UNUSABLE as error:
         raise backbones.unusable(name, error) from None
     return model.to(device).eval(), tokenizer
 

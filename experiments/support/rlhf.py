@@ -19,7 +19,7 @@ HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)
 @dataclass(frozen=True)
 class Arm:
     step: callable = None  # what the reward model is trained with after each epoch, if at all
-    halved: bool = True  # whether all learning rates are halved every HALVE_EVERY epochs
+    halved: bool = True  # the rates of policy, value and reward model, every HALVE_EVERY epochs
 
 
 ARMS = {
@@ -64,8 +64,8 @@ def run_arm(start, name, judge):
         factor = 0.5 ** (epoch // HALVE_EVERY) if arm.halved else 1.0
         responses = policy.respond(train, args.max_new_tokens)
         texts = policy.texts(responses, start.tokenizer)
-        encoded = start.encode([data.Unlabeled(p, [text])
-                                for p, text in zip(task.train, texts)])
+        encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
+                               "responses")
         record = adapt(encoded, epoch, factor) if arm.step and epoch else {}
         rewards = torch.cat(start.rewards(encoded))  # (B,)
         right = judge(task, task.train, texts)
@@ -81,7 +81,8 @@ def run_arm(start, name, judge):
         answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
                                start.tokenizer)
         record["held_out"] = judge(task, task.test, answers).mean().item()
-        record["examples"] = [*zip(task.train, texts)][::math.ceil(len(texts) / 8)]
+        few = math.ceil(len(texts) / 8) | 1  # odd, so that prompts of both kinds are among them
+        record["examples"] = [*zip(task.train, texts)][::few]
         records.append(record)
     policy.model.unload()
     return records
@@ -113,5 +114,6 @@ def current_auc(start, texts, rewards, right):
         (rejected,) = said.keys() - {chosen}
         both.append(data.Preference(prompt, rng.choice(said[chosen]),
                                     (rng.choice(said[rejected]),)))
-    paired = torch.cat(start.rewards(start.encode(both)))  # (2 B,), the right one's first
+    paired = start.rewards(start.encode(both, "responses"))
+    paired = torch.cat(paired)  # (2 B,), the right one's first
     return auc(paired, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))

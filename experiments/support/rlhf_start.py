@@ -35,10 +35,12 @@ class Start:
         self.ends = end_tokens(self.lm, self.tokenizer)
         self.tokens = None if args.paper else sorted(
             {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})
-        self.prompts = {prompt: self.prompt_tokens(prompt) for prompt in (*task.train, *task.test)}
+        prompts = [*task.train, *task.test]
+        asked = self.encode([data.Unlabeled(prompt, [""]) for prompt in prompts], "prompts")
+        self.prompts = {prompt: record.texts[0] for prompt, record in zip(prompts, asked)}
         if not args.paper:
             self.supervise()
-        self.pairs = self.encode(task.pairs)
+        self.pairs = self.encode(task.pairs, "preferences")
         steps = math.ceil(len(self.pairs) / args.batch_size)
         config = replace(args.config, steps=steps)
         critic = dial.Critic(self.model.reward_head.in_features)  # not used by Src-Pref
@@ -66,10 +68,10 @@ class Start:
     def policy(self):
         return Policy(self.lm, self.args.config, self.tokens, self.ends)
 
-    def encode(self, rows):
+    def encode(self, rows, name):
         """Encode Preferences or Unlabeled; for an instruction-tuned model in its chat template."""
         rows = [replace(row, prompt=self.framed(row.prompt)) for row in rows]
-        return data.encode(rows, self.tokenizer, self.args.max_length, True, "responses")
+        return data.encode(rows, self.tokenizer, self.args.max_length, True, name)
 
     def rewards(self, encoded):
         """Of all responses: for each record a tensor."""
@@ -81,9 +83,6 @@ class Start:
             return prompt
         return self.tokenizer.apply_chat_template([{"role": "user", "content": prompt}],
                                                   tokenize=False, add_generation_prompt=True)
-
-    def prompt_tokens(self, prompt):
-        return self.encode([data.Unlabeled(prompt, [""])])[0].texts[0]
 
     def response_tokens(self, text):
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -81,16 +81,19 @@ def run_jobs(args, jobs):
     if trainer:
         trainer.check(jobs)
     with writing(args) as folder:
-        saved = {run["method"] for run in finished if run["saved"]}
+        saved = kept_models(args, finished)
         for job in tqdm(jobs, desc="runs", dynamic_ncols=True):
             start, save = time.time(), bool(args.save and job.method not in saved
                                             and METHODS[job.method].step)
-            results, log = trainer.run(job, save)
-            saved |= {job.method} if save else set()
+            results, log, failure = trainer.run(job, save)
+            kept = args.save if save and not failure else None
+            saved |= {job.method} if kept else set()
             finished.append({"method": job.method, "seed": job.seed, "settings": settings,
-                             "saved": save, "seconds": round(time.time() - start, 1),
+                             "saved": kept, "seconds": round(time.time() - start, 1),
                              "results": results, "log": log})
             write_run(folder, finished[-1])
+            if failure:
+                raise InputError(f"--save: the model of {job.method} was not kept: {failure}")
     place = {names: i for i, names in enumerate(asked)}  # finished runs are found in any order
     return sorted(finished, key=lambda run: min(
         place.get((r["source"], r["target"]), len(place)) for r in run["results"]))
@@ -105,11 +108,16 @@ def unfinished(args, jobs, finished):
             for job in jobs]
     left = [job for job in left if job.pairs]
     late = ({job.method for job in jobs if METHODS[job.method].step}
-            - {run["method"] for run in finished if run["saved"]} - {job.method for job in left})
+            - kept_models(args, finished) - {job.method for job in left})
     if args.save and late:
         raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and their "
                          "model was not kept; leave out --resume to train again")
     return left
+
+
+def kept_models(args, finished):
+    """The methods whose model an earlier command kept, as --save asks for it."""
+    return {run["method"] for run in finished if run["saved"] in ("merged", args.save or "adapter")}
 
 
 def describe(args, jobs):

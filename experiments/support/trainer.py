@@ -29,10 +29,11 @@ class Trainer:
                 for domain in (source, target):
                     self.encode(domain, "test")
                 rows = self.encode(target, "unlabeled") if method.reads_target else []
-                alone = any(len(record.texts) < 2 for record in rows)
+                alone = [row.prompt for row, record in zip(target.unlabeled or (), rows)
+                         if len(record.texts) < 2]
                 centered = method.critic and self.args.config.center_prompts
                 if alone and (method.compares or centered):
-                    raise InputError(f"{target.name}: a record with a single response; "
+                    raise InputError(f"{target.name}: {alone[0][:40]!r} has a single response; "
                                      f"{'center_prompts' if centered else job.method} needs all of "
                                      "a prompt's in one record, two or more"
                                      + "; --set center_prompts=false does not" * centered)
@@ -48,8 +49,8 @@ class Trainer:
 
     def run(self, job, save=False):
         """Train and measure one job; return its results, a dictionary for each pair of domains and
-        snapshot, and its log, one for each step."""
-        run = Run(self, job)
+        snapshot, its log, one for each step, and what went wrong in saving, if anything did."""
+        run, failure = Run(self, job), None
         try:
             method = METHODS[job.method]
             log = run.train() if method.step else []
@@ -58,9 +59,11 @@ class Trainer:
                 metric = run.target.metric
                 log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
             if save:
-                folder = self.args.out / "models" / job.method.rstrip("*")
-                saving.save(run.model, self.tokenizer, run.config, folder,
-                            self.args.save == "merged")
+                try:
+                    saving.save(run.model, self.tokenizer, run.config, self.args.out / "models"
+                                / job.method.rstrip("*"), self.args.save == "merged")
+                except Exception as error:  # a full disk, say: the run is kept
+                    failure = error
             for pair in job.pairs:
                 if pair[1].name in run.best:
                     run.best[pair[1].name].restore()  # the log's distance is another state's
@@ -69,4 +72,4 @@ class Trainer:
             raise InputError(f"{job.method}, seed {job.seed}: {error}") from None
         finally:
             run.close()
-        return results, log
+        return results, log, failure
