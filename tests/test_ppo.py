@@ -100,11 +100,12 @@ def test_a_loss_that_is_not_finite_ends_it():
 @pytest.mark.parametrize("grad_clip", [0.0, 0.05])
 def test_a_step_by_hand(grad_clip):
     """One step of plain gradient descent on all responses, at a ratio of 1, from sums over tokens:
-    whitened advantages times grad log pi, less .1 times the value's grad of half its squared error.
+    whitened advantages times grad log pi, less .3 times the value's grad of half its squared error.
     """
     policy = policy_of(language_model())
     responses, reward = join(PROMPTS, ACTIONS), torch.tensor([1.0, -2.0])
-    config = PPOConfig(passes=1, batch_size=2, grad_clip=grad_clip, kl_weight=0.3, gae_lambda=0.5)
+    config = PPOConfig(passes=1, batch_size=2, grad_clip=grad_clip, kl_weight=0.3, gae_lambda=0.5,
+                       gamma=0.9, value_weight=0.3)
     log_policy, values = policy(responses)
     taken = policy.taken(log_policy, responses)
     with torch.no_grad(), policy.model.disable_adapter():
@@ -115,16 +116,16 @@ def test_a_step_by_hand(grad_clip):
         v[n] = 0.0
         r = (-0.3 * (taken[i] - ref[i])).tolist()
         r[n - 1] += reward[i].item() + 0.5  # less their mean
-        deltas = [r[t] + v[t + 1] - v[t] for t in range(n)]
+        deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(n)]
         for t in range(n):
-            advantages.append(sum(0.5 ** (k - t) * deltas[k] for k in range(t, n)))
+            advantages.append(sum(0.45 ** (k - t) * deltas[k] for k in range(t, n)))
             returns.append(advantages[-1] + v[t])
             spots.append((i, t))
     a = torch.tensor(advantages)
     a = (a - a.mean()) / a.std(correction=0)
     chosen, expected = zip(*[(taken[spot], values[spot]) for spot in spots])
     loss = (-(torch.stack(chosen) * a).mean()
-            + 0.1 * (torch.stack(expected) - torch.tensor(returns)).square().mean() / 2)
+            + 0.3 * (torch.stack(expected) - torch.tensor(returns)).square().mean() / 2)
     trained = [p for p in policy.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss, trained, allow_unused=True)
     norm = math.sqrt(sum(g.square().sum() for g in gradients if g is not None))
@@ -136,6 +137,16 @@ def test_a_step_by_hand(grad_clip):
         moved = torch.zeros_like(old) if gradient is None else -0.5 * gradient
         torch.testing.assert_close(p.detach() - old, moved, atol=2e-5, rtol=1e-3)
     assert max((p - old).abs().max() for p, old in zip(trained, before)) > 1e-3
+
+
+def test_passes_and_batches(monkeypatch):
+    policy, seen = policy_of(language_model()), []
+    monkeypatch.setattr(ppo, "descend", lambda *_: seen.append(1))
+    monkeypatch.setattr(Policy, "taken", lambda self, log_policy, batch, taken=Policy.taken: (
+        seen.append(len(batch.ids)), taken(self, log_policy, batch))[1])
+    ppo.ppo_epoch(policy, None, join(PROMPTS * 4, ACTIONS * 4), torch.randn(8),
+                  PPOConfig(passes=2, batch_size=3))
+    assert seen == [3, 3, 3, 3, 2, 2] + [3, 1, 3, 1, 2, 1] * 2  # policy and reference; training
 
 
 def test_a_constant_in_all_rewards_changes_nothing():

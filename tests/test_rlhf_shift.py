@@ -13,6 +13,7 @@ import rlhf_shift
 from data import InputError
 from domains import requests as domain
 from support import backbones, rlhf, rlhf_report
+from support.report import summarize
 from support.rlhf_start import SUPERVISED, Start
 
 RECORD = {"step": 1, "true_reward": 0.5, "held_out": 0.5, "kl": 0.0, "auc": 0.5}
@@ -103,6 +104,42 @@ def test_results_by_hand():
     metrics = rlhf_report.results("DIAL", domain.requests(0), log)["metrics"]
     assert metrics == pytest.approx({"area": 0.5, "true_reward": 0.5, "held_out": 0.6, "kl": 2.0,
                                      "auc_first": 0.65, "auc_last": 0.45})
+
+
+def test_the_table_and_the_curves_by_hand(tmp_path, monkeypatch):
+    log = [{"step": e + 1, "true_reward": t, "held_out": h, "kl": 2.0, "auc": 0.5}
+           for e, (t, h) in enumerate([(0.2, 0.3), (0.6, 0.9)])]
+    runs = [{"method": name, "seed": seed, "log": log,
+             "results": [rlhf_report.results(name, domain.requests(0), log)]}
+            for name in ("Src-Pref", "DIAL") for seed in (0, 1)]
+    runs[-1]["results"][0]["metrics"]["area"] += 0.2
+    lines = rlhf_report.table(summarize(runs, {}))
+    assert dict(zip(lines[0], lines[1])) == {
+        "arm": "Src-Pref", "6a, mean of epochs": "0.400 ± 0.000", "6a, last": "0.600 ± 0.000",
+        "6b, last": "0.900 ± 0.000", "AUC, first 5": "0.500 ± 0.000",
+        "AUC, last 5": "0.500 ± 0.000", "KL, last": "2.000 ± 0.000"}
+    assert lines[2][:2] == ["DIAL", "0.500 ± 0.100"] and lines[3][:3] == [
+        "DIAL less Src-Pref", "+0.100 ± 0.100", "+0.000 ± 0.000"]
+    curves = []
+    monkeypatch.setattr(rlhf_report, "plot_seeds", lambda ax, seeds, name: (
+        curves.append(seeds[0]), ax.plot([0], [0], label=name)))
+    rlhf_report.draw(tmp_path / "a.png", runs)
+    assert curves[::2] == [{0: 0.2, 1: 0.6}, {1: 0.3, 2: 0.9}, {0: 0.5, 1: 0.5}]  # epochs so far
+
+
+def test_what_a_run_depends_on():
+    """Every flag that changes what is trained changes what --resume compares."""
+    chosen = rlhf_shift.run_settings(rlhf_shift.read_flags([]))
+    assert (chosen["ppo_passes"], chosen["ppo_learning_rate"], chosen["ppo_kl_weight"],
+            chosen["ppo_gae_lambda"], chosen["learning_rate"], chosen["lambda_da"]) == (
+                2, 1e-4, 0.05, 0.95, 2e-4, 0.1)  # as experiments/README.md has it
+    for flags in (["--model", "tiny"], ["--epochs", "3"], ["--batch-size", "3"],
+                  ["--max-new-tokens", "3"], ["--max-length", "99"], ["--n-pairs", "3"],
+                  ["--closed", "0", "0"], ["--xstest", "x"], ["--judge", "x"],
+                  ["--set", "lora_rank=2"], ["--ppo", "gamma=.5"]):
+        assert rlhf_shift.run_settings(rlhf_shift.read_flags(flags)) != chosen, flags
+    few = rlhf_shift.read_flags(["--xstest", "x", "--n-train", "9"])
+    assert rlhf_shift.run_settings(few)["n_train"] == 9
 
 
 @pytest.mark.parametrize("flags, message", [
