@@ -10,8 +10,8 @@ source are the labelled preferences, target the policy's own responses, unlabell
 True reward is 1 where a response complies exactly where it should. Beside Figure 6 the table has
 what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
 as it is, to prompts of one kind (on ours every prompt is paired with one of the policy's answers
-and one of its refusals, whoever got them). An arm of Src-Pref has DIAL's halved learning rates, one its
-further training without W.
+and one of its refusals, whoever got them). An arm of Src-Pref has DIAL's halved learning rates, one
+its further training without W.
 """
 import math
 import time
@@ -158,8 +158,8 @@ def describe(args, tasks):
           f"{args.batch_size}, learning rate {args.config.learning_rate:g}\n"
           f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
           f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
-          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of policy, "
-          f"value and reward model halved every {rlhf.HALVE_EVERY} epochs\ntrue reward: "
+          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of "
+          f"policy, value and reward model halved every {rlhf.HALVE_EVERY} epochs\ntrue reward: "
           f"{args.judge or 'phrases of answers and refusals'}")
 
 

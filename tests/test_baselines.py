@@ -184,3 +184,12 @@ def test_lengths_and_counts_by_hand():
     # Words: chosen a 1, b. 1, c 2; rejected a 1, b. 1, d 1, b 1, c. 1.
     assert rewards(untrained.seen_words) == [
         pytest.approx([math.log(3), -math.log(2)]), pytest.approx([-math.log(2), math.log(3)])]
+
+
+def test_token_losses_of_bf16_states_are_fp32():
+    torch.manual_seed(0)
+    hidden, embeddings = torch.randn(40, 8).bfloat16(), torch.randn(30, 8).bfloat16()
+    tokens = torch.randint(30, (40,))
+    expected = -(hidden @ embeddings.T).double().log_softmax(-1)[range(40), tokens]
+    losses = language.next_token_losses(hidden, tokens, embeddings)
+    torch.testing.assert_close(losses, expected.float(), rtol=1e-5, atol=1e-5)

@@ -153,6 +153,18 @@ def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
         assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]
 
 
+def test_measuring_goes_by_length():
+    encoded = random_encoded(rows=40)
+    batches = data.evaluation_batches(encoded, tokens=100)
+    sizes = [encoded[i].size for batch in batches for i in batch["index"]]
+    assert sizes == sorted(sizes) and sizes != [record.size for record in encoded]
+
+
+def test_rows_are_filled_with_the_padding_token():
+    batch = data.pack([data.Encoded(1, [[2, 5], [2, 6, 7, 8]])], pad_id=9, share=False)
+    assert batch["input_ids"].tolist() == [[2, 5, 9, 9], [2, 6, 7, 8]]
+
+
 def test_what_a_script_may_give_by_mistake(tiny):
     for record in (lambda: Preference("p", "good", "bad"), lambda: data.Unlabeled("p", "text")):
         with pytest.raises(data.InputError, match="a tuple of texts, not a text"):

@@ -73,6 +73,39 @@ def test_penalty_is_also_taken_between_the_domains():
     assert penalty.item() == pytest.approx(1 - 2 * 0.1 / 3 + square / 3, abs=0.01)
 
 
+def mixes_of(source, target):
+    """The points between the domains at which the penalty is taken."""
+    seen = []
+    gradient_penalty(lambda z: seen.append(z.detach()) or z.sum(1), source, target)
+    return seen[0][len(source) + len(target):]
+
+
+def test_a_mix_lies_on_the_line_between_two_points():
+    end = torch.tensor([1.0, 2, 3, 4])
+    mixes = mixes_of(torch.zeros(50, 4), end.expand(50, 4))
+    assert torch.allclose(mixes / end, mixes[:, :1].expand(50, 4)) and mixes[:, 0].std() > 0.1
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_each_point_of_the_larger_domain_is_mixed_once(few):
+    """Two points at 0 against seven on a circle: what lies between keeps its angle."""
+    angles = torch.arange(7.0)
+    pair = [torch.zeros(2, 2), torch.stack([angles.cos(), angles.sin()], 1)]
+    mixes = mixes_of(pair[few], pair[1 - few])
+    found = torch.atan2(mixes[:, 1], mixes[:, 0]) % (2 * math.pi)
+    assert torch.allclose(found.sort().values, angles, atol=1e-3)
+
+
+def test_the_critic_by_hand():
+    """One unit, weights 1: x times the normal distribution function (GELU)."""
+    critic = Critic(1, (1,))
+    for layer in (critic.layers[0], critic.layers[2]):
+        torch.nn.init.ones_(layer.weight), torch.nn.init.zeros_(layer.bias)
+    for x in (-2.0, -0.5, 0.0, 1.5):
+        assert critic(torch.tensor([[x]])).item() == pytest.approx(
+            x * (1 + math.erf(x / 2**0.5)) / 2, abs=1e-6)
+
+
 def test_penalty_trains_the_critic_and_not_the_embeddings():
     critic = Critic(4, (8,))
     source, target = torch.randn(6, 4, requires_grad=True), torch.randn(6, 4, requires_grad=True)

@@ -116,6 +116,33 @@ def test_target_labels_cannot_matter(args, method):
     assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
 
 
+def test_what_a_run_is_measured_on(args, monkeypatch):
+    """The source accuracy on the source's test texts, then the target's on its own."""
+    seen, predict = [], dial.predict
+    monkeypatch.setattr(dial, "predict", lambda model, batches, title: seen.append(
+        {mark for batch in batches for row in batch["input_ids"]
+         for mark in MARK.findall(run.tokenizer.decode(row))}) or predict(model, batches, title))
+    run = Run(Trainer(args), Job("Src-Pref", 0, [pair_of_domains()]))
+    run.results([], run.job.pairs)
+    assert seen == [{"ST"}, {"TT"}]
+
+
+def test_an_oracle_sees_the_sources_records_in_the_same_order(args, monkeypatch):
+    orders = {}
+    for method in ("Src-Pref", "Src-Tgt-Pref*"):
+        trainer, orders[method] = Trainer(args), []
+
+        def step(model, critic, optimizer, critic_optimizer, batch, config):
+            texts = [trainer.tokenizer.decode(batch["input_ids"][0, batch["columns"][n]])
+                     for n in range(batch["n_source"])]
+            orders[method].append([text for text in texts if "SL" in text])
+            return {"source_loss": torch.zeros(())}
+
+        monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], step=step))
+        Run(trainer, Job(method, 0, [pair_of_domains()])).train(look=lambda step: None)
+    assert orders["Src-Pref"] == orders["Src-Tgt-Pref*"] and len(orders["Src-Pref"]) == 3
+
+
 def test_few_shot_puts_chosen_examples_of_the_source_before_every_prompt(args, monkeypatch):
     rows, encode, (source, target) = [], data.encode, pair_of_domains()
     source.labeled = [Preference(f"SL{i}? \n", "yes", ("no",)) for i in range(30)] * 2
@@ -161,6 +188,18 @@ def test_the_base_model_chooses_by_letters_in_random_order(args, monkeypatch, me
         assert prompt.endswith("\nLet's think step by step:")
     first = [QUESTION.findall(prompt)[-1][1] for prompt in prompts]
     assert 10 < first.count("yes TT") < 30 and (not shots or len(set(answers)) == 2)
+
+
+@pytest.mark.parametrize("method", ["Base LM", "Few-shot LM"])
+def test_the_seed_orders_the_letters(args, monkeypatch, method):
+    states, ask = {}, untrained.ask
+    monkeypatch.setattr(untrained, "ask", lambda question, row, rng: (
+        states.setdefault(row.prompt[:2], rng.getstate()), ask(question, row, rng))[1])
+    monkeypatch.setattr(untrained, "think", lambda run, texts, context: ["Hm."] * len(texts))
+    monkeypatch.setattr(dial, "predict", lambda *_: [torch.tensor([-1.0, -2.0])] * 6)
+    run = Run(Trainer(args), Job(method, 5, [pair_of_domains()]))
+    METHODS[method].rewards(run, run.target)
+    assert set(states.values()) == {random.Random(5).getstate()}
 
 
 def test_the_base_model_gives_a_single_text_the_likeliest_score(args, monkeypatch):

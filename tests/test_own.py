@@ -132,7 +132,8 @@ def test_what_cannot_be_used_is_said_before_the_first_run(files, tmp_path):
     bare = [{"prompt": "Q", "responses": ["one", "two"]}, {"prompt": "Q", "response": "three"}]
     for flags, message in (
             ([], "target.jsonl: 'Q' has a single response; .*center_prompts=false does not"),
-            (["--max-length", "9"], "row 10, 'Say 10' and '10', has 10 tokens, more than 9: .*--truncate"),
+            (["--max-length", "9"],
+             "row 10, 'Say 10' and '10', has 10 tokens, more than 9: .*--truncate"),
             (["--set", "lora_modules=abc"], "lora_modules: no linear layer"),
             (["--device", "abacus"], "--device abacus"), (["--out", __file__], "cannot be made"),
             (["--model", "no/such-model"], "no/such-model: cannot be loaded"),

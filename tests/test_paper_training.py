@@ -2,6 +2,7 @@
 import argparse
 import copy
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -131,3 +132,32 @@ def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):
         run.best[name].restore()
         assert torch.equal(run.model.reward_head.weight, kept)
     assert not torch.equal(states[0], states[-1])
+
+
+def test_records_a_step_are_the_methods_own(cache, monkeypatch):
+    sizes, method = [], METHODS["Src-Pref"]
+    monkeypatch.setitem(METHODS, "Src-Pref", dataclasses.replace(method, step=lambda *args: (
+        sizes.append(len(args[4]["counts"])), method.step(*args))[1]))
+    trainer, job = trial("Src-Pref", training={"Src-Pref": Training(1, 2, "source", 1e-3),
+                                               "others": Training(2, 4)})
+    Run(trainer, job).train(look=lambda step: None)
+    assert sizes == [2] * 3
+
+
+def test_the_logs_validation_is_the_first_targets(cache, monkeypatch):
+    trainer, job = trial("Src-Pref")
+    source, target = job.pairs[0]
+    other = copy.copy(target)
+    other.name, other.validation = "other", copy.copy(target.validation)
+    job.pairs.append((source, other))
+    run = Run(trainer, job)
+    monkeypatch.setattr(run, "measure", lambda domain, limit=None: {
+        "accuracy": float(domain is other.validation)})
+    assert [record["target_validation"] for record in run.train()] == [0.0] * 3
+
+
+def test_the_saved_settings_are_those_of_the_training(cache, tmp_path):
+    trainer, job = trial("Src-Pref", out=tmp_path, save="adapter")
+    trainer.run(job, save=True)
+    saved = json.loads((tmp_path / "models" / "Src-Pref" / "dial_config.json").read_text())
+    assert (saved["steps"], saved["learning_rate"]) == (3, 1e-2)

@@ -114,7 +114,7 @@ def test_the_distance_is_of_the_last_ten_steps_and_of_the_last_state(args):
 def test_the_best_snapshots_row_has_no_distance(args):
     source, target = pair_of_domains()
     target.validation = copy.copy(target)
-    results, _ = Trainer(args).run(Job("DIAL", 0, [(source, target)]))
+    results, *_ = Trainer(args).run(Job("DIAL", 0, [(source, target)]))
     assert [("distance" in r["metrics"]) for r in results] == [True, False]
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from test_methods import pair_of_domains, preferences, train, weights
 
-from data import InputError, Unlabeled
+import dial
+from data import InputError, Preference, Unlabeled
+from dial import RewardModel
 from domains.splits import Domain
 from support import training
 from support.methods import METHODS
@@ -46,7 +48,8 @@ def test_runs_do_not_see_each_other(args, lora_layers):
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
     assert outcomes[0] == outcomes[4] == Trainer(args).run(jobs[0])
     assert outcomes[0][1] != outcomes[3][1]
-    (result,), log = outcomes[0]
+    (result,), log, failure = outcomes[0]
+    assert failure is None
     ratios = [r["distance"] / r["slope"] for r in log]
     assert result["metrics"]["distance"] == pytest.approx(sum(ratios) / 3)
     assert result["n_test"] == 6 and result["metrics"].keys() == {
@@ -70,7 +73,7 @@ def test_the_best_on_validation_comes_back(args, monkeypatch):
     monkeypatch.setattr(training, "LOOKS", 1)
     monkeypatch.setattr(Run, "measure", measured)
     args.config = replace(args.config, steps=4)
-    results, log = Trainer(args).run(Job("Src-Pref", 0, [(source, target)]))
+    results, log, _ = Trainer(args).run(Job("Src-Pref", 0, [(source, target)]))
     assert [r["target_validation"] for r in log] == [0.2, 0.8, 0.8, 0.1]
     assert [r["method"] for r in results] == ["Src-Pref", "Src-Pref, best*"]
     best, last = states[-1], states[-3]  # two measurements, of source and target, for each
@@ -85,17 +88,47 @@ def test_what_cannot_be_run_is_said_at_the_start(args):
     trainer.args.config = replace(args.config, center_prompts=True)
     trainer.check([job])
     target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
-    with pytest.raises(InputError, match="target: a record with a single response; center_prompts"):
-        trainer.check([job])
+    for method in ("DIAL", "DEAL", "DEAL from Src-Pref"):
+        with pytest.raises(InputError, match="target: 'TU.' has a single response; center_prompts"):
+            trainer.check([Job(method, 0, [(source, target)])])
     trainer.args.config = replace(args.config, center_prompts=False)
     trainer.check([job])
     for method in ("Self-training", "Entropy"):
         with pytest.raises(InputError, match=f"a single response; {method} needs"):
             trainer.check([Job(method, 0, [(source, target)])])
     trainer.classifier.config.tie_word_embeddings = False
-    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM"):
+    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM",
+                   "Base LM likelihood", "Few-shot LM likelihood"):
         with pytest.raises(InputError, match=f"{method} predicts tokens"):
             trainer.check([Job(method, 0, [(source, target)])])
     trainer.args.max_length = 5
     with pytest.raises(InputError, match="source, labeled: row 1, .*, has"):
         Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])
+    trainer.args.max_length, source.test = 200, [Preference("Q", "a" * 999, ("b",))]
+    with pytest.raises(InputError, match="source, test: row 1, .*, has"):
+        Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_is_in_the_precision_that_is_asked_for(args, dtype):
+    args.dtype = dtype
+    assert Trainer(args).classifier.dtype == getattr(torch, dtype)
+
+
+def test_the_scale_is_set_once(args, monkeypatch):
+    """Not again where DEAL goes on from Src-Pref."""
+    calls, set_scale = [], RewardModel.set_scale
+    monkeypatch.setattr(RewardModel, "set_scale", lambda self, batch: (
+        calls.append(1), set_scale(self, batch)))
+    train(args, "DEAL from Src-Pref", *pair_of_domains())
+    assert calls == [1]
+
+
+def test_a_look_is_at_the_first_rows(args, monkeypatch):
+    seen, predict = [], dial.predict
+    monkeypatch.setattr(training, "LOOK_ROWS", 2)
+    monkeypatch.setattr(dial, "predict", lambda model, batches, title: (
+        seen.append(sorted(i for batch in batches for i in batch["index"])),
+        predict(model, batches, title))[1])
+    Run(Trainer(args), Job("Src-Pref", 0, [pair_of_domains()])).train()
+    assert seen and seen == [[0, 1]] * len(seen)

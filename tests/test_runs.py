@@ -98,7 +98,9 @@ def test_resume_does_only_what_is_missing(command):
     (["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"), (["--steps", "4"], "steps 40, not 4:"),
     (["--batch-size", "3"], "batch_size 8, not 3:"), (["--n-train", "30"], "n_train 20, not 30:"),
     (["--part", "validation"], "part test, not validation:"),
-    (["--model", "x"], "model tiny, not x:"),
+    (["--model", "x"], "model tiny, not x:"), (["--compile"], "compile False, not True:"),
+    (["--max-length", "2000"], "max_length 1024, not 2000:"),
+    (["--truncate"], "truncate False, not True:"),
     (["--set", "center_prompts=false"], "center_prompts True, not False:")])
 def test_resume_refuses_other_settings(command, flags, message):
     command()

@@ -90,6 +90,12 @@ def test_a_llama_without_a_padding_token(llama, config, tmp_path, lora_layers):
                                        rewards[part], atol=1e-4, rtol=1e-4)
 
 
+def test_a_whole_model_of_an_earlier_command_goes(tiny, config, tmp_path):
+    (tmp_path / "merged").mkdir()
+    saving.save(dial.RewardModel(tiny[0], config), tiny[1], config, tmp_path)
+    assert not (tmp_path / "merged").exists()
+
+
 def test_save_notices_other_rewards(tiny, config, tmp_path, monkeypatch):
     """The head changed after saving, and while saving; the model stays in the mode it was in."""
     model, _, _ = trained_model(*tiny, config)

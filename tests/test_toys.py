@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+import dial
 import gaussians
 import synthetic_shift as shift
 import two_moons
+from bound import wasserstein_1
 from data import InputError
 from dial import DialConfig, accuracy, preference_step
 from mlp import ToyModel
@@ -140,3 +142,59 @@ def test_toy_model_and_step_by_hand():
     optimizer = torch.optim.SGD(model.parameters(), 0.0)
     loss = preference_step(model, None, optimizer, None, batch, DialConfig())["source_loss"]
     assert torch.allclose(loss, (1 + (rewards[2:] - rewards[:2]).exp()).log().mean())
+
+
+def test_the_gaussians_table_and_that_methods_begin_alike(monkeypatch, capsys):
+    starts = []
+
+    def train(model, critic, batches, config, step, title):
+        starts.append((next(batches)["points"], *(p.clone() for p in model.parameters())))
+        return [{"distance": 9.0, "slope": 2.0}] + [{"distance": 6.0, "slope": 2.0}] * 50
+
+    monkeypatch.setattr(gaussians, "train", train)
+    gaussians.main()
+    assert capsys.readouterr().out.splitlines()[2].split()[-2:] == ["4.50", "3.00"]  # W / slope
+    assert all(torch.equal(a, b) for a, b in zip(*starts))
+    quality = torch.randn(100)
+    chosen, rejected = gaussians.pairs(quality)
+    assert (quality[chosen] > quality[rejected]).all()
+    assert sorted([*chosen.tolist(), *rejected.tolist()]) == list(range(100))
+
+
+@pytest.mark.parametrize("fit", [
+    lambda seed: two_moons.fit(dial.dial_step, seed, "uneven")["target"],
+    lambda seed: shift.fit(dial.dial_step, "shift", 1.0, seed).reward_head.weight])
+def test_a_toys_seed(fit, monkeypatch):
+    for module in (two_moons, shift):
+        monkeypatch.setattr(module, "train", lambda *_, **__: None)
+    assert torch.equal(fit(3), fit(3)) and not torch.equal(fit(3), fit(4))
+
+
+def test_gains_on_the_moons_are_paired_by_seed(tmp_path, monkeypatch):
+    values = {("Src-Pref", 3): 0.5, ("Src-Pref", 4): 0.7, ("DIAL", 3): 0.6, ("DIAL", 4): 0.9}
+    names = {step: name for name, step in two_moons.METHODS.items()}
+    monkeypatch.setattr(two_moons, "fit", lambda step, seed, *_: {
+        "accuracy": values[names[step], seed], "share": 0.5})
+    monkeypatch.setattr(two_moons, "draw", lambda *_: None)
+    two_moons.main(["--seeds", "3", "4", "--labels-at", "middle", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert rows[1]["gain"]["values"] == pytest.approx([0.1, 0.2])
+
+
+def test_errors_and_bounds_by_hand():
+    """The identity with a head (3, 4), of slope 5; the same pairs for every model."""
+    model = ToyModel(2, 2)
+    with torch.no_grad():
+        model.layers[0].weight.copy_(torch.eye(2)), model.layers[0].bias.zero_()
+        model.reward_head.weight.copy_(torch.tensor([[3.0, 4.0]]))
+    found = shift.measure(model, "shift", 1.0, 30)
+    assert found == shift.measure(model, "shift", 1.0, 30)
+    torch.manual_seed(12345)
+    source, target = shift.preferences(30), shift.preferences(30) + 1
+    errors = [torch.sigmoid((pairs[:, 1] - pairs[:, 0]) @ torch.tensor([3.0, 4.0])).mean().item()
+              for pairs in (source, target)]
+    assert [found["source_error"], found["target_error"]] == pytest.approx(errors)
+    distances = [wasserstein_1(source, target),
+                 wasserstein_1(source.view(-1, 2), target.view(-1, 2))]  # of pairs, of responses
+    assert found["bound"] == pytest.approx(errors[0] + 5 / 4 * distances[0], rel=1e-5)
+    assert found["stated"] == pytest.approx(errors[0] + 10 / 4 * distances[1], rel=1e-5)

@@ -100,6 +100,20 @@ def test_predict_restores_the_mode_and_keeps_the_order(config, tiny):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+def test_nothing_is_dropped_where_rewards_are_predicted():
+    class Dropping(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout, self.reward_head = torch.nn.Dropout(0.5), torch.nn.Linear(64, 1)
+
+        def embed(self, batch):
+            return self.dropout(batch["x"])
+
+    model, x = Dropping(), torch.ones(2, 64)
+    (rewards,) = predict(model, [{"x": x, "counts": [2], "index": [0]}])
+    assert torch.equal(rewards, model.reward_head(x).squeeze(-1).detach())
+
+
 def test_what_is_not_finite_or_too_short_is_said(config, batches, tiny):
     model, critic = build(config)
     with pytest.raises(ValueError, match="3 steps need as many batches, there were 2"):
@@ -133,6 +147,9 @@ def test_defaults_are_the_papers():
     assert (config.learning_rate, config.lambda_da, config.lambda_gp) == (5e-5, 0.01, 1.0)
     assert (config.critic_steps, config.critic_learning_rate) == (3, 1e-4)
     assert (config.critic_weight_decay, config.lora_rank) == (1e-3, 64)
+    assert (config.lora_alpha, config.lora_modules, config.lora_layers) == (64, "q_proj,v_proj", 0)
+    assert (config.clip, config.weight_decay, config.warmup_steps, config.decay) == (1.0, 0, 0, 0)
+    assert config.critic_beta1 == 0.9  # AdamW's
     assert not config.scale_embeddings and not config.center_prompts
 
 
