@@ -141,7 +141,7 @@ def test_letters_go_back_to_their_responses(args, monkeypatch):
 def test_test_texts_are_encoded_before_anything_is_trained(args):
     source, target = pair_of_domains()
     target.test = [Preference("Q", "a" * 5000, ("b",))]
-    with pytest.raises(InputError, match="target, test: row 1, 'Q', has"):
+    with pytest.raises(InputError, match="target, test: row 1, 'Q' and 'a*', has"):
         Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])
 
 
