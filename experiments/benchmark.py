@@ -30,7 +30,7 @@ from support.figures import figure
 from support.flags import Parser, command_line, count, make_folder
 from support.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
                            timed)
-from support.report import mean_and_error, print_columns, write_results
+from support.tables import mean_and_error, print_columns, write_results
 
 SIZES = {"lists": 8, "dialogues": 4, "full": 2}  # records of each domain
 COLORS = {"DIAL": "tab:blue", "DIAL, authors' recipe": "tab:gray", "Src-Pref": "tab:orange",

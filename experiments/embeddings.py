@@ -24,8 +24,8 @@ from support.cli import LAPTOP, generated_flag, parse, run_flags
 from support.flags import command_line, count, make_folder
 from support.figures import figure
 from support.methods import METHODS
-from support.report import print_columns
 from support.runs import describe, plan
+from support.tables import print_columns
 from support.trainer import Trainer
 from support.training import LOOKS, Run
 

@@ -17,7 +17,7 @@ from support import peers
 from support.figures import figure
 from support.flags import Parser, command_line, make_folder
 from support.meter import peak_memory, random_records, timed
-from support.report import mean_and_error, print_columns, write_results
+from support.tables import mean_and_error, print_columns, write_results
 
 FACTORS = (1, 2, 5, 10)
 # What grows: (records, tokens of a prompt, of a response, responses a prompt), so many times.

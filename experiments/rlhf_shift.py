@@ -29,10 +29,11 @@ from support.flags import Parser, command_line, count, probability, whole
 from support.folder import earlier, write_run, writing
 from support.judge import Judge
 from support.ppo import PPOConfig
-from support.report import print_columns, summarize, write_results
+from support.report import summarize
 from support.rlhf_report import draw, results, table
 from support.rlhf_start import SUPERVISED, Start
 from support.settings import settings, settings_table
+from support.tables import print_columns, write_results
 
 # Chosen on seed 100, which no table reports (results/tried.md).
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.1}

@@ -18,8 +18,9 @@ from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line, count
 from support.figures import COLORS, figure
-from support.report import config_of, plus_minus, print_columns, summarize, write_results
+from support.report import config_of, summarize
 from support.runs import plan, run_jobs
+from support.tables import plus_minus, print_columns, write_results
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget

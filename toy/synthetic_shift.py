@@ -27,7 +27,7 @@ from dial import (Critic, DialConfig, accuracy, descend, gradient_penalty, train
                   wasserstein_distance)
 from support.flags import Parser, command_line, make_folder, whole
 from support.figures import COLORS, figure
-from support.report import mean_and_error, plus_minus, print_columns, write_results
+from support.tables import mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=300, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)

@@ -27,7 +27,7 @@ from mlp import METHODS, ToyModel  # first of ours: it sets the path
 from dial import Critic, DialConfig, train
 from support.flags import Parser, command_line, make_folder, whole
 from support.figures import figure
-from support.report import mean_and_error, plus_minus, print_columns, write_results
+from support.tables import mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)

@@ -2,8 +2,8 @@
 import statistics
 
 from support.figures import figure, plot_seeds
-from support.report import plus_minus
 from support.rlhf import ARMS
+from support.tables import plus_minus
 
 CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
           "auc": "AUC of the reward model"}

@@ -15,7 +15,7 @@ from support import backbones, paper, paper_files
 from support.folder import earlier, write_run, writing
 from support.memory import memory_line
 from support.methods import METHODS
-from support.report import print_columns
+from support.tables import print_columns
 from support.trainer import Trainer
 from support.training import training_of
 
