@@ -55,7 +55,7 @@ def batches_of(name, n, repeats, tokenizer):
 
 
 def compare(args):
-    """Measure everyone on every kind of records; print and draw; return the rows of results."""
+    """Measure everyone on every kind of records; print; return the rows of results and a title."""
     own, padded = (peers.Learner(args, name) for name in ("blocks", "sdpa"))
     runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
             "Src-Pref": peers.ours(own, dial.preference_step)}
@@ -91,9 +91,8 @@ def compare(args):
                              "n_test": n, "paper": None})
     print(f"a plain matrix product: {most / 1e9:.0f} GFLOP/s at best")
     table(rows)
-    draw(rows, args.out / "benchmark.png", f"{args.model}, {own.model.transformer.dtype}, "
-         f"{own.device}, {torch.get_num_threads()} threads".replace("torch.", ""))
-    return rows
+    return rows, (f"{args.model}, {own.model.transformer.dtype}, {own.device}, "
+                  f"{torch.get_num_threads()} threads".replace("torch.", ""))
 
 
 def table(rows):
@@ -140,9 +139,10 @@ def main(argv=None):
     args = p.parse_args(argv)
     make_folder(args.out)
     start = time.time()
-    rows = compare(args)
+    rows, title = compare(args)
     write_results(args.out, "benchmark", args.model, peers.settings(args), rows,
                   time.time() - start)
+    draw(rows, args.out / "benchmark.png", title)
 
 
 if __name__ == "__main__":

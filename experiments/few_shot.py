@@ -9,11 +9,10 @@ ten are labelled, as the paper's splits do; here also which questions are kept f
 fifths of them. Of one's own file, the labels of all but the ten are used for the test and by
 oracles only.
 """
-import zlib
-
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains import records
+from domains.files import checksum
 from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
 from support import backbones
@@ -46,7 +45,7 @@ def main(argv=None):
     rows = None
     if args.data:
         rows = records.load_preferences(args.data, backbones.load_tokenizer(args.model))
-        args.checksum = zlib.crc32(repr(rows).encode())  # --resume asks for the same data
+        args.checksum = checksum(args.data)
 
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]

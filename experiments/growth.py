@@ -61,12 +61,12 @@ def main(argv=None):
     print_columns([("what grows", "times", "positions", "seconds a step", "GiB")] + [
         (kind, str(f), str(n), f"{statistics.median(s):.2f}", f"{m:.2f}")
         for kind, f, n, s, m in lines])
-    draw(lines, args.out / "growth.png", f"DIAL's step, {args.model}")
     rows = [{"method": "DIAL", "source": f"{kind} x {factor}", "target": "", "metric": metric,
              **mean_and_error(values), "n_test": positions, "paper": None}
             for kind, factor, positions, seconds, memory in lines
             for metric, values in (("seconds a step", seconds), ("GiB", [memory]))]
     write_results(args.out, "growth", args.model, peers.settings(args), rows, time.time() - start)
+    draw(lines, args.out / "growth.png", f"DIAL's step, {args.model}")
 
 
 if __name__ == "__main__":

@@ -138,11 +138,10 @@ def main(argv=None):
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
     print_columns(table(rows))
-    draw(args.out / "rlhf_shift.png", runs)
-    seeds = sorted({run["seed"] for run in runs})
-    config = run_settings(args) | {"seeds": seeds}
+    config = run_settings(args) | {"seeds": sorted({run["seed"] for run in runs})}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
+    draw(args.out / "rlhf_shift.png", runs)
 
 
 def describe(args, tasks):

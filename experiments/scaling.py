@@ -7,7 +7,6 @@
 best? (b) All of the source, and more and more of the target: unlabelled for DIAL, labelled for the
 oracle Src-Tgt-Pref*. All runs take the same number of steps, with --paper of epochs.
 """
-import argparse
 from dataclasses import replace
 
 import support  # noqa: F401  (first: it sets the path)
@@ -23,6 +22,7 @@ from support.runs import plan, run_jobs
 from support.tables import plus_minus, print_columns, write_results
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
+METHODS = ["DIAL", "Src-Tgt-Pref*"]  # in (a) the first alone
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
 SIZES = (0.03, 0.1, 0.3, 1)  # of the target in (b), as shares of what there is
 
@@ -34,17 +34,12 @@ def sized(domain, n, seed):
     return replace(domain, name=f"{n} {domain.name}", labeled=labeled, unlabeled=unlabeled)
 
 
-def measure(args, part, methods, domains):
-    """The rows of target accuracy, and the runs, of one part of the figure."""
-    args = argparse.Namespace(**vars(args) | {"methods": methods, "out": args.out / part})
-    jobs = plan(args, domains)
-    runs, pairs = run_jobs(args, jobs), [names for job in jobs for names in job.names]
-    rows = [row for row in summarize(runs, {})  # --resume may have found other pairs
-            if row["metric"] == "accuracy" and (row["source"], row["target"]) in pairs
-            and row["method"] in methods]  # after the last step
-    rows.sort(key=lambda row: (methods.index(row["method"]),
-                               pairs.index((row["source"], row["target"]))))
-    return rows, runs
+def rows_of(jobs, runs):
+    """The rows of target accuracy of one part of the figure, after the last step."""
+    keys = list(dict.fromkeys((job.method, *names) for job in jobs for names in job.names))
+    rows = {(row["method"], row["source"], row["target"]): row for row in summarize(runs, {})
+            if row["metric"] == "accuracy"}
+    return [rows[key] for key in sorted(keys, key=lambda key: METHODS.index(key[0]))]
 
 
 def main(argv=None):
@@ -76,15 +71,19 @@ def main(argv=None):
         source, target = domains(seed)
         return [(source, sized(target, n, seed)) for n in sizes]
 
-    rows_a, runs_a = measure(args, "mix", ["DIAL"], mixes)
-    rows_b, runs_b = measure(args, "size", ["DIAL", "Src-Tgt-Pref*"], growing)
+    args.methods = METHODS[:1]
+    mix = plan(args, mixes)
+    args.methods = METHODS
+    size = plan(args, growing)
+    runs = run_jobs(args, mix + size)
     if args.dry_run:
         return
+    rows_a, rows_b = rows_of(mix, runs), rows_of(size, runs)
     print_columns([("part", "method", "source", "target", "target accuracy")] + [
         (part, row["method"], row["source"], row["target"], plus_minus(row))
         for part, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
-    write_results(args.out, "scaling", args.model, config_of(args, runs_a + runs_b),
-                  rows_a + rows_b, sum(run["seconds"] for run in runs_a + runs_b))
+    write_results(args.out, "scaling", args.model, config_of(args, runs), rows_a + rows_b,
+                  sum(run["seconds"] for run in runs))
     draw(args, counts, sizes, rows_a, rows_b)
 
 

@@ -112,7 +112,7 @@ def test_resume_asks_for_the_same_data(files):
     cross_lingual.main([*files(), "--methods", "Longest"])
     other = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "yes"} for i in range(20)]
     for changed in ("source", "eval"):
-        with pytest.raises(InputError, match="--resume: .* has checksum"):
+        with pytest.raises(InputError, match="--resume: .* is of other data in the same"):
             cross_lingual.main([*files(**{changed: other}), "--methods", "Longest", "--resume"])
     cross_lingual.main([*files(), "--methods", "Longest", "--resume"])
 

@@ -109,3 +109,28 @@ def test_a_file_of_the_hub(monkeypatch, tmp_path):
     assert load_preferences(HUB) == [PAIR]
     with pytest.raises(InputError, match="named hub:owner/name/file"):
         load_preferences("hub:too/short")
+
+
+def test_a_column_correct_means_chosen_beside_wrong_ones_only(tmp_path):
+    file = tmp_path / "a.jsonl"
+    for text, expected in (
+            ('{"prompt": "p", "chosen": "a", "rejected": "b", "correct": "yes"}', ("a", ("b",))),
+            ('{"prompt": "p", "response_chosen": "a", "response_rejected": "b", "correct": true}',
+             ("a", ("b",))),
+            ('{"prompt": "p", "chosen": "a", "wrong_a": "b", "wrong_b": "c"}', ("a", ("b", "c"))),
+            ('{"prompt": "p", "correct": "a", "wrong_a": "b", "text": "t", "label": "l"}',
+             ("a", ("b",)))):
+        assert load_test(write(file, text)) == ([Preference("p", *expected)], None)
+        assert load_unlabeled(file) == [Unlabeled("p", [expected[0], *expected[1]])]
+    write(file, '{"prompt": "p", "responses": ["a", "b"], "correct": 1}')
+    assert load_unlabeled(file) == [Unlabeled("p", ("a", "b"))]
+    with pytest.raises(InputError, match="a.jsonl:1: no column 'responses'; there are: 'prompt'"):
+        load_unlabeled(write(file, '{"prompt": "p", "completions": ["a", "b"]}'))
+
+
+def test_tables_as_spreadsheets_and_programs_write_them(tmp_path):
+    """Blank columns at the end, cells that are JSON in both responses, cells of any length."""
+    long = "x" * 200_000
+    table = f'prompt,chosen,rejected,,\nQ,"[""a""]","[""b""]",,\nQ,{long},b,,\n'
+    assert load_preferences(write(tmp_path / "a.csv", table)) == [
+        Preference("Q", '["a"]', ('["b"]',)), Preference("Q", long, ("b",))]

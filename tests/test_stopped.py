@@ -87,12 +87,15 @@ def test_without_a_finished_run_the_folder_is_as_it_was(command, trainer, capsys
     (command.folder.parent / "models").mkdir(), (command.folder.parent / "models/x").touch()
     before = contents(command.folder.parent)
     trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        command("--steps", "3")
-    assert contents(command.folder.parent) == before and "are kept" not in capsys.readouterr().err
+    for flags in ([], ["--save"]):
+        with pytest.raises(KeyboardInterrupt):
+            command("--steps", "3", *flags)
+        assert contents(command.folder.parent) == before
+    assert "are kept" not in capsys.readouterr().err
     trainer.stop = {}
     command("--steps", "3")
-    assert not (command.folder.parent / "models").exists()  # nor are they taken for this command's
+    assert (command.folder.parent / "models" / "x").exists()  # --model may be one of them
+    command("--steps", "3", "--save")
     assert len(list(command.folder.parent.glob("models-*/x"))) == 1
 
 

@@ -6,11 +6,14 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from os.path import exists
 from pathlib import Path
 
 from data import InputError
+
+LIST = re.compile(r"\[\s*['\"].*['\"]\s*\]$", re.DOTALL)  # as pandas writes one into a cell
 
 
 def read_rows(path):
@@ -31,6 +34,12 @@ def read_rows(path):
             kind = type(row).__name__
             raise InputError(f"{where}: expected an object with named fields, found {kind}")
     return rows
+
+
+def checksum(*paths):
+    """A number for all that files hold, so that --resume sees other data."""
+    rows = [row for path in paths if path for _, row in read_rows(path)]
+    return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 
 
 def _from_hub(path):
@@ -98,12 +107,16 @@ def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
         names = reader.fieldnames or []
         if missing := [c for c in columns if c not in names]:
             raise no_column(missing[0], names, file)
-        if twice := [c for c in names if names.count(c) > 1]:
+        if twice := [c for c in names if c.strip() and names.count(c) > 1]:
             raise InputError(f"{file}: twice the column {twice[0]!r}")
         for row in reader:
             where = f"{file}:{reader.line_num}"
             if None in row or None in row.values():
                 raise InputError(f"{where}: not {len(names)} columns as in the first line")
+            for name in {"rejected", "responses"} & row.keys():
+                if LIST.match(row[name]) and not LIST.match(row.get("chosen", "")):
+                    raise InputError(f"{where}: '{name}' holds a list, which takes JSON: a cell of "
+                                     "a table is a single text")
             rows.append((where, row))
     except csv.Error as error:
         raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None

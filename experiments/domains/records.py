@@ -11,7 +11,6 @@ Other columns that are known: the authors' (`response_chosen`, `response_rejecte
 input raises `InputError`, which says where and what to do.
 """
 import math
-import re
 from itertools import takewhile
 from os.path import commonprefix
 
@@ -54,9 +53,19 @@ def load_test(path, tokenizer=None):
     return [read_preference(row, where, tokenizer) for where, row in rows], None
 
 
+def with_our_names(row):
+    """A record with the authors' names for chosen and rejected as ours."""
+    found = {"rejected": [row[k] for k in sorted(row) if k.startswith("wrong_")]}
+    if found["rejected"] and "correct" in row:  # without these it may be anything
+        found["chosen"] = row["correct"]
+    found |= {name: row[f"response_{name}"] for name in ("chosen", "rejected")
+              if f"response_{name}" in row}
+    return {name: value for name, value in found.items() if value != []} | row
+
+
 def kind_of(row):
     """What a record is by its columns: "preference", "scored" or "unlabeled"."""
-    if not row.keys() & {"chosen", "response_chosen"}:
+    if "chosen" not in with_our_names(row):
         if {"response", "score"} <= row.keys() or {"text", "label"} <= row.keys():
             return "scored"
         if row.keys() & {"response", "responses"}:
@@ -70,15 +79,10 @@ def read_preference(row, where, tokenizer=None, allow_empty=False):
     Args:
         row: a dictionary. where: it stands, for errors. allow_empty: responses may be empty.
     """
-    known = {name: row[f"response_{name}"] for name in ("chosen", "rejected")
-             if f"response_{name}" in row}
-    wrong = [row[k] for k in sorted(row) if k.startswith("wrong_")]
-    if "correct" in row and wrong:  # without these it may be anything
-        known = {"chosen": row["correct"], "rejected": wrong}
+    row = with_our_names(row)
     for name in ("chosen", "rejected"):
-        if name not in known | row:
+        if name not in row:
             raise no_column(name, row, where)
-    row = known | row
     if isinstance(row["chosen"], list) and row["chosen"] and isinstance(row["chosen"][0], dict):
         return _conversation(row, where, tokenizer)
     rejected = row["rejected"] if isinstance(row["rejected"], list) else [row["rejected"]]
@@ -101,7 +105,7 @@ def read_unlabeled(row, where, tokenizer=None):
     """Turn a record of any kind into an Unlabeled one: its label is dropped, its score not read."""
     kind = kind_of(row)
     if kind == "preference":
-        if not row.keys() & {"chosen", "response_chosen", "correct"}:
+        if "chosen" not in with_our_names(row):
             raise no_column("responses", row, where)
         return unlabel([read_preference(row, where, tokenizer)])[0]
     if kind == "scored":
@@ -133,8 +137,6 @@ def _text(value, name, where, allow_empty=False):
         raise InputError(f"{where}: '{name}' {problem}")
     if not value.strip() and not allow_empty:
         raise InputError(f"{where}: '{name}' is empty")
-    if re.match(r"\[\s*['\"{].*\]\s*$", value, re.DOTALL):
-        raise InputError(f"{where}: '{name}' holds a list written as a text; lists take JSON")
     if any("\ud800" <= c <= "\udfff" for c in value):
         raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
     return value

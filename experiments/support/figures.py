@@ -14,14 +14,13 @@ def figure(path, title, size, columns=1, rows=1):
     `path` afterwards."""
     import matplotlib  # here: a command draws at its end, and should not wait at its start
     matplotlib.use("Agg")  # no window
-    matplotlib.rcParams["text.parse_math"] = False  # a name may hold dollars
     from matplotlib import pyplot as plt
 
     picture, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
     yield axes if rows > 1 else axes[0] if columns > 1 else axes[0, 0]
-    picture.suptitle(title, fontsize=11)
+    picture.suptitle(title, fontsize=11, parse_math=False)  # a file's name may hold dollars
     picture.savefig(path, dpi=120)
     plt.close(picture)
 
@@ -85,7 +84,7 @@ def plot_pairs(rows, path, title, chance):
         if any(row["paper"] is not None for row in means.values()):
             ax.scatter([], [], color="gray", alpha=0.3, label="pale: the paper's")
         names = [f"{s.removesuffix(':en')} → {t.removesuffix(':en')}" for s, t in reversed(pairs)]
-        ax.set(yticks=range(len(pairs)), yticklabels=names, xlim=(0, 1), xlabel="target accuracy",
-               ylim=(-0.6, len(pairs) - 0.4))
+        ax.set_yticks(range(len(pairs)), names, parse_math=False)
+        ax.set(xlim=(0, 1), xlabel="target accuracy", ylim=(-0.6, len(pairs) - 0.4))
         ax.axvline(chance, color="gray", ls=":", lw=1)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

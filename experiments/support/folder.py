@@ -18,14 +18,15 @@ def earlier(folder, settings):
     for path in sorted(folder.glob("*.json")):
         try:
             run = json.loads(path.read_text(encoding="utf-8"))
-            differs = sorted(k for k in settings.keys() | run["settings"].keys()
-                             if run["settings"].get(k) != settings.get(k))
+            differs = [k for k in settings.keys() | run["settings"].keys()
+                       if run["settings"].get(k) != settings.get(k)]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{path}: not a run of this program") from None
         if differs:
-            name = differs[0]
-            raise InputError(f"--resume: {path} has {name} {run['settings'].get(name)}, not "
-                             f"{settings.get(name)}: choose another --out, or the same settings")
+            name = min(differs, key=lambda name: (name == "checksum", name))
+            what = (f"has {name} {run['settings'].get(name)}, not {settings.get(name)}"
+                    if name != "checksum" else "is of other data in the same files")
+            raise InputError(f"--resume: {path} {what}: choose another --out, or the same settings")
         runs.append(run)
     return runs
 
@@ -46,17 +47,19 @@ def write_whole(path, text):
 
 @contextmanager
 def writing(args):
-    """Make OUT and OUT/runs, which is yielded, for this command alone; runs and models of an
-    earlier one go aside, unless they are resumed, and come back where this one finishes no run."""
+    """Make OUT and OUT/runs, which is yielded, for this command alone; runs of an earlier one, and
+    with --save its models, go aside, unless they are resumed, and come back where this one
+    finishes no run."""
     make_folder(args.out)
     with locked(args.out):
-        folder, aside = args.out / "runs", {}
-        if not args.resume:
-            date = f"{datetime.now():%Y%m%d-%H%M%S-%f}"
-            aside = {path: path.rename(path.with_name(f"{path.name}-{date}"))
-                     for path in (folder, args.out / "models") if path.exists()}
-        make_folder(folder)
+        folder, aside = args.out / "runs", {}  # path: where what was there went, if it was
+        paths = [folder, *[args.out / "models"] * bool(getattr(args, "save", None))]
+        date = f"{datetime.now():%Y%m%d-%H%M%S-%f}"
         try:
+            for path in [] if args.resume else paths:
+                aside[path] = (path.rename(path.with_name(f"{path.name}-{date}"))
+                               if path.exists() else None)
+            make_folder(folder)
             yield folder
         except BaseException:
             if any(folder.glob("*.json")):
@@ -64,7 +67,7 @@ def writing(args):
             else:
                 for path, moved in aside.items():
                     shutil.rmtree(path, ignore_errors=True)
-                    moved.rename(path)
+                    moved and moved.rename(path)
             raise
 
 

@@ -1,10 +1,10 @@
 """Domains that a user gives: one's own two domains, or the paper's."""
-import zlib
 from pathlib import Path
 
 from data import InputError
 
 from domains import records
+from domains.files import checksum
 from domains.splits import Domain, split_by_prompt, split_items
 from support import backbones, paper_files
 from support.methods import METHODS
@@ -39,8 +39,7 @@ def given_domains(args):
         except InputError as error:
             raise InputError(f"{error}; {' and '.join(oracles)} learn from target labels: leave "
                              "them out of --methods, or label the target") from None
-    read = rows, target.unlabeled, target.test, target.scores
-    args.checksum = zlib.crc32(repr(read).encode())  # --resume asks for the same data
+    args.checksum = checksum(*files.values())
     source_name, target.name = (Path(args.source_data).name, Path(args.target_data).name)
     if source_name == target.name:
         source_name, target.name = args.source_data, args.target_data

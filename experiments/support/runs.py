@@ -93,7 +93,8 @@ def run_jobs(args, jobs):
                              "results": results, "log": log})
             write_run(folder, finished[-1])
             if failure:
-                raise InputError(f"--save: the model of {job.method} was not kept: {failure}")
+                raise InputError(f"--save: the model of {job.method} was not kept: {failure}; "
+                                 "without --save the other runs go on")
     place = {names: i for i, names in enumerate(asked)}  # finished runs are found in any order
     return sorted(finished, key=lambda run: min(
         place.get((r["source"], r["target"]), len(place)) for r in run["results"]))

@@ -1,4 +1,6 @@
 """What stays from run to run: the backbone, and the domains as tokens."""
+import shutil
+
 import data
 from data import InputError
 
@@ -59,10 +61,12 @@ class Trainer:
                 metric = run.target.metric
                 log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
             if save:
+                folder = self.args.out / "models" / job.method.rstrip("*")
                 try:
-                    saving.save(run.model, self.tokenizer, run.config, self.args.out / "models"
-                                / job.method.rstrip("*"), self.args.save == "merged")
+                    saving.save(run.model, self.tokenizer, run.config, folder,
+                                self.args.save == "merged")
                 except Exception as error:  # a full disk, say: the run is kept
+                    shutil.rmtree(folder, ignore_errors=True)
                     failure = error
             for pair in job.pairs:
                 if pair[1].name in run.best:
