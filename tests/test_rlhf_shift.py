@@ -55,7 +55,7 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
                            (["--ppo", "clip=.1"], "ppo_clip 0.2, not 0.1"),
                            (["--closed", "0", "1"], r"closed \[0.5, 0.05\], not \[0.0, 1.0\]"),
                            (["--n-pairs", "2"], "n_pairs 12, not 2"),
-                           (["--set", "lambda_da=3"], "lambda_da 0.1, not 3.0"),
+                           (["--set", "lambda_da=3"], "lambda_da 0.01, not 3.0"),
                            (["--max-new-tokens", "5"], "max_new_tokens 18, not 5")):
         with pytest.raises(InputError, match=f"--resume: .* has {message}"):
             run(tmp_path, "--seeds", "0", *flags, "--resume")
@@ -132,7 +132,7 @@ def test_what_a_run_depends_on():
     chosen = rlhf_shift.run_settings(rlhf_shift.read_flags([]))
     assert (chosen["ppo_passes"], chosen["ppo_learning_rate"], chosen["ppo_kl_weight"],
             chosen["ppo_gae_lambda"], chosen["learning_rate"], chosen["lambda_da"]) == (
-                2, 1e-4, 0.05, 0.95, 2e-4, 0.1)  # as experiments/README.md has it
+                2, 1e-4, 0.05, 0.95, 2e-4, 0.01)  # as experiments/README.md has it
     for flags in (["--model", "tiny"], ["--epochs", "3"], ["--batch-size", "3"],
                   ["--max-new-tokens", "3"], ["--max-length", "99"], ["--n-pairs", "3"],
                   ["--closed", "0", "0"], ["--xstest", "x"], ["--judge", "x"],
