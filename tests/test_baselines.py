@@ -1,6 +1,5 @@
 """The baselines' steps and the untrained rewards, against transformers, autograd and counting."""
 import copy
-import dataclasses
 import math
 from argparse import Namespace
 from dataclasses import replace
@@ -43,32 +42,6 @@ def test_deal_by_hand(critic_steps, center, monkeypatch):
     for a, b in zip([*model.parameters(), *critic.parameters()],
                     [*other.parameters(), *other_critic.parameters()], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
-
-
-@pytest.mark.parametrize("step", [baselines.self_training_step, baselines.entropy_step])
-def test_the_targets_own_choices_by_hand(step, monkeypatch):
-    """One step of SGD. Two target prompts of two responses; of one of them the model is sure."""
-    (model, _), (other, _) = toy(), toy()
-    batch = toy_batches()[0] | {"n_source_records": 3}
-    emb = other.embed(batch)
-    source_loss = losses_by_hand(other, torch.sum, emb, batch)[0]
-    rewards = (emb[8:] @ other.reward_head.weight[0]).view(2, 2)
-    p = rewards.exp() / rewards.exp().sum(1, keepdim=True)
-    surest = p.max(1).values.tolist()
-    assert abs(surest[0] - surest[1]) > 0.01
-    monkeypatch.setattr(baselines, "SURE", sum(surest) / 2)
-    if step is baselines.entropy_step:
-        target_loss = -(p * p.log()).sum() / 2
-    else:  # of two responses Bradley-Terry is - log p(the better one)
-        target_loss = -p[surest.index(max(surest))].max().log() / 2
-    trained = list(other.parameters())
-    gradients = torch.autograd.grad(source_loss + 2.0 * target_loss, trained)
-    optimizer = torch.optim.SGD(model.parameters(), lr=10.0)
-    config = dataclasses.replace(HARD, lambda_da=2.0, clip=0.0)
-    record = step(model, None, optimizer, None, batch, config)
-    assert record["target_loss"].item() == pytest.approx(target_loss.item())
-    for a, b, g in zip(model.parameters(), trained, gradients, strict=True):
-        torch.testing.assert_close(a, b - 10 * g)
 
 
 def language_batch(tokenizer, share):

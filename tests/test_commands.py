@@ -60,7 +60,7 @@ def test_all_methods(cache, tmp_path, monkeypatch):
     assert {r["method"] for r in rows_of(tmp_path)} - {"DIAL less Src-Pref"} == {
         "Longest", "Shortest", "Seen sentences", "Seen words", "Base LM", "Few-shot LM",
         "Base LM likelihood", "Few-shot LM likelihood", "Src-Pref",
-        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Self-training", "Entropy", "DIAL", "DEAL",
+        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL",
         "DEAL from Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*"}
 
 

@@ -24,8 +24,6 @@ READS = {
     "Src-Pref": ({"SL": 2}, {}),
     "Src-Pref-SFT": ({"SL": 2}, {}),
     "Src-Pref-Tgt-NTP": ({"SL": 2}, {"TU": 2}),
-    "Self-training": ({"SL": 2}, {"TU": 2}),
-    "Entropy": ({"SL": 2}, {"TU": 2}),
     "DIAL": ({"SL": 2}, {"TU": 2}),
     "DEAL": ({"SL": 2}, {"TU": 2}),
     "DEAL from Src-Pref": ({"SL": 2}, {"TU": 2}),

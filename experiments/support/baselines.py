@@ -2,12 +2,9 @@
 
     sft_step        Src-Pref-SFT, Yang et al. (2024): chosen source responses stay likely
     ntp_step        Src-Pref-Tgt-NTP, Karouzos et al. (2021): target texts stay likely
-    self_training_step  Bradley-Terry also on the target's choices that the model is sure of
-    entropy_step    the target's choices become sure (entropy minimisation)
     deal_step       DEAL, DIAL's first version: model and critic at once, by gradient reversal
 
-Only DEAL needs the critic; in self-training and entropy `lambda_da` weighs what they ask of the
-target.
+Only DEAL needs the critic.
 """
 import torch
 
@@ -16,7 +13,6 @@ import dial
 from support.language import token_losses, tokens_to_predict
 
 LAMBDA_LM = 0.01  # weight of the language-model loss of the first two (not stated)
-SURE = 0.8  # the probability from which self-training believes a choice
 LAMBDA_TASK = 1.0  # weight of DEAL's task loss: see `deal_step`
 LM_TOKENS = 128  # of a batch, drawn at random: 262,144 logits each
 
@@ -45,45 +41,6 @@ def language_step(model, optimizer, batch, config, tokens, wanted):
     language_loss = losses.sum() / wanted[places].sum()
     dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
     return {"source_loss": source_loss, "language_loss": language_loss}
-
-
-def target_rewards(model, emb, batch):
-    """The rewards of each target prompt's responses, a list of tensors (K,)."""
-    rewards = model.reward_head(emb[batch["n_source"]:]).squeeze(-1)
-    return rewards.split(batch["counts"][batch["n_source_records"]:])
-
-
-def self_training_step(model, critic, optimizer, critic_optimizer, batch, config):
-    """Bradley-Terry on the source, and on the target where the model is sure of its own choice.
-
-        source_loss + lambda_da * mean_x [max_y p(y|x) >= SURE] bradley_terry(best, others)
-
-    p is the softmax of a prompt's rewards; no gradient goes through the choice.
-    """
-    emb, losses = model.embed(batch), []
-    source_loss = dial.preference_loss(model, emb, batch)
-    for rewards in target_rewards(model, emb, batch):
-        best, others = rewards.sort(descending=True).values.split([1, len(rewards) - 1])
-        sure = rewards.detach().softmax(0).max() >= SURE
-        losses.append(sure * dial.bradley_terry_loss(best.expand_as(others), others))
-    target_loss = torch.stack(losses).mean()
-    dial.descend(source_loss + config.lambda_da * target_loss, optimizer, config.clip)
-    return {"source_loss": source_loss, "target_loss": target_loss}
-
-
-def entropy_step(model, critic, optimizer, critic_optimizer, batch, config):
-    """Bradley-Terry on the source, and choices on the target that become sure.
-
-        source_loss + lambda_da * mean_x - sum_y p(y|x) log p(y|x)
-
-    p is the softmax of a prompt's rewards.
-    """
-    emb = model.embed(batch)
-    source_loss = dial.preference_loss(model, emb, batch)
-    target_loss = torch.stack([torch.distributions.Categorical(logits=rewards).entropy()
-                               for rewards in target_rewards(model, emb, batch)]).mean()
-    dial.descend(source_loss + config.lambda_da * target_loss, optimizer, config.clip)
-    return {"source_loss": source_loss, "target_loss": target_loss}
 
 
 class ReverseGradient(torch.autograd.Function):

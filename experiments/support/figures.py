@@ -3,9 +3,9 @@ import statistics
 from contextlib import contextmanager
 
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
-          "Self-training": "tab:purple", "Entropy": "tab:pink", "DIAL": "tab:blue",
-          "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green", "Src-Tgt-Pref*": "tab:olive",
-          "Src-Pref, halved": "tab:red", "Src-Pref, continued": "tab:green"}
+          "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
+          "Src-Tgt-Pref*": "tab:olive", "Src-Pref, halved": "tab:red",
+          "Src-Pref, continued": "tab:green"}
 
 
 @contextmanager

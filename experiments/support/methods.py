@@ -17,7 +17,6 @@ class Method:
     start: str = ""  # the method from which it starts: after an epoch with --paper, or all of it
     language: bool = False  # whether it needs the probabilities of tokens
     critic: bool = False  # whether a critic sees the target
-    compares: bool = False  # whether it compares the responses to a target prompt
 
 
 # A star marks an oracle: it sees target labels.
@@ -33,8 +32,6 @@ METHODS = {
     "Src-Pref": Method(step=preference_step),
     "Src-Pref-SFT": Method(step=baselines.sft_step, language=True),
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
-    "Self-training": Method(step=baselines.self_training_step, reads_target=True, compares=True),
-    "Entropy": Method(step=baselines.entropy_step, reads_target=True, compares=True),
     "DIAL": Method(step=dial_step, reads_target=True, critic=True),
     "DEAL": Method(step=baselines.deal_step, reads_target=True, critic=True),
     "DEAL from Src-Pref": Method(step=baselines.deal_step, reads_target=True, critic=True,

@@ -30,15 +30,13 @@ class Trainer:
                     self.encode(domain, "labeled")
                 for domain in (source, target):
                     self.encode(domain, "test")
-                rows = self.encode(target, "unlabeled") if method.reads_target else []
-                alone = [row.prompt for row, record in zip(target.unlabeled or (), rows)
-                         if len(record.texts) < 2]
-                centered = method.critic and self.args.config.center_prompts
-                if alone and (method.compares or centered):
+                if method.reads_target:
+                    self.encode(target, "unlabeled")
+                alone = [row.prompt for row in target.unlabeled if len(row.responses) < 2]
+                if alone and method.critic and self.args.config.center_prompts:
                     raise InputError(f"{target.name}: {alone[0][:40]!r} has a single response; "
-                                     f"{'center_prompts' if centered else job.method} needs all of "
-                                     "a prompt's in one record, two or more"
-                                     + "; --set center_prompts=false does not" * centered)
+                                     "center_prompts needs all of a prompt's in one record, two or "
+                                     "more; --set center_prompts=false does not")
 
     def encode(self, domain, part):
         """A part of a domain as `data.encode` gives it, kept."""
