@@ -77,6 +77,18 @@ def test_established_is_above_two_standard_errors_over_five_seeds(values, words)
     assert "in pearson" in line and "in the paper +0.040" in line
 
 
+def test_a_source_that_is_not_learned_is_said(tmp_path, capsys):
+    def of(method, source):
+        results = [{"method": method, "source": "s", "target": "t", "n_test": 4, "n_source": 4,
+                    "metrics": {"accuracy": 0.5, "source_accuracy": source}}]
+        return {"method": method, "seed": 0, "results": results}
+
+    for ours, base, said in ((0.3, 0.6, True), (0.5, 0.6, False), (0.9, 0.6, False)):
+        rows = report.summarize([of("Src-Pref", base), of("DIAL", ours)], {})
+        assert ("has not learned its source" in report.lost_source(rows)) is said
+    assert report.lost_source(report.summarize([of("Src-Pref", 0.9)], {})) == ""
+
+
 def test_the_table_has_the_gain_beside_the_papers_number(tmp_path, capsys):
     alone = {key: {"t": cells["t"]} for key, cells in VALUES.items()}
     table = report.table(report.summarize(runs_of(alone), PAPER))

@@ -23,6 +23,8 @@ def report(args, runs, title, paper, chance=0.5, **options):
     gains = [row for metric in measured(rows) if (row := gain(rows, metric))]
     for row in gains:
         print(gain_line(row))
+    if lost := lost_source(rows):
+        print(lost)
     if not measured(rows):
         print("accuracy on the target: not measured, for there is no --eval-data")
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
@@ -107,6 +109,16 @@ def gain_line(row):
             + (f"; in the paper {row['paper']:+.3f}" if row["paper"] is not None else "")
             + ("; established" if established else "; not established (two standard errors, "
                "five seeds)"))
+
+
+def lost_source(rows):
+    """A line where DIAL does not learn its source; "" where it does. It needs no target labels."""
+    ours, base = ([row["mean"] for row in rows if (row["method"], row["metric"]) == (
+        name, "source_accuracy")] for name in (METHOD, BASE))
+    if not ours or not base or statistics.fmean(ours) > statistics.fmean(base) - 0.15:
+        return ""
+    return (f"{METHOD} has not learned its source: source accuracy {statistics.fmean(ours):.3f}, "
+            f"{BASE} {statistics.fmean(base):.3f}; more --steps, or a smaller lambda_da?")
 
 
 def table(rows):
