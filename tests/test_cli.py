@@ -143,7 +143,7 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 def test_all_methods():
     args = cli.parse(cli.run_flags("", "few_shot", {"steps": 4}), ["--methods", "all"])
-    assert len(args.methods) == 18 and args.config.steps == 4
+    assert len(args.methods) == 14 and args.config.steps == 4
     assert args.compile is args.resume is False
 
 

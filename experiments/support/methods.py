@@ -22,8 +22,6 @@ class Method:
 # A star marks an oracle: it sees target labels.
 METHODS = {
     "Longest": Method(labels=(), rewards=untrained.longest),
-    "Shortest": Method(labels=(), rewards=untrained.shortest),
-    "Seen sentences": Method(rewards=untrained.seen_sentences),
     "Seen words": Method(rewards=untrained.seen_words),
     "Base LM": Method(labels=(), rewards=untrained.base_lm, language=True),
     "Few-shot LM": Method(rewards=untrained.few_shot_lm, language=True),

@@ -10,7 +10,6 @@ probability of a token.
 """
 import math
 import random
-import re
 from collections import Counter
 from dataclasses import replace
 from string import ascii_uppercase as LETTERS
@@ -36,31 +35,15 @@ def longest(run, domain):
             for row in domain.test]
 
 
-def shortest(run, domain):
-    return [-words for words in longest(run, domain)]
-
-
-def seen_sentences(run, domain):
-    """Adds up the sentences of a response, each by the log odds of being chosen in the labelled
-    source: it reads nothing, and new sentences count 0."""
-    return log_odds(run, domain, r"(?<=[.!?])\s+")
-
-
 def seen_words(run, domain):
-    """The same with words."""
-    return log_odds(run, domain, r"\s+")
-
-
-def log_odds(run, domain, separator):
-    def parts(text):
-        return re.split(separator, text.strip().lower())
-
+    """Adds up the words of a response, each by the log odds of being chosen in the labelled source:
+    it reads nothing, and new words count 0."""
     chosen, rejected = Counter(), Counter()
     for row in run.source.labeled:
-        chosen.update(parts(row.chosen))
-        rejected.update(part for text in row.rejected for part in parts(text))
-    return [torch.tensor([sum(math.log((chosen[part] + 1) / (rejected[part] + 1))
-                              for part in parts(text)) for text in row.responses])
+        chosen.update(row.chosen.lower().split())
+        rejected.update(word for text in row.rejected for word in text.lower().split())
+    return [torch.tensor([sum(math.log((chosen[word] + 1) / (rejected[word] + 1))
+                              for word in text.lower().split()) for text in row.responses])
             for row in domain.test]
 
 
