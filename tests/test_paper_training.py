@@ -11,6 +11,7 @@ from torch import nn
 import data
 import dial
 from domains.splits import Domain
+from support import saving
 from support.methods import METHODS
 from support.paper import Training
 from support.runs import Job
@@ -161,3 +162,16 @@ def test_the_saved_settings_are_those_of_the_training(cache, tmp_path):
     trainer.run(job, save=True)
     saved = json.loads((tmp_path / "models" / "Src-Pref" / "dial_config.json").read_text())
     assert (saved["steps"], saved["learning_rate"]) == (3, 1e-2)
+
+
+def test_a_model_that_cannot_be_kept_leaves_nothing_and_its_run(cache, tmp_path, monkeypatch):
+    def fail(model, tokenizer, config, folder, merged):
+        folder.mkdir(parents=True)
+        (folder / "adapter_model.safetensors").touch()
+        raise OSError("no space left")
+
+    monkeypatch.setattr(saving, "save", fail)
+    trainer, job = trial("Src-Pref", out=tmp_path, save="adapter")
+    results, log, failure = trainer.run(job, save=True)
+    assert len(log) == 3 and "accuracy" in results[0]["metrics"] and str(failure) == "no space left"
+    assert not (tmp_path / "models" / "Src-Pref").exists()
