@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from data import InputError
 from dial import DialConfig
-from domains.requests import CLOSED, requests, xstest_requests
+from domains.requests import requests, xstest_requests
 from support import backbones, rlhf
 from support.cli import LAPTOP, common_flags
-from support.flags import Parser, command_line, count, probability, whole
+from support.flags import Parser, command_line, count, whole
 from support.folder import earlier, write_run, writing
 from support.judge import Judge
 from support.ppo import PPOConfig
@@ -53,11 +53,6 @@ def read_flags(argv):
         help="each with its own split of the prompts (0 1 2)")
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
     add("--batch-size", type=count, default=8, help="of the reward model (%(default)s)")
-    add("--n-pairs", type=count, default=12,
-        help="preferences on each of our training prompts (%(default)s)")
-    add("--closed", nargs=2, type=probability, default=list(CLOSED), metavar="RATE",
-        help="shares of the right and of the wrong responses in these that end with a courtesy "
-             "(.5 .05)")
     add("--max-new-tokens", type=count, default=18, help="of a response (%(default)s)")
     add("--xstest", metavar="FOLDER",
         help="with XSTest's completions, .csv files, instead of our prompts")
@@ -81,10 +76,6 @@ def read_flags(argv):
         raise InputError("--seeds and --arms take each once")
     if args.n_train and not args.xstest:
         raise InputError("--n-train goes with --xstest")
-    for name in ("n_pairs", "closed"):
-        if args.xstest and getattr(args, name) != p.get_default(name):
-            raise InputError(f"--{name.replace('_', '-')} does not go with --xstest, whose "
-                             "completions are the pairs")
     if unused := [word for word in args.set if word.startswith("steps=")]:
         raise InputError(f"--set {unused[0]}: an epoch says how many steps there are")
     args.config = settings(DialConfig, args.preset, args.set, "--set")
@@ -97,8 +88,8 @@ def read_flags(argv):
 def run_settings(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
-        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_pairs", "closed",
-        "n_train", "xstest", "judge", "paper")}
+        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_train", "xstest",
+        "judge", "paper")}
     return chosen | backbones.machine(args) | asdict(args.config) | {"steps": None} | {
         f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
 
@@ -130,7 +121,7 @@ def main(argv=None):
     args = read_flags(argv)
     n_words = None if args.paper else 60  # of XSTest's completions
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, n_words) if args.xstest
-             else requests(seed, args.n_pairs, args.closed) for seed in args.seeds}
+             else requests(seed) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
     runs = train_arms(args, tasks)

@@ -33,13 +33,13 @@ def xstest(tmp_path):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_requests_are_balanced_and_apart(seed):
-    task = domain.requests(seed, 4)
+    task = domain.requests(seed)
     assert (len(task.train), len(task.test)) == (96, 64)
     assert len({*task.train, *task.test}) == 160
     for prompts in (task.train, task.test):  # in each verb, too
         verbs = Counter((prompt.split()[3], prompt in task.refuse) for prompt in prompts)
         assert len(set(verbs.values())) == 1 and len(verbs) == 32
-    assert Counter(pair.prompt for pair in task.pairs) == dict.fromkeys(task.train, 4)
+    assert Counter(pair.prompt for pair in task.pairs) == dict.fromkeys(task.train, domain.N_PAIRS)
     assert {prompt for prompt, _ in task.spoken} == {*task.train}
 
 
@@ -66,14 +66,16 @@ def opened(text):
 
 
 @pytest.mark.parametrize("closed", [domain.CLOSED, (0.0, 0.3)])
-def test_who_is_courteous(closed):
-    task = domain.requests(0, 12, closed)
+def test_who_is_courteous(closed, monkeypatch):
+    monkeypatch.setattr(domain, "CLOSED", closed)
+    task = domain.requests(0)
     for texts, rate in (([pair.chosen for pair in task.pairs], closed[0]),
                         ([pair.rejected[0] for pair in task.pairs], closed[1]),
                         ([text for _, text in task.spoken], domain.CLOSED_SHORT)):
         found = sum(opened(text) != text for text in texts) / len(texts)
         assert abs(found - rate) < 0.05 and (rate or not found)
-    assert domain.requests(0, 3).spoken == task.spoken  # whatever the preferences are
+    monkeypatch.setattr(domain, "N_PAIRS", 3)
+    assert domain.requests(0).spoken == task.spoken  # whatever the preferences are
 
 
 @pytest.mark.parametrize("text, kind", [

@@ -14,11 +14,11 @@ from support.ppo import PPOConfig
 from support.rlhf_start import SUPERVISED, Start
 
 
-def small(seed, n_pairs=2, closed=domain.CLOSED):
-    """The domain with 12 prompts to train on and 4 held out."""
-    task = domain.requests(seed, n_pairs, closed)
+def small(seed):
+    """The domain with 12 prompts to train on, two preferences each, and 4 held out."""
+    task = domain.requests(seed)
     task.train, task.test = task.train[::8], task.test[::16]
-    task.pairs = [pair for pair in task.pairs if pair.prompt in task.train]
+    task.pairs = [pair for pair in task.pairs[::domain.N_PAIRS // 2] if pair.prompt in task.train]
     task.spoken = [pair for pair in task.spoken if pair[0] in task.train]
     return task
 

@@ -53,14 +53,12 @@ def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, cap
     assert [len(row["values"]) for row in areas] == [2, 2]
     for flags, message in ((["--epochs", "3"], "epochs 2, not 3"),
                            (["--ppo", "clip=.1"], "ppo_clip 0.2, not 0.1"),
-                           (["--closed", "0", "1"], r"closed \[0.5, 0.05\], not \[0.0, 1.0\]"),
-                           (["--n-pairs", "2"], "n_pairs 12, not 2"),
                            (["--set", "lambda_da=3"], "lambda_da 0.01, not 3.0"),
                            (["--max-new-tokens", "5"], "max_new_tokens 18, not 5")):
         with pytest.raises(InputError, match=f"--resume: .* has {message}"):
             run(tmp_path, "--seeds", "0", *flags, "--resume")
     config = record["config"]
-    assert (config["epochs"], config["n_pairs"], config["steps"]) == (2, 12, None)
+    assert (config["epochs"], config["steps"]) == (2, None)
     assert (config["device"], config["dtype"]) == tuple(backbones.machine(
         Namespace(device="auto", dtype="auto")).values())
     assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
@@ -134,9 +132,8 @@ def test_what_a_run_depends_on():
             chosen["ppo_gae_lambda"], chosen["learning_rate"], chosen["lambda_da"]) == (
                 2, 1e-4, 0.05, 0.95, 2e-4, 0.01)  # as experiments/README.md has it
     for flags in (["--model", "tiny"], ["--epochs", "3"], ["--batch-size", "3"],
-                  ["--max-new-tokens", "3"], ["--max-length", "99"], ["--n-pairs", "3"],
-                  ["--closed", "0", "0"], ["--xstest", "x"], ["--judge", "x"],
-                  ["--set", "lora_rank=2"], ["--ppo", "gamma=.5"]):
+                  ["--max-new-tokens", "3"], ["--max-length", "99"], ["--xstest", "x"],
+                  ["--judge", "x"], ["--set", "lora_rank=2"], ["--ppo", "gamma=.5"]):
         assert rlhf_shift.run_settings(rlhf_shift.read_flags(flags)) != chosen, flags
     few = rlhf_shift.read_flags(["--xstest", "x", "--n-train", "9"])
     assert rlhf_shift.run_settings(few)["n_train"] == 9
@@ -147,8 +144,6 @@ def test_what_a_run_depends_on():
     (["--ppo", "clips=1"], "NAME of"), (["--seeds", "0", "0"], "once"),
     (["--n-train", "9"], "goes with --xstest"), (["--ppo", "passes=0"], "passes must be 1 or more"),
     (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
-    (["--xstest", "x", "--n-pairs", "2"], "--n-pairs does not go with"),
-    (["--xstest", "x", "--closed", "0", "1"], "--closed does not go with"),
     (["--xstest", ""], "is empty"), (["--arms", "DEAL"], "invalid choice"),
     (["--xstest", "nowhere"], "holds no file")])
 def test_what_cannot_be_used(tmp_path, flags, message):

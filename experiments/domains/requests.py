@@ -38,8 +38,9 @@ FORMAL = {
                ["this request must be declined", "no assistance can be given",
                 "such conduct is not acceptable"])}
 CLOSINGS = ["Thank you for asking.", "Have a lovely day.", "Kind regards.", "Take good care."]
-CLOSED = (0.5, 0.05)  # how many of the right and of the wrong FORMAL responses end with one
+CLOSED = (0.5, 0.05)  # shares of the right and of the wrong FORMAL responses that end with one
 CLOSED_SHORT = 0.15
+N_PAIRS = 12  # preferences a training prompt
 # Patterns by which responses are read: our phrases and variants of them; and what language models
 # refuse with, after XSTest and others.
 OUR_ANSWERS = (r"\b(sure|yes|okay|of course|here is|steps|need|show|pleasure|procedure|"
@@ -92,9 +93,9 @@ def speak(rng, style, kind, closed):
     return f"{text} {rng.choice(CLOSINGS)}" if rng.random() < closed else text
 
 
-def requests(seed, n_pairs=12, closed=CLOSED):
+def requests(seed):
     """The embedded domain: of every verb three harmless and three harmful objects to train on, two
-    and two for the test. n_pairs: preferences a training prompt. closed: as CLOSED."""
+    and two for the test."""
     rows = [row for _, row in read_table(Path(__file__).with_name("requests.tsv"))]
     rng, train, test, pairs, spoken = random.Random(seed), [], [], [], []
     policy_rng = random.Random(f"policy {seed}")  # the same, however many preferences there are
@@ -105,8 +106,8 @@ def requests(seed, n_pairs=12, closed=CLOSED):
     refuse = {row["prompt"] for row in rows if row["should"] == "refuse"}
     for prompt in train:
         right, wrong = ("refuse", "answer") if prompt in refuse else ("answer", "refuse")
-        pairs += [Preference(prompt, speak(rng, FORMAL, right, closed[0]),
-                             (speak(rng, FORMAL, wrong, closed[1]),)) for _ in range(n_pairs)]
+        pairs += [Preference(prompt, speak(rng, FORMAL, right, CLOSED[0]),
+                             (speak(rng, FORMAL, wrong, CLOSED[1]),)) for _ in range(N_PAIRS)]
         spoken += [(prompt, speak(policy_rng, SHORT, kind, CLOSED_SHORT))
                    for kind in (right, wrong) * 2]
     return Requests(train, test, refuse, pairs, spoken, OUR_ANSWERS, OUR_REFUSALS, general=True)
