@@ -27,7 +27,7 @@ from support.methods import METHODS
 from support.runs import describe, plan
 from support.tables import print_columns
 from support.trainer import Trainer
-from support.training import LOOKS, Run
+from support.training import Run
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
@@ -52,18 +52,21 @@ def pca(points):
 
 
 @torch.no_grad()
-def embed(run, domain, n):
-    """Embeddings (B, 2, D) of the first two responses of `n` test records, the chosen one first;
+def embed(run, domain):
+    """Embeddings (B, 2, D) of the first two responses of the test records, the chosen one first;
     with `center_prompts` less the mean over all responses of the record."""
     model, rows = run.model, {}
     training = model.training
     model.eval()
-    for batch in run.batches(run.encode(domain, "test")[:n]):
+    for batch in run.batches(run.encode(domain, "test")):
         emb = model.embed(dial.to_device(batch, model)).cpu()
         for i, e in zip(batch["index"], emb.split(batch["counts"])):
             rows[i] = e[:2] - (e.mean(dim=0) if run.config.center_prompts else 0)
     model.train(training)
     return torch.stack([rows[i] for i in range(len(rows))])
+
+
+LOOKS = 4  # but the one before training; with --paper at each epoch's end
 
 
 def looks_of(args, trainer, job):
@@ -74,8 +77,8 @@ def looks_of(args, trainer, job):
 
     def look(step):
         if step % every == 0 or step == steps:
-            emb = [embed(run, domain, args.n_test) for domain in (run.source, run.target)]
-            accuracy = run.measure(run.target, args.n_test)["accuracy"]
+            emb = [embed(run, domain) for domain in (run.source, run.target)]
+            accuracy = run.measure(run.target)["accuracy"]
             looks.append((step, *emb, accuracy))
 
     look(0)

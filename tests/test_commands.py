@@ -51,17 +51,15 @@ def test_a_command_ends_in_a_table(main, flags, metrics, paper, cache, tmp_path,
     assert [line.split()[7][:-1] for line in out if "paired gain" in line] == metrics
     log = json.loads(next((tmp_path / "runs").glob("DIAL-0-*.json")).read_text())["log"]
     assert [r["step"] for r in log] == [1] and all("slope" in r for r in log)
-    assert [log[-1][f"target_{metrics[0]}"]] == rows["DIAL", metrics[0]]["values"]
 
 
 def test_all_methods(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(untrained, "SHOTS", 1)  # ten are thousands of the tiny model's tokens
     cross_lingual.main([*FAST, *SMALL, "--methods", "all", "--out", str(tmp_path)])
     assert {r["method"] for r in rows_of(tmp_path)} - {"DIAL less Src-Pref"} == {
-        "Longest", "Seen words", "Base LM", "Few-shot LM",
-        "Base LM likelihood", "Few-shot LM likelihood", "Src-Pref",
-        "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL",
-        "DEAL from Src-Pref", "Tgt-Pref*", "Src-Tgt-Pref*"}
+        "Longest", "Seen words", "Base LM", "Few-shot LM", "Base LM likelihood",
+        "Few-shot LM likelihood", "Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL",
+        "Tgt-Pref*", "Src-Tgt-Pref*"}
 
 
 def test_scaling(cache, tmp_path, capsys):

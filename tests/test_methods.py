@@ -26,7 +26,6 @@ READS = {
     "Src-Pref-Tgt-NTP": ({"SL": 2}, {"TU": 2}),
     "DIAL": ({"SL": 2}, {"TU": 2}),
     "DEAL": ({"SL": 2}, {"TU": 2}),
-    "DEAL from Src-Pref": ({"SL": 2}, {"TU": 2}),
     "Tgt-Pref*": ({"TL": 2}, {}),
     "Src-Tgt-Pref*": ({"SL": 2, "TL": 2}, {}),
 }

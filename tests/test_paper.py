@@ -22,21 +22,18 @@ SECTIONS = {
         "Src-Pref": (8, 5e-5, 0.0, 3, 7500), "others": (4, 5e-5, 0.0, 3, 15_000)}),
     "clean_to_noisy": (1024, 3, 20_000, 20_000, {
         "Src-Pref": (8, 5e-5, 0.0, 3, 7500), "others": (4, 5e-5, 0.0, 3, 15_000),
-        "DIAL": (4, 5e-5, 0.01, 3, 15_000), "DEAL": (4, 5e-5, 0.01, 3, 15_000),
-        "DEAL from Src-Pref": (4, 5e-5, 0.01, 3, 15_000)}),
+        "DIAL": (4, 5e-5, 0.01, 3, 15_000), "DEAL": (4, 5e-5, 0.01, 3, 15_000)}),
     "few_shot": (768, 3, 10_000, 130_000, {
         "Src-Pref": (16, 5e-5, 0.0, 50, 31_250), "others": (8, 5e-5, 0.0, 2, 32_500),
-        "DIAL": (8, 1e-5, 0.0, 2, 32_500), "DEAL": (8, 1e-5, 0.0, 2, 32_500),
-        "DEAL from Src-Pref": (8, 1e-5, 0.0, 2, 32_500)}),
+        "DIAL": (8, 1e-5, 0.0, 2, 32_500), "DEAL": (8, 1e-5, 0.0, 2, 32_500)}),
     "simple_to_complex": (1024, 1, 20_000, 15_000, {
         "Src-Pref": (32, 5e-5, 0.0, 10, 6250), "others": (4, 5e-5, 0.0, 10, 50_000),
-        "DEAL": (4, 5e-5, 0.0, 2, 10_000), "DEAL from Src-Pref": (4, 5e-5, 0.0, 1, 5000),
-        "Tgt-Pref*": (8, 5e-5, 0.0, 2, 3750)}),
+        "DEAL": (4, 5e-5, 0.0, 2, 10_000), "Tgt-Pref*": (8, 5e-5, 0.0, 2, 3750)}),
     "odd_one_out": (1024, 20, 1000, 1000, {
         "Src-Pref": (16, 5e-5, 0.0, 5, 313), "others": (8, 5e-5, 0.0, 5, 625)}),
 }
-TRAINED = ("Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "DEAL from Src-Pref",
-           "Tgt-Pref*", "Src-Tgt-Pref*")
+TRAINED = ("Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref*",
+           "Src-Tgt-Pref*")
 # Of small files with six rows each (few-shot's ten are six here, twice): DIAL's steps, those that
 # end an epoch, and the number of the first cell of the paper's table.
 SMALL = {

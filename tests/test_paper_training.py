@@ -1,10 +1,9 @@
-"""What --paper trains differently: the oracle's snapshot, and DEAL's start."""
+"""What --paper trains differently: the oracle's snapshot, and how long."""
 import argparse
 import copy
 import dataclasses
 import json
 
-import pytest
 import torch
 from torch import nn
 
@@ -40,9 +39,9 @@ def test_the_snapshot_kept_is_the_best_on_validation(cache, monkeypatch):
     run = Run(trainer, job)
     measure = run.measure
 
-    def validate(domain, limit=None):
+    def validate(domain):
         if domain.name != "validation":
-            return measure(domain, limit)
+            return measure(domain)
         states.append([p.detach().clone() for p in run.model.parameters() if p.requires_grad])
         return {"accuracy": next(values)}
 
@@ -66,7 +65,7 @@ def test_the_oracles_row_is_of_the_best_snapshot(cache, monkeypatch):
     """Measured here: the reward head's sum, at the last step and at the first, the best."""
     values, heads = iter([0.9, 0.2, 0.1]), []
 
-    def measure(run, domain, limit=None):
+    def measure(run, domain):
         head = run.model.reward_head.weight.sum().item()
         if domain.name == "validation":
             heads.append(head)
@@ -82,38 +81,6 @@ def test_the_oracles_row_is_of_the_best_snapshot(cache, monkeypatch):
     assert heads[0] != heads[2]
 
 
-@pytest.mark.parametrize("method, training, steps", [
-    ("DEAL from Src-Pref", True, ["start"] * 3 + ["own"] * 3), ("DEAL", True, ["own"] * 3),
-    ("DEAL from Src-Pref", False, ["start"] * 2 + ["own"] * 2)])
-def test_deal_starts_from_src_pref(cache, monkeypatch, method, training, steps):
-    """With --paper one epoch of it, in its own batches (here of two of six rows, of the source
-    alone), whatever its epochs; else all its steps."""
-    calls = []
-
-    def step(name, inner):
-        def stepped(model, critic, optimizer, critic_optimizer, batch, config):
-            calls.append((name, len(batch["last_row"]), batch["n_source"], config.learning_rate))
-            return inner(model, critic, optimizer, critic_optimizer, batch, config)
-        return stepped
-
-    assert [name for name, m in METHODS.items() if m.start] == ["DEAL from Src-Pref"]
-    assert METHODS["DEAL from Src-Pref"].start == "Src-Pref"
-    monkeypatch.setitem(METHODS, "Src-Pref", dataclasses.replace(
-        METHODS["Src-Pref"], step=step("start", dial.preference_step)))
-    lines = {"Src-Pref": Training(9, 2, "source", 1e-3), "others": Training(2, 4, "larger", 1e-2)}
-    trainer, job = trial(method, training=lines if training else None,
-                         config=dial.DialConfig(steps=2, learning_rate=1e-3))
-    monkeypatch.setitem(METHODS, method, dataclasses.replace(
-        METHODS[method], step=step("own", METHODS[method].step)))
-    log = Run(trainer, job).train()
-    assert [name for name, *_ in calls] == steps
-    assert [r["step"] for r in log] == list(range(1, 1 + steps.count("own")))
-    assert {tuple(call) for name, *call in calls if name == "start"} <= {
-        (4 if training else 8, 4 if training else 8, 1e-3)}
-    assert {tuple(call) for name, *call in calls if name == "own"} == {
-        (16, 8, 1e-2 if training else 1e-3)}
-
-
 def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):
     """Trained once for two targets: the first is best after step 1, the second after step 3."""
     trainer, job = trial("Src-Pref")
@@ -123,7 +90,7 @@ def test_each_target_has_its_own_best_snapshot(cache, monkeypatch):
     run, states = Run(trainer, job), []
     values = {id(target.validation): iter([0.9, 0.1, 0.1]), id(other.validation): iter([0, 0, 1])}
 
-    def validate(domain, limit=None):
+    def validate(domain):
         states.append(run.model.reward_head.weight.detach().clone())
         return {"accuracy": next(values[id(domain)])}
 
@@ -152,7 +119,7 @@ def test_the_logs_validation_is_the_first_targets(cache, monkeypatch):
     other.name, other.validation = "other", copy.copy(target.validation)
     job.pairs.append((source, other))
     run = Run(trainer, job)
-    monkeypatch.setattr(run, "measure", lambda domain, limit=None: {
+    monkeypatch.setattr(run, "measure", lambda domain: {
         "accuracy": float(domain is other.validation)})
     assert [record["target_validation"] for record in run.train()] == [0.0] * 3
 

@@ -7,6 +7,7 @@ import pytest
 
 from dial import DialConfig
 from support import report
+from support.figures import thinned
 
 # (method, seed) -> accuracy by target; DIAL has a seed more, and Src-Pref has one of its own
 VALUES = {("Src-Pref", 0): {"t": 0.5, "u": 0.4}, ("Src-Pref", 1): {"t": 0.6, "u": 0.2},
@@ -144,3 +145,8 @@ def test_the_best_snapshot_gains_on_the_best():
     assert rows["DIAL, best*", "t"]["gain"]["values"] == pytest.approx([0.2])
     assert rows["Tgt-Pref, best*", "t"]["gain"]["values"] == pytest.approx([0.1])
     assert rows["DIAL", "t"]["gain"]["values"] == pytest.approx([-0.1, 0.1])
+
+
+def test_a_curve_is_thinned_to_means_by_hand():
+    assert thinned({2: 1.0, 4: 3.0, 5: 5.0, 6: 5.0, 9: 1.0}, 3) == {4: 2.0, 6: 5.0, 9: 1.0}
+    assert thinned({1: 0.5, 3: 0.2}) == {1: 0.5, 3: 0.2} and thinned({}) == {}

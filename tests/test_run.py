@@ -5,11 +5,8 @@ import pytest
 import torch
 from test_methods import pair_of_domains, preferences, train, weights
 
-import dial
 from data import InputError, Preference, Unlabeled
-from dial import RewardModel
 from domains.splits import Domain
-from support import training
 from support.methods import METHODS
 from support.runs import Job
 from support.trainer import Trainer
@@ -54,7 +51,6 @@ def test_runs_do_not_see_each_other(args, lora_layers):
     assert result["metrics"]["distance"] == pytest.approx(sum(ratios) / 3)
     assert result["n_test"] == 6 and result["metrics"].keys() == {
         "accuracy", "source_accuracy", "distance"}
-    assert [r["step"] for r in log if "target_accuracy" in r] == [1, 2, 3]
 
 
 def test_the_best_on_validation_comes_back(args, monkeypatch):
@@ -63,14 +59,13 @@ def test_the_best_on_validation_comes_back(args, monkeypatch):
     target.validation = Domain("validation", test=preferences("TV", 4))
     values, states, measure = iter([0.2, 0.8, 0.8, 0.1]), [], Run.measure
 
-    def measured(run, domain, limit=None):
+    def measured(run, domain):
         if domain is not target.validation:
             states.append(weights(run))
-            return measure(run, domain, limit)
+            return measure(run, domain)
         states.append(weights(run))
         return {"accuracy": next(values)}
 
-    monkeypatch.setattr(training, "LOOKS", 1)
     monkeypatch.setattr(Run, "measure", measured)
     args.config = replace(args.config, steps=4)
     results, log, _ = Trainer(args).run(Job("Src-Pref", 0, [(source, target)]))
@@ -88,7 +83,7 @@ def test_what_cannot_be_run_is_said_at_the_start(args):
     trainer.args.config = replace(args.config, center_prompts=True)
     trainer.check([job])
     target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
-    for method in ("DIAL", "DEAL", "DEAL from Src-Pref"):
+    for method in ("DIAL", "DEAL"):
         with pytest.raises(InputError, match="target: 'TU.' has a single response; center_prompts"):
             trainer.check([Job(method, 0, [(source, target)])])
     trainer.args.config = replace(args.config, center_prompts=False)
@@ -110,22 +105,3 @@ def test_what_cannot_be_run_is_said_at_the_start(args):
 def test_a_run_is_in_the_precision_that_is_asked_for(args, dtype):
     args.dtype = dtype
     assert Trainer(args).classifier.dtype == getattr(torch, dtype)
-
-
-def test_the_scale_is_set_once(args, monkeypatch):
-    """Not again where DEAL goes on from Src-Pref."""
-    calls, set_scale = [], RewardModel.set_scale
-    monkeypatch.setattr(RewardModel, "set_scale", lambda self, batch: (
-        calls.append(1), set_scale(self, batch)))
-    train(args, "DEAL from Src-Pref", *pair_of_domains())
-    assert calls == [1]
-
-
-def test_a_look_is_at_the_first_rows(args, monkeypatch):
-    seen, predict = [], dial.predict
-    monkeypatch.setattr(training, "LOOK_ROWS", 2)
-    monkeypatch.setattr(dial, "predict", lambda model, batches, title: (
-        seen.append(sorted(i for batch in batches for i in batch["index"])),
-        predict(model, batches, title))[1])
-    Run(Trainer(args), Job("Src-Pref", 0, [pair_of_domains()])).train()
-    assert seen and seen == [[0, 1]] * len(seen)

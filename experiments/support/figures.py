@@ -1,4 +1,5 @@
 """The figures, to files."""
+import math
 import statistics
 from contextlib import contextmanager
 
@@ -26,29 +27,35 @@ def figure(path, title, size, columns=1, rows=1):
 
 
 def plot_training(runs, path, title):
-    """Over training: the target's accuracy, the distance, the critic's slope, of every method."""
-    names = [name for run in runs for record in run["log"] for name in record]
-    target = next((name for name in names if name.startswith("target_")
-                   and name != "target_validation"), "target_accuracy")
-    panels = {target.replace("_", " "): lambda r: r.get(target),
+    """Over training: the source's loss, the distance, the critic's slope, of every method; each
+    point the mean of some steps, fifty points at most."""
+    panels = {"loss on the source": lambda r: r["source_loss"],
               "distance (W / slope)": lambda r: r["distance"] / r["slope"] if r.get("slope")
               else None,
               "slope of the critic": lambda r: r.get("slope")}
     with figure(path, f"{title} (thin: a seed, thick: their mean)", (12, 3.6), 3) as axes:
         for ax, (label, value) in zip(axes, panels.items()):
             for method in dict.fromkeys(run["method"] for run in runs):
-                curves = [{r["step"]: value(r) for r in run["log"] if value(r) is not None}
+                curves = [thinned({r["step"]: value(r) for r in run["log"]
+                                   if value(r) is not None})
                           for run in runs if run["method"] == method]
                 if all(curves):
                     plot_seeds(ax, curves, method)
             ax.set(xlabel="step", title=label)
-        lines = [ax.get_legend_handles_labels() for ax in axes]  # none where nothing was measured
-        lines = max(lines, key=lambda line: len(line[0]))
-        axes[0].figure.legend(*lines, loc="outside lower center", ncols=8, frameon=False)
+        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), ncols=8, frameon=False,
+                              loc="outside lower center")
         axes[1].axhline(0, color="gray", lw=0.5)
         axes[2].axhline(1, color="gray", lw=0.8, ls=":")
         axes[2].text(1, 1, "1: calibrated", color="gray", ha="right", va="top",
                      transform=axes[2].get_yaxis_transform())
+
+
+def thinned(curve, most=50):
+    """A curve {step: value} of at most so many points: means of steps that follow each other, each
+    at the last of them."""
+    points, n = list(curve.items()), math.ceil(len(curve) / most) or 1
+    blocks = [points[i: i + n] for i in range(0, len(points), n)]
+    return {block[-1][0]: statistics.fmean(value for _, value in block) for block in blocks}
 
 
 def plot_seeds(ax, curves, method):

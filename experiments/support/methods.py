@@ -14,7 +14,6 @@ class Method:
     reads_target: bool = False  # whether it is shown the target's unlabelled texts
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `untrained.longest`
-    start: str = ""  # the method from which it starts: after an epoch with --paper, or all of it
     language: bool = False  # whether it needs the probabilities of tokens
     critic: bool = False  # whether a critic sees the target
 
@@ -32,8 +31,6 @@ METHODS = {
     "Src-Pref-Tgt-NTP": Method(step=baselines.ntp_step, reads_target=True, language=True),
     "DIAL": Method(step=dial_step, reads_target=True, critic=True),
     "DEAL": Method(step=baselines.deal_step, reads_target=True, critic=True),
-    "DEAL from Src-Pref": Method(step=baselines.deal_step, reads_target=True, critic=True,
-                                 start="Src-Pref"),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }

@@ -26,7 +26,7 @@ class Training(NamedTuple):
 
 def adapting(*line):
     """A line for "domain adaptation": DIAL, and DEAL, whose own appendix (A.2 to A.5) agrees."""
-    return dict.fromkeys(("DIAL", "DEAL", "DEAL from Src-Pref"), Training(*line))
+    return dict.fromkeys(("DIAL", "DEAL"), Training(*line))
 
 
 # Where domains differ in size, the larger must be meant: only so do the passes of A.4 agree, 31,250
@@ -47,7 +47,6 @@ TRAINING = {
     "simple_to_complex": {  # A.5; DEAL by its own A.6 and Table 5
         "Src-Pref": Training(10, 32, "source"),
         "DEAL": Training(2, 4),
-        "DEAL from Src-Pref": Training(1, 4),  # after one epoch of Src-Pref
         "Tgt-Pref*": Training(2, 8, "target"),
         "others": Training(10, 4)},
     "odd_one_out": {  # A.6

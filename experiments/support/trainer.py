@@ -55,9 +55,6 @@ class Trainer:
             method = METHODS[job.method]
             log = run.train() if method.step else []
             results = run.results(log, job.pairs)
-            if log and len(job.pairs) == 1 and run.target.test:  # the last look is of all rows
-                metric = run.target.metric
-                log[-1][f"target_{metric}"] = results[0]["metrics"][metric]
             if save:
                 folder = self.args.out / "models" / job.method.rstrip("*")
                 try:

@@ -11,9 +11,6 @@ from support import backbones, paper
 from support.correlation import within_prompts
 from support.methods import METHODS
 
-LOOKS = 4  # how often the target is measured during training, for the figure
-LOOK_ROWS = 50  # on so many of its test rows
-
 
 def labeled_domains(method, source, target):
     """Those of the two domains whose labels a method learns from."""
@@ -43,34 +40,19 @@ class Run:
 
     def train(self, look=None):
         """Train on the first pair of domains; return the log. look: called with the number of each
-        step, instead of the looks at the target for the figure."""
+        step, instead of `validate`."""
         method = METHODS[self.job.method]
         labeled = [self.encode(domain, "labeled")
                    for domain in labeled_domains(method, self.source, self.target)]
         unlabeled = self.encode(self.target, "unlabeled") if method.reads_target else None
+        batches = data.training_batches(labeled, unlabeled, self.batch_size, self.config.steps,
+                                        self.seed, **self.pack_options)
+        return dial.train(self.model, self.critic, batches, self.config, method.step,
+                          look or self.validate, f"{self.job.method}, seed {self.seed}")
 
-        def batches(n=self.batch_size, steps=self.config.steps, unlabeled=unlabeled):
-            return data.training_batches(labeled, unlabeled, n, steps, self.seed,
-                                         **self.pack_options)
-
-        title = f"{self.job.method}, seed {self.seed}"
-        config = self.config
-        if method.start:
-            first, n, _ = training_of(self.args, method.start, *self.job.pairs[0], epochs=1)
-            dial.train(self.model, self.critic, batches(n, first.steps, None), first,
-                       METHODS[method.start].step, title=f"{title}, start")
-            config = dataclasses.replace(config, scale_embeddings=False)  # it has its scale
-        return dial.train(self.model, self.critic, batches(), config, method.step,
-                          look or self.look, title)
-
-    def look(self, step):
-        """The target's accuracy on the way, for the figure; of each target with a validation set,
-        the best state so far is kept."""
+    def validate(self, step):
+        """Of each target with a validation set, an oracle's, the best state so far is kept."""
         steps, values = self.config.steps, {}
-        looks = range(0, steps, math.ceil(steps / LOOKS))  # the last step's comes with the results
-        if len(self.job.pairs) == 1 and self.target.test and step in looks:
-            metric = self.target.metric
-            values[f"target_{metric}"] = self.measure(self.target, LOOK_ROWS)[metric]
         due = step == steps or (self.args.eval_every and step % self.args.eval_every == 0)
         due |= step * self.epochs // steps > (step - 1) * self.epochs // steps  # an epoch ends
         for _, target in self.job.pairs:
@@ -94,34 +76,34 @@ class Run:
     def batches(self, encoded):
         return data.evaluation_batches(encoded, **self.pack_options)
 
-    def measure(self, domain, limit=None):
-        """The accuracy of rewards on a domain's test rows, or on the first of them; of single texts
-        with scores, the correlations; nothing where there are none."""
+    def measure(self, domain):
+        """The accuracy of rewards on a domain's test rows; of single texts with scores, the
+        correlations; nothing where there are none."""
         if not domain.test:
             return {}
         untrained = METHODS[self.job.method].rewards
         if untrained:
             rewards = untrained(self, domain)
         else:
-            rewards = dial.predict(self.model, self.batches(self.encode(domain, "test")[:limit]),
+            rewards = dial.predict(self.model, self.batches(self.encode(domain, "test")),
                                    f"{self.job.method} on {domain.name}")
         if domain.scores is None:
             return {"accuracy": dial.accuracy(rewards)}
-        prompts = [row.prompt for row in domain.test[: len(rewards)]]
-        return within_prompts(torch.cat(rewards).tolist(), domain.scores[: len(rewards)], prompts)
+        prompts = [row.prompt for row in domain.test]
+        return within_prompts(torch.cat(rewards).tolist(), domain.scores, prompts)
 
 
-def training_of(args, name, source, target, epochs=None):
+def training_of(args, name, source, target):
     """How a method is trained: (config, records of each domain a step, epochs), the last 0 but for
-    --paper, where `epochs` may be fewer than its own."""
+    --paper."""
     if not args.training:
         return args.config, args.batch_size, 0
     line = paper.training(args, name)
     n = {"source": len(source.labeled), "target": len(target.unlabeled)}
-    n["larger"], epochs = max(n.values()), epochs or line.epochs
-    steps = math.ceil(epochs * n[line.epoch_of] / line.batch_size) or 1  # 0 in a dry run
+    n["larger"] = max(n.values())
+    steps = math.ceil(line.epochs * n[line.epoch_of] / line.batch_size) or 1  # 0 in a dry run
     return dataclasses.replace(args.config, steps=steps, learning_rate=line.learning_rate,
-                               weight_decay=line.weight_decay), line.batch_size, epochs
+                               weight_decay=line.weight_decay), line.batch_size, line.epochs
 
 
 class Snapshot:
