@@ -105,14 +105,14 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         a list of `Encoded`.
     Raises:
         InputError: a text is longer than `max_length`, and cutting is not asked for; or it ends in
-            the padding token.
+            the padding token, which the tokenizer must have.
     """
+    if tokenizer.pad_token_id is None:
+        raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")
     encoded, bos, n_cut = [], tokenizer.bos_token_id, [0, 0]
     for i, row in enumerate(rows, 1):
         if not row.prompt:
             raise InputError(f"{name}: row {i} has an empty prompt")
-        longest = max(row.responses, key=len)
-        where = f"{name}: row {i}, {row.prompt[:40]!r} and {longest[:40]!r},"
         joint = "" if row.prompt[-1].isspace() else "\n"
         template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
         strings = [row.prompt + joint + response for response in ("", *row.responses)]
@@ -120,14 +120,16 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         if bos is not None:  # a Gemma without it collapses
             tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
         texts, n_prompt = tokens[1:], len(commonprefix(tokens))  # the first is the prompt alone
-        n_prompt, length = min(n_prompt, min(map(len, texts)) - 1), max(map(len, texts))
-        if tokenizer.pad_token_id in [ids[-1] for ids in texts]:
-            raise InputError(f"{where} ends in {tokenizer.pad_token!r}, which is the padding "
-                             "token: where it ends would not be known")
-        excess, keep = max(0, length - max_length), int(bos is not None)
-        if excess and not truncate:
-            raise InputError(f"{where} has {length} tokens, more than {max_length}: "
-                             "raise --max-length, or pass --truncate")
+        for response, ids in zip(row.responses, texts):
+            where = f"{name}: row {i}, {row.prompt[:40]!r} and {response[:40]!r},"
+            if ids[-1] == tokenizer.pad_token_id:
+                raise InputError(f"{where} ends in {tokenizer.pad_token!r}, which is the padding "
+                                 "token: where it ends would not be known")
+            if len(ids) > max_length and not truncate:
+                raise InputError(f"{where} has {len(ids)} tokens, more than {max_length}: "
+                                 "raise --max-length, or pass --truncate")
+        n_prompt, keep = min(n_prompt, min(map(len, texts)) - 1), int(bos is not None)
+        excess = max(0, max(map(len, texts)) - max_length)
         cut = min(excess, n_prompt - keep)  # of the prompt
         n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]
         encoded.append(Encoded(n_prompt - cut, [(ids[:keep] + ids[keep + cut:])[:max_length]

@@ -11,10 +11,9 @@ punctuation and lost capitals (domains/noise.py). Test questions are in no train
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from domains.noise import NOISE
 from support.own import given_domains
-from support.cli import LAPTOP, generated_flag, own_flags, parse, run_flags, size_flags
-from support.flags import command_line, probability
+from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
+from support.flags import command_line
 from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
@@ -37,13 +36,11 @@ DEAL              .755±.014  .649±.013  .704±.012
 def main(argv=None):
     p = run_flags(__doc__, "clean_to_noisy", PRESET, batch_size=4, methods=METHODS)
     size_flags(p)
-    generated_flag(p, "--noise", type=probability, default=NOISE,
-                   help="chance of a typo in a word of noisy answers (%(default)s)")
     own_flags(p)
     args = parse(p, argv)
 
     def answers(seed):
-        return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, args.noise, seed)
+        return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, seed)
                       for form in ("clean", "noisy"))]
 
     runs = run_jobs(args, plan(args, given_domains(args) or answers))

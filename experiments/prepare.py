@@ -63,7 +63,7 @@ def common_flags(add):
     add("--balance-length", action="store_true",
         help="the chosen response has the most words as often as the fewest")
     add("--limit", type=count, metavar="N", help="so many records at random")
-    add("--seed", type=int, default=0, help="of all that is random (%(default)s)")
+    add("--seed", type=int, default=0, help="of all that is random, but for scores (%(default)s)")
 
 
 def choose(found, args, rng):

@@ -18,6 +18,7 @@ import few_shot
 import odd_one_out
 import simple_to_complex
 from data import InputError, Preference, Unlabeled
+from domains import arguments
 from domains.arguments import argument_domain
 from domains.foods import food_domain
 from domains.safety import few_shot_domains, read_answers
@@ -32,7 +33,7 @@ DOMAINS = {  # of a part and a seed
     cross_lingual: lambda **k: tuple(food_domain(f"desserts:{n}", **k, **LISTS)
                                      for n in ("en", "th")),
     odd_one_out: lambda **k: tuple(food_domain(n, **k, **LISTS) for n in ("desserts", "fruits")),
-    clean_to_noisy: lambda **k: tuple(argument_domain(n, noise=0.9, **k, **LISTS)
+    clean_to_noisy: lambda **k: tuple(argument_domain(n, **k, **LISTS)
                                       for n in ("clean", "noisy")),
     simple_to_complex: lambda **k: tuple(argument_domain(n, **k, **LISTS)
                                          for n in ("short", "long")),
@@ -46,7 +47,6 @@ def test_domains_are_of_the_part_and_the_seed(cache, monkeypatch, command, part,
     made = []
     monkeypatch.setattr(command, "plan", lambda args, domains: made.append(domains) or [])
     flags = [] if command is few_shot else ["--n-train", "9", "--n-test", "5"]
-    flags += ["--noise", "0.9"] if command is clean_to_noisy else []
     command.main(["--model", "tiny", "--dry-run", "--part", part, *flags])
     assert made[0](seed) == [DOMAINS[command](part=part, seed=seed)]
     other = {"validation": "test", "test": "validation"}[part]
@@ -54,13 +54,19 @@ def test_domains_are_of_the_part_and_the_seed(cache, monkeypatch, command, part,
         assert made[0](seed) != [DOMAINS[command](**changed)]
 
 
-def test_noisy_answers_are_noisy():
-    tidy, noisy, clean, untouched = (
-        argument_domain(form, n_train=20, n_test=20, noise=noise)
-        for form, noise in (("noisy", 0.0), ("noisy", 0.5), ("clean", 0.0), ("clean", 0.5)))
-    assert clean == untouched
-    for before, after in zip(tidy.labeled + tidy.test, noisy.labeled + noisy.test, strict=True):
+def test_noisy_answers_are_noisy(monkeypatch):
+    def answers(form):
+        domain = argument_domain(form, n_train=20, n_test=20)
+        return domain.labeled + domain.test
+
+    clean, noisy = answers("clean"), answers("noisy")
+    add_noise = arguments.add_noise  # of the same draws, but the text stays
+    monkeypatch.setattr(arguments, "add_noise", lambda text, rng: (add_noise(text, rng), text)[1])
+    assert clean == answers("clean")
+    tidy = answers("noisy")
+    for before, after in zip(tidy, noisy, strict=True):
         assert before.chosen != after.chosen and before.rejected != after.rejected
+    assert {row.prompt for row in tidy} < {row.prompt for row in tidy + noisy}
 
 
 def test_all_pairs_of_foods(cache, capsys):

@@ -1,6 +1,7 @@
 """What comes out: the table, the paired gain, results.json."""
 import argparse
 import json
+import sys
 from statistics import fmean
 
 import pytest
@@ -103,14 +104,16 @@ def test_the_table_has_the_gain_beside_the_papers_number(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("targets", [["t"], ["t", "u"]])
-def test_results_json(targets, tmp_path, capsys):
+def test_results_json(targets, tmp_path, capsys, monkeypatch):
     values = {key: {t: cells[t] for t in targets} for key, cells in VALUES.items()}
     table = {"DIAL": [(0.5, 0.02), (0.7, None)]}
+    monkeypatch.setattr(sys, "argv", ["a.py", "--methods", "Seen words"])
     report.report(args_of(tmp_path), runs_of(values), "Trial", table)
     record = json.loads((tmp_path / "results.json").read_text())
     assert set(record) == {"experiment", "command", "model", "config", "seconds", "versions",
                            "rows"}
     assert (record["experiment"], record["model"], record["seconds"]) == ("trial", "tiny", 9.0)
+    assert record["command"] == "a.py --methods 'Seen words'"
     assert {"torch", "transformers", "peft", "python"} <= set(record["versions"])
     config = record["config"]
     assert config["lora_rank"] == 64 and config["batch_size"] == 2 and config["dtype"] == "bfloat16"

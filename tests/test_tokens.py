@@ -44,7 +44,7 @@ def test_a_single_response_shares_its_prompt_only(tiny):
 
 def test_long_prompts_are_cut_from_the_left(tiny):
     row, decode = Preference("x" * 50 + "END", "good", ("bad!!",)), tiny[1].decode
-    message = "mine: row 1, .*, has 60 tokens, more than 30: raise --max-length, or pass --truncate"
+    message = "mine: row 1, .*'good', has 59 tokens, more than 30: raise --max-length, or pass --tr"
     with pytest.raises(InputError, match=message):
         data.encode([row], tiny[1], 30, name="mine")
     data.encode([row], tiny[1], 60)
@@ -80,5 +80,8 @@ def test_what_responses_share_is_not_cut(tiny):
 def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):
     tokenizer = copy.deepcopy(tiny[1])
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(tokenizer("yes")["input_ids"][-1])
-    with pytest.raises(InputError, match="row 2, .*, ends in"):
-        data.encode([Unlabeled("Q", ("no", "na")), Unlabeled("Q", ("no", "yes"))], tokenizer, 512)
+    with pytest.raises(InputError, match="row 2, 'Q' and 'yes', ends in"):
+        data.encode([Unlabeled("Q", ("no", "na")), Unlabeled("Q", ("noo", "yes"))], tokenizer, 512)
+    tokenizer.pad_token = None
+    with pytest.raises(InputError, match="no padding token"):
+        data.encode([Unlabeled("Q", ("no", "na"))], tokenizer, 512)

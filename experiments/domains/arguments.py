@@ -15,7 +15,7 @@ from pathlib import Path
 
 import data
 from domains.files import read_table
-from domains.noise import NOISE, add_noise
+from domains.noise import add_noise
 from domains.splits import PARTS, Domain, split_items
 
 JUDGE = "How sound is this argument?"
@@ -52,16 +52,15 @@ class Writer:
             chosen[i] = min(left, key=lambda text: abs(n_words(text) - n_words(chosen[i])))
         return " ".join(chosen)
 
-    def answers(self, n, noise):
-        """`n` Preferences between two answers to one question; `noise`: the rate of `add_noise`,
-        None for answers as they are."""
+    def answers(self, n, noisy):
+        """`n` Preferences between two answers to one question."""
         rows = []
         for _ in range(n):
             topic, better = self.rng.choice(list(self.topics)), self.rng.randrange(3)
             worse = better + self.rng.randrange(1, min(2, 3 - better) + 1)
             texts = [topic, *(self.paragraph(topic, 3, flaws) for flaws in (better, worse))]
-            if noise is not None:
-                texts = [add_noise(text, self.rng, noise) for text in texts]
+            if noisy:
+                texts = [add_noise(text, self.rng) for text in texts]
             rows.append(data.Preference(texts[0], texts[1], (texts[2],)))
         return rows
 
@@ -98,19 +97,17 @@ def neighbouring_pairs(texts, scores, prompt, n, rng):
     return pairs[:n]
 
 
-def argument_domain(form, part="test", n_train=1000, n_test=200, noise=NOISE, seed=0):
+def argument_domain(form, part="test", n_train=1000, n_test=200, seed=0):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:
         part: what to measure on, "validation" or "test". n_train, n_test: texts (long) or pairs
-            to train and to measure on. noise: the rate of noisy texts. seed: of the split, which
-            all forms share, and of the texts.
+            to train and to measure on. seed: of the split, which all forms share, and of the texts.
     """
     train, new = Writer(form, "train", seed), Writer(form, part, seed)
     if form in ("clean", "noisy"):
-        noise = noise if form == "noisy" else None
-        labeled = train.answers(n_train, noise)
-        return Domain(form, labeled, data.unlabel(labeled), new.answers(n_test, noise))
+        labeled = train.answers(n_train, form == "noisy")
+        return Domain(form, labeled, data.unlabel(labeled), new.answers(n_test, form == "noisy"))
     texts, scores = train.graded(n_train)
     labeled = neighbouring_pairs(texts, scores, JUDGE, n_train, train.rng)
     unlabeled, (texts, scores) = single(texts), new.graded(n_test)

@@ -67,7 +67,7 @@ def run_flags(doc, name, preset, batch_size=8, methods=("Src-Pref", "DIAL"), see
     add("--truncate", action="store_true",
         help="cut longer texts: the prompt from the left, then the response's end")
     add("--checkpoint", action="store_true",
-        help="keep only each layer's input for the backward pass: less memory, a third slower")
+        help="keep only each layer's input for the backward pass: less memory, more time")
     add("--compile", action="store_true",
         help="compile the model's layers first, a minute or less: faster steps, other rounding")
     add("--save", nargs="?", const="adapter", choices=["adapter", "merged"],

@@ -25,7 +25,7 @@ def chosen(args):
 
 
 def domains(args):
-    """The (source, target) pairs of domains. Of the hub, nothing is asked with --dry-run."""
+    """The (source, target) pairs of domains. With --dry-run none of the hub's files is read."""
     pairs, absent = chosen(args), args.dry_run and args.paper.startswith("hub:")
 
     @functools.cache

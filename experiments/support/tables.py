@@ -1,6 +1,7 @@
 """Numbers to text and to results.json, of commands and toys."""
 import json
 import platform
+import shlex
 import statistics
 import sys
 from importlib.metadata import version
@@ -31,7 +32,7 @@ def plus_minus(row, sign=""):
 def write_results(out, experiment, model, config, rows, seconds):
     """OUT/results.json: the command, its settings, versions, and the rows."""
     versions = {name: version(name) for name in ("torch", "transformers", "peft")}
-    record = {"experiment": experiment, "model": model, "command": " ".join(sys.argv),
+    record = {"experiment": experiment, "model": model, "command": shlex.join(sys.argv),
               "config": config, "seconds": round(seconds, 1),
               "versions": versions | {"python": platform.python_version()}, "rows": rows}
     write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
