@@ -21,8 +21,10 @@ from statistics import fmean
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.noise import NOISE, add_noise
-from domains.public import FORMATS, IN_TRAINING, change_texts, read_records, texts
-from domains.splits import PARTS, split_items
+from domains.public import FORMATS
+from domains.selection import (change_texts, choose, count_words, longer_wins, read_records,
+                               texts, without_empty)
+from domains.splits import PARTS
 from support.flags import Parser, command_line, count, make_folder, probability, whole
 from support.folder import write_whole
 from support.rewriting import REWRITERS, rewrite, rewriting_flags
@@ -64,50 +66,6 @@ def common_flags(add):
         help="the chosen response has the most words as often as the fewest")
     add("--limit", type=count, metavar="N", help="so many records at random")
     add("--seed", type=int, default=0, help="of all that is random, but for scores (%(default)s)")
-
-
-def choose(found, args, rng):
-    """The records that the flags ask for, of all (group, record)."""
-    groups = sorted({group for group, _ in found} - {IN_TRAINING})
-    parts = split_items(groups, args.seed, args.fractions)
-    parts[0].append(IN_TRAINING)
-    part = set(parts[PARTS.index(args.part)] if args.part else sum(parts, []))
-    records = without_empty([record for group, record in found if group in part], args)
-    records = [record for record in records
-               if all(args.min_words <= n <= args.max_words for n in count_words(record))]
-    if args.balance_length:
-        records = balance_length(records, rng)
-    return records if args.limit is None else rng.sample(records, min(args.limit, len(records)))
-
-
-def without_empty(records, args):
-    full = [record for record in records if all(map(str.strip, texts(record)))]
-    if len(full) < len(records):
-        note = f"{len(records) - len(full)} of {len(records)} records have an empty text"
-        if not args.skip_empty:
-            raise InputError(f"{args.name}: {note}; --skip-empty leaves such records out")
-        print(f"{note} and are left out", file=sys.stderr)
-    return full
-
-
-def count_words(record):
-    return [len(text.split()) for text in texts(record)[1:]]
-
-
-def longer_wins(record):
-    """1 if the chosen response has the most words, 0 if it has the fewest, 1/2 if neither."""
-    chosen, *rejected = count_words(record)
-    return ((chosen > max(rejected)) - (chosen < min(rejected)) + 1) / 2
-
-
-def balance_length(records, rng):
-    """As many records of which the longer response wins as of which it loses."""
-    if not all("chosen" in record for record in records):
-        raise InputError("--balance-length takes preferences")
-    wins, neither, losses = ([r for r in records if longer_wins(r) == x] for x in (1, 0.5, 0))
-    n = min(len(wins), len(losses))
-    kept = rng.sample(wins, n) + rng.sample(losses, n) + neither
-    return rng.sample(kept, len(kept))
 
 
 def write(records, out):

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
+import prepare
+from data import InputError
+from domains.selection import longer_wins
 
-import prepare  # noqa: E402
-from data import InputError  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture
 def prepared(tmp_path):
@@ -55,7 +56,7 @@ def test_flags_that_choose(prepared):
     ("a", ["b c", "d e"], 0)])
 def test_longer_is_of_more_words(chosen, rejected, share):
     row = {"prompt": "p", "chosen": chosen, "rejected": tuple(rejected)}
-    assert prepare.longer_wins(row) == share
+    assert longer_wins(row) == share
 
 
 def test_noise_for_records_of_any_kind(prepared):

@@ -19,7 +19,6 @@ import odd_one_out
 import simple_to_complex
 from data import InputError, Preference, Unlabeled
 from domains import arguments
-from domains.arguments import argument_domain
 from domains.foods import food_domain
 from domains.safety import few_shot_domains, read_answers
 from support import backbones, baselines, figures, paper, report, untrained
@@ -33,9 +32,9 @@ DOMAINS = {  # of a part and a seed
     cross_lingual: lambda **k: tuple(food_domain(f"desserts:{n}", **k, **LISTS)
                                      for n in ("en", "th")),
     odd_one_out: lambda **k: tuple(food_domain(n, **k, **LISTS) for n in ("desserts", "fruits")),
-    clean_to_noisy: lambda **k: tuple(argument_domain(n, **k, **LISTS)
+    clean_to_noisy: lambda **k: tuple(arguments.argument_domain(n, **k, **LISTS)
                                       for n in ("clean", "noisy")),
-    simple_to_complex: lambda **k: tuple(argument_domain(n, **k, **LISTS)
+    simple_to_complex: lambda **k: tuple(arguments.argument_domain(n, **k, **LISTS)
                                          for n in ("short", "long")),
     few_shot: lambda part, seed: few_shot_domains(read_answers(), seed, part),
 }
@@ -56,7 +55,7 @@ def test_domains_are_of_the_part_and_the_seed(cache, monkeypatch, command, part,
 
 def test_noisy_answers_are_noisy(monkeypatch):
     def answers(form):
-        domain = argument_domain(form, n_train=20, n_test=20)
+        domain = arguments.argument_domain(form, n_train=20, n_test=20)
         return domain.labeled + domain.test
 
     clean, noisy = answers("clean"), answers("noisy")

@@ -1,18 +1,13 @@
 """prepare.py translate and formal with small random models: greedy, line by line, and resumable."""
 import json
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
-
-import prepare  # noqa: E402
-from data import InputError  # noqa: E402
-from support import backbones, rewriting  # noqa: E402
+import prepare
+from data import InputError
+from support import backbones, rewriting
 
 ROWS = [{"prompt": f"First line {i}\n\nlast line", "chosen": f"yes {i}", "rejected": "no"}
         for i in range(3)]

@@ -7,41 +7,10 @@ from data import InputError
 
 from domains.arguments import neighbouring_pairs
 from domains.files import read_rows, read_table
-from domains.records import kind_of, read_preference, read_scored, read_unlabeled
+from domains.records import read_scored
 
 IN_TRAINING = "\0"  # what rows are split by that must be in the part to train on
 LEVELS = {"Ineffective": 1, "Adequate": 2, "Effective": 3}
-
-
-def read_records(name, files):
-    """The records of a format as (group, dictionary in the plain form), checked; only responses of
-    preferences may be empty.
-
-    Raises:
-        InputError: the file, line and field that cannot be used.
-    """
-    for where, group, row in FORMATS[name](files):
-        kind = kind_of(row)
-        if kind == "scored":
-            item, score = read_scored(row, where)
-            record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
-        elif kind == "unlabeled":
-            record = vars(read_unlabeled(row, where))
-        else:
-            record = vars(read_preference(row, where, allow_empty=True))
-        yield group or record["prompt"], record
-
-
-def texts(record):
-    """The prompt, then the responses, a chosen one first."""
-    return [text for value in record.values() if not isinstance(value, float)
-            for text in ([value] if isinstance(value, str) else value)]
-
-
-def change_texts(record, change):
-    """The record with `change` of each of its texts."""
-    kinds = {str: change, tuple: lambda value: [*map(change, value)], float: lambda score: score}
-    return {name: kinds[type(value)](value) for name, value in record.items()}
 
 
 def tables(files, columns, delimiter="\t", quoting=csv.QUOTE_NONE):
