@@ -21,6 +21,10 @@ class Arm:
     step: callable = None  # what the reward model is trained with after each epoch, if at all
     halved: bool = True  # the rates of policy, value and reward model, every HALVE_EVERY epochs
 
+    def factor(self, epoch):
+        """Of the learning rates."""
+        return 0.5 ** (epoch // HALVE_EVERY) if self.halved else 1.0
+
 
 ARMS = {
     "Src-Pref": Arm(halved=False),
@@ -48,44 +52,56 @@ def run_arm(start, name, judge):
     optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad],
                                   args.ppo.learning_rate, weight_decay=0.0)
     train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
-    steps, records = math.ceil(len(train) / args.batch_size), []
-
-    def adapt(encoded, epoch, factor):
-        """Train the reward model on; return the last step's losses."""
-        config = replace(args.config, steps=steps, warmup_steps=0, decay=0.0,
-                         learning_rate=args.config.learning_rate * factor)
-        unlabeled = encoded if arm.step is dial.dial_step else None
-        log = dial.train(model, critic, start.batches(steps, start.seed * 1000 + epoch, unlabeled),
-                         config, arm.step, title="reward model", optimizers=optimizers)
-        return log[-1]
-
+    records = []
     for epoch in tqdm(range(args.epochs), f"{name}, seed {start.seed}", leave=False):
         torch.manual_seed(start.seed * 1000 + epoch)
-        factor = 0.5 ** (epoch // HALVE_EVERY) if arm.halved else 1.0
         responses = policy.respond(train, args.max_new_tokens)
         texts = policy.texts(responses, start.tokenizer)
         encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
                                "responses")
-        record = adapt(encoded, epoch, factor) if arm.step and epoch else {}
+        adapted = arm.step and epoch
+        record = adapt(start, arm, critic, optimizers, encoded, epoch) if adapted else {}
         rewards = torch.cat(start.rewards(encoded))  # (B,)
-        right = judge(task, task.train, texts)
         for group in optimizer.param_groups:
-            group["lr"] = args.ppo.learning_rate * factor
+            group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
         kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
-        record |= {"kl": kl, "step": epoch + 1, "true_reward": right.mean().item(),
-                   "auc": current_auc(start, texts, rewards, right),
-                   "reward": rewards.mean().item(),
-                   "unclear": sum(task.kind(text) is None for text in texts) / len(texts),
-                   "tokens": responses.real.sum(1).float().mean().item()}
+        record |= {"step": epoch + 1, "kl": kl}
+        record |= measure(start, texts, rewards, judge(task, task.train, texts))
+        record["tokens"] = responses.real.sum(1).float().mean().item()
         answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
                                start.tokenizer)
-        record["held_out"] = judge(task, task.test, answers).mean().item()
-        few = math.ceil(len(texts) / 8) | 1  # odd, so that prompts of both kinds are among them
-        record["examples"] = [*zip(task.train, texts)][::few]
-        records.append(record)
+        records.append(record | {"held_out": judge(task, task.test, answers).mean().item()})
     policy.model.unload()
     return records
+
+
+def adapt(start, arm, critic, optimizers, encoded, epoch):
+    """Train the reward model on; return the last step's losses.
+
+    Args:
+        encoded: the policy's responses, which DIAL's critic sees beside the preferences.
+    """
+    config, steps = start.args.config, math.ceil(len(encoded) / start.args.batch_size)
+    config = replace(config, steps=steps, warmup_steps=0, decay=0.0,
+                     learning_rate=config.learning_rate * arm.factor(epoch))
+    batches = start.batches(steps, start.seed * 1000 + epoch,
+                            encoded if arm.step is dial.dial_step else None)
+    return dial.train(start.model, critic, batches, config, arm.step, title="reward model",
+                      optimizers=optimizers)[-1]
+
+
+def measure(start, texts, rewards, right):
+    """What a record says of the policy's responses as they are, some of them included.
+
+    Args:
+        rewards, right: (B,), what the reward model gives and the true reward.
+    """
+    few = math.ceil(len(texts) / 8) | 1  # odd, so that prompts of both kinds are among them
+    return {"true_reward": right.mean().item(), "auc": current_auc(start, texts, rewards, right),
+            "reward": rewards.mean().item(),
+            "unclear": sum(start.task.kind(text) is None for text in texts) / len(texts),
+            "examples": [*zip(start.task.train, texts)][::few]}
 
 
 def current_auc(start, texts, rewards, right):
