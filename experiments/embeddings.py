@@ -19,11 +19,11 @@ import dial
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags
-from support.flags import command_line, count, make_folder
 from support.figures import figure
+from support.flags import command_line, count, make_folder
 from support.methods import METHODS
+from support.own import given_domains
 from support.runs import describe, plan
 from support.tables import print_columns
 from support.trainer import Trainer
@@ -92,7 +92,20 @@ def some(domain, n, seed):
     return replace(domain, test=split_items(domain.test, seed, (1.0,))[0][:n])
 
 
-def draw(ax, source, target, project):
+def draw(looks, project, title, path):
+    """A row of panels for each method, a panel for each look."""
+    columns = len(next(iter(looks.values())))
+    size = (2.8 * columns, 2.8 * len(looks) + 0.7)
+    with figure(path, title, size, columns, len(looks)) as axes:
+        for row, (method, found) in zip(axes.reshape(-1, columns), looks.items()):
+            for ax, (step, source, target, accuracy) in zip(row, found):
+                scatter(ax, source, target, project)
+                ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
+        ax.figure.legend(*ax.get_legend_handles_labels(), ncols=4, loc="outside lower center",
+                         frameon=False)
+
+
+def scatter(ax, source, target, project):
     """Scatter embeddings (B, 2, D) of both domains in one plane."""
     points = torch.cat([source, target])
     plane = project(points.flatten(0, 1)).view(len(points), 2, 2)
@@ -136,21 +149,15 @@ def main(argv=None):
     looks = {job.method: looks_of(args, trainer, job) for job in jobs}
     lines = [("method", "step", "target accuracy",
               "distance of the groups' means, by the mean norm")]
-    source, target = jobs[0].pairs[0]
-    title = f"{source.name} to {target.name}: embeddings over training"
-    columns = len(looks[jobs[0].method])
-    size = (2.8 * columns, 2.8 * len(looks) + 0.7)
-    with figure(args.out / "embeddings.png", title, size, columns, len(looks)) as axes:
-        for row, (method, found) in zip(axes.reshape(-1, columns), looks.items()):
-            for ax, (step, s, t, accuracy) in zip(row, found):
-                draw(ax, s, t, project)
-                ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
-                gap = (s.mean(dim=0) - t.mean(dim=0)).norm(dim=1).mean()
-                gap = gap / torch.cat([s, t]).norm(dim=2).mean()
-                lines.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
-        ax.figure.legend(*ax.get_legend_handles_labels(), ncols=4, loc="outside lower center",
-                         frameon=False)
+    for method, found in looks.items():
+        for step, source, target, accuracy in found:
+            gap = (source.mean(dim=0) - target.mean(dim=0)).norm(dim=1).mean()
+            gap = gap / torch.cat([source, target]).norm(dim=2).mean()
+            lines.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
     print_columns(lines)
+    source, target = jobs[0].names[0]
+    draw(looks, project, f"{source} to {target}: embeddings over training",
+         args.out / "embeddings.png")
     print(args.out / "embeddings.png")
 
 

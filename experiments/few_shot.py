@@ -13,11 +13,11 @@ import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains import records
 from domains.files import checksum
-from support.own import given_domains
 from domains.safety import few_shot_domains, read_answers
 from support import backbones
 from support.cli import LAPTOP, parse, run_flags
 from support.flags import command_line
+from support.own import given_domains
 from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs

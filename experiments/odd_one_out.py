@@ -12,9 +12,9 @@ import itertools
 import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, food_domain
-from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
 from support.flags import command_line
+from support.own import given_domains
 from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs

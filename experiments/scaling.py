@@ -13,10 +13,10 @@ import support  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from support.own import given_domains
 from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
-from support.flags import command_line, count
 from support.figures import COLORS, figure
+from support.flags import command_line, count
+from support.own import given_domains
 from support.report import config_of, summarize
 from support.runs import plan, run_jobs
 from support.tables import plus_minus, print_columns, write_results

@@ -13,9 +13,9 @@ preferences; texts are correlated among those of the same prompt.
 """
 import support  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from support.own import given_domains
 from support.cli import LAPTOP, own_flags, parse, run_flags, size_flags
 from support.flags import command_line
+from support.own import given_domains
 from support.published import typed
 from support.report import report
 from support.runs import plan, run_jobs
