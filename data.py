@@ -90,6 +90,18 @@ class Encoded(NamedTuple):
         return self.n_prompt + sum(len(text) - self.n_prompt for text in self.texts)
 
 
+def tokenize(row, tokenizer):
+    """How many tokens the prompt has, common to all and fewer than any has; those of each text."""
+    bos, joint = tokenizer.bos_token_id, "" if row.prompt[-1].isspace() else "\n"
+    template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
+    strings = [row.prompt + joint + response for response in ("", *row.responses)]
+    tokens = tokenizer(strings, add_special_tokens=not template)["input_ids"]
+    if bos is not None:  # a Gemma without it collapses
+        tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
+    texts = tokens[1:]  # the first is the prompt alone
+    return min(len(commonprefix(tokens)), min(map(len, texts)) - 1), texts
+
+
 def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """Turn each record into tokens.
 
@@ -109,17 +121,11 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """
     if tokenizer.pad_token_id is None:
         raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")
-    encoded, bos, n_cut = [], tokenizer.bos_token_id, [0, 0]
+    encoded, n_cut, keep = [], [0, 0], int(tokenizer.bos_token_id is not None)
     for i, row in enumerate(rows, 1):
         if not row.prompt:
             raise InputError(f"{name}: row {i} has an empty prompt")
-        joint = "" if row.prompt[-1].isspace() else "\n"
-        template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
-        strings = [row.prompt + joint + response for response in ("", *row.responses)]
-        tokens = tokenizer(strings, add_special_tokens=not template)["input_ids"]
-        if bos is not None:  # a Gemma without it collapses
-            tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
-        texts, n_prompt = tokens[1:], len(commonprefix(tokens))  # the first is the prompt alone
+        n_prompt, texts = tokenize(row, tokenizer)
         for response, ids in zip(row.responses, texts):
             where = f"{name}: row {i}, {row.prompt[:40]!r} and {response[:40]!r},"
             if ids[-1] == tokenizer.pad_token_id:
@@ -128,7 +134,6 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
             if len(ids) > max_length and not truncate:
                 raise InputError(f"{where} has {len(ids)} tokens, more than {max_length}: "
                                  "raise --max-length, or pass --truncate")
-        n_prompt, keep = min(n_prompt, min(map(len, texts)) - 1), int(bos is not None)
         excess = max(0, max(map(len, texts)) - max_length)
         cut = min(excess, n_prompt - keep)  # of the prompt
         n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]
