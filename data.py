@@ -91,7 +91,7 @@ class Encoded(NamedTuple):
 
 
 def tokenize(row, tokenizer):
-    """How many tokens the prompt has, common to all and fewer than any has; those of each text."""
+    """(n_prompt, texts) of a record as `Encoded` has them, uncut."""
     bos, joint = tokenizer.bos_token_id, "" if row.prompt[-1].isspace() else "\n"
     template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
     strings = [row.prompt + joint + response for response in ("", *row.responses)]
@@ -116,8 +116,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     Returns:
         a list of `Encoded`.
     Raises:
-        InputError: a text is longer than `max_length`, and cutting is not asked for; or it ends in
-            the padding token, which the tokenizer must have.
+        InputError: a prompt is empty; a text is longer than `max_length`, and cutting is not asked
+            for; a text ends in the padding token, or the tokenizer has none.
     """
     if tokenizer.pad_token_id is None:
         raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")

@@ -31,6 +31,7 @@ from support.training import Run
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
+LOOKS = 4  # besides the one before training; with --paper there is one at each epoch's end
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
           "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 
@@ -66,10 +67,7 @@ def embed(run, domain):
     return torch.stack([rows[i] for i in range(len(rows))])
 
 
-LOOKS = 4  # but the one before training; with --paper at each epoch's end
-
-
-def looks_of(args, trainer, job):
+def looks_of(trainer, job):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
     run = Run(trainer, job)
     looks, steps = [], run.config.steps
@@ -90,6 +88,13 @@ def looks_of(args, trainer, job):
 def some(domain, n, seed):
     """The domain with `n` of its test records, drawn at random, or all."""
     return replace(domain, test=split_items(domain.test, seed, (1.0,))[0][:n])
+
+
+def gap(source, target):
+    """How far the domains' means are apart, of the chosen and of the rejected responses, on
+    average; in the unit of the embeddings' mean norm."""
+    distances = (source.mean(dim=0) - target.mean(dim=0)).norm(dim=1)  # (2,)
+    return (distances.mean() / torch.cat([source, target]).norm(dim=2).mean()).item()
 
 
 def draw(looks, project, title, path):
@@ -146,14 +151,12 @@ def main(argv=None):
     trainer = Trainer(args)
     trainer.check(jobs)
     make_folder(args.out)
-    looks = {job.method: looks_of(args, trainer, job) for job in jobs}
+    looks = {job.method: looks_of(trainer, job) for job in jobs}
     lines = [("method", "step", "target accuracy",
               "distance of the groups' means, by the mean norm")]
     for method, found in looks.items():
         for step, source, target, accuracy in found:
-            gap = (source.mean(dim=0) - target.mean(dim=0)).norm(dim=1).mean()
-            gap = gap / torch.cat([source, target]).norm(dim=2).mean()
-            lines.append((method, str(step), f"{accuracy:.3f}", f"{gap:.3f}"))
+            lines.append((method, str(step), f"{accuracy:.3f}", f"{gap(source, target):.3f}"))
     print_columns(lines)
     source, target = jobs[0].names[0]
     draw(looks, project, f"{source} to {target}: embeddings over training",

@@ -65,7 +65,7 @@ def common_flags(add):
     add("--balance-length", action="store_true",
         help="the chosen response has the most words as often as the fewest")
     add("--limit", type=count, metavar="N", help="so many records at random")
-    add("--seed", type=int, default=0, help="of all that is random, but for scores (%(default)s)")
+    add("--seed", type=int, default=0, help="of what is random; not the pairs of scores (%(default)s)")
 
 
 def write(records, out):

@@ -8,13 +8,11 @@ import sys
 import time
 
 import pytest
-import torch
 import transformers
 from conftest import ROOT
 
 import clean_to_noisy
 import cross_lingual
-import embeddings
 import few_shot
 import odd_one_out
 import scaling
@@ -75,20 +73,6 @@ def test_scaling(cache, tmp_path, capsys):
     assert [(r[1], r[3]) for r in table if r[0] == "b" and r[4] == "fruits:en"] == [
         (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("3", "10", "30", "100")]
     assert len(rows_of(tmp_path)) == 13 and (tmp_path / "scaling.png").exists()
-
-
-def test_embeddings(cache, tmp_path, capsys):
-    embeddings.main([*FAST, "--steps", "2", "--n-test", "6", "--out", str(tmp_path)])
-    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:7]]
-    assert table == [[m, s] for m in ("Src-Pref", "DIAL") for s in "012"]
-    assert (tmp_path / "embeddings.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_pca_keeps_the_largest_variances():
-    torch.manual_seed(0)
-    points = torch.randn(300, 5) * torch.tensor([3.0, 0.1, 2.0, 0.1, 0.1])
-    variances = torch.linalg.eigvalsh(points.T.cov())[[4, 3]]
-    assert torch.allclose(embeddings.pca(points).var(dim=0), variances, rtol=1e-4)
 
 
 def test_backbones_that_will_not_do(tiny, tmp_path):

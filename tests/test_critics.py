@@ -11,7 +11,7 @@ from bound import wasserstein_1
 
 def test_critic_against_the_exact_distance(monkeypatch):
     """Of k W1 - lambda_gp (k - 1)^2 the best slope is k = 1 + W1 / (2 lambda_gp); the critic is
-    trained as the method's."""
+    trained with SETTINGS."""
     used, adamw, theirs = [], torch.optim.AdamW, critics.SETTINGS
     monkeypatch.setattr(torch.optim, "AdamW", lambda *args, **options: (
         used.append(adamw(*args, **options)), used[-1])[1])
@@ -25,6 +25,14 @@ def test_critic_against_the_exact_distance(monkeypatch):
     (group,) = used[0].param_groups
     assert (group["lr"], group["weight_decay"], group["betas"][0]) == (
         theirs.critic_learning_rate, theirs.critic_weight_decay, theirs.critic_beta1)
+
+
+def test_the_clouds_by_their_moments():
+    torch.manual_seed(0)
+    source, target = critics.clouds(2.0, 20_000)
+    for points, mean in ((source, 0.0), (target, 2.0)):
+        torch.testing.assert_close(points.mean(0), torch.full((2,), mean), rtol=0, atol=0.03)
+        torch.testing.assert_close(points.std(0), torch.tensor([1.0, 0.3]), rtol=0, atol=0.03)
 
 
 def test_the_table(monkeypatch, capsys):

@@ -44,7 +44,7 @@ def pair_of_domains():
 
 def train(args, method, source, target):
     run = Run(Trainer(args), Job(method, 0, [(source, target)]))
-    return run, run.train(look=lambda step: None)
+    return run, run.train(evaluate=lambda step: None)
 
 
 def weights(run):
@@ -90,7 +90,7 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
     tokenizer = trainer.tokenizer
     monkeypatch.setattr(dial.RewardModel, "embed", spy_embed)
     run = Run(trainer, Job(method, 0, [pair_of_domains()]))
-    run.train(look=lambda step: None)
+    run.train(evaluate=lambda step: None)
     assert len(steps) == 3 and embedded == {*labeled, *unlabeled}
 
 
@@ -134,5 +134,5 @@ def test_an_oracle_sees_the_sources_records_in_the_same_order(args, monkeypatch)
             return {"source_loss": torch.zeros(())}
 
         monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], step=step))
-        Run(trainer, Job(method, 0, [pair_of_domains()])).train(look=lambda step: None)
+        Run(trainer, Job(method, 0, [pair_of_domains()])).train(evaluate=lambda step: None)
     assert orders["Src-Pref"] == orders["Src-Tgt-Pref*"] and len(orders["Src-Pref"]) == 3

@@ -108,7 +108,7 @@ def test_records_a_step_are_the_methods_own(cache, monkeypatch):
         sizes.append(len(args[4]["counts"])), method.step(*args))[1]))
     trainer, job = trial("Src-Pref", training={"Src-Pref": Training(1, 2, "source", 1e-3),
                                                "others": Training(2, 4)})
-    Run(trainer, job).train(look=lambda step: None)
+    Run(trainer, job).train(evaluate=lambda step: None)
     assert sizes == [2] * 3
 
 

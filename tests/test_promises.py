@@ -95,7 +95,7 @@ def test_a_seed_has_its_own_weights_and_its_own_order(args, monkeypatch):
     for seed in (0, 1):
         run = Run(trainer, Job("Src-Pref", seed, [pair_of_domains()]))
         heads.append(run.model.reward_head.weight.detach().clone())
-        run.train(look=lambda step: None)
+        run.train(evaluate=lambda step: None)
         run.close()
     assert seeds == [0, 1] and not torch.equal(*heads)
 

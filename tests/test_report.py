@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from dial import DialConfig
-from support import report
+from support import figures, report
 from support.figures import thinned
 
 # (method, seed) -> accuracy by target; DIAL has a seed more, and Src-Pref has one of its own
@@ -148,6 +148,19 @@ def test_the_best_snapshot_gains_on_the_best():
     assert rows["DIAL, best*", "t"]["gain"]["values"] == pytest.approx([0.2])
     assert rows["Tgt-Pref, best*", "t"]["gain"]["values"] == pytest.approx([0.1])
     assert rows["DIAL", "t"]["gain"]["values"] == pytest.approx([-0.1, 0.1])
+
+
+def test_what_training_png_shows(tmp_path, monkeypatch):
+    log = [{"step": s, "source_loss": s / 10, "distance": 6.0 * s, "slope": 2.0, "domain_loss": 9.0}
+           for s in range(1, 121)]
+    runs = [{"method": "DIAL", "log": log}, {"method": "Longest", "log": []}]
+    seen = []
+    monkeypatch.setattr(figures, "plot_seeds", lambda ax, curves, method: (
+        seen.append((method, *curves)), ax.plot([0], [0], label=method)))
+    figures.plot_training(runs, tmp_path / "a.png", "Trial")
+    steps = range(3, 121, 3)  # forty means of three steps
+    assert seen == [("DIAL", pytest.approx({s: (s - 1) * k for s in steps})) for k in (0.1, 3.0)
+                    ] + [("DIAL", pytest.approx(dict.fromkeys(steps, 2.0)))]
 
 
 def test_a_curve_is_thinned_to_means_by_hand():

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 import torch
 
+import data
 import dial
 from domains import requests as domain
 from support import rlhf
@@ -38,16 +39,20 @@ def start(cache, monkeypatch):
 @pytest.fixture
 def calls(monkeypatch, start):
     """What `dial.train` and `ppo_epoch` are called with from here on."""
-    seen = {"train": [], "ppo": []}
+    seen = {"train": [], "logs": [], "ppo": []}
     train, ppo_epoch = dial.train, rlhf.ppo_epoch
 
     def watch_train(model, critic, batches, config, step, **options):
         batches = list(batches)
         seen["train"].append((batches, config, step, options["optimizers"], critic))
-        return train(model, critic, batches, config, step, **options)
+        seen["logs"].append(train(model, critic, batches, config, step, **options))
+        return seen["logs"][-1]
 
     def watch_ppo(policy, optimizer, responses, reward, config):
         assert optimizer.param_groups[0]["weight_decay"] == 0
+        texts = zip(start.task.train, policy.texts(responses, start.tokenizer))
+        encoded = start.encode([data.Unlabeled(p, [text]) for p, text in texts], "responses")
+        torch.testing.assert_close(reward, torch.cat(start.rewards(encoded)))  # as adapted
         seen["ppo"].append((optimizer.param_groups[0]["lr"], responses, reward))
         return ppo_epoch(policy, optimizer, responses, reward, config)
 
@@ -135,7 +140,9 @@ def test_src_pref_halved(start, calls):
 
 def test_dial_adapts_to_each_epochs_own_responses(start, calls):
     before = reward_state(start).clone()
-    rlhf.run_arm(start, "DIAL", judge)
+    records = rlhf.run_arm(start, "DIAL", judge)
+    assert [r["source_loss"] for r in records[1:]] == [
+        log[-1]["source_loss"] for log in calls["logs"]]
     assert [lr for lr, *_ in calls["ppo"]] == [0.01] * 5 + [0.005]
     assert [c.learning_rate for _, c, *_ in calls["train"]] == [1e-3] * 4 + [5e-4]
     assert all((c.lambda_da, c.steps, c.warmup_steps, c.decay) == (

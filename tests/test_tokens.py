@@ -82,6 +82,7 @@ def test_a_text_that_ends_in_the_padding_token_is_an_error(tiny):
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(tokenizer("yes")["input_ids"][-1])
     with pytest.raises(InputError, match="row 2, 'Q' and 'yes', ends in"):
         data.encode([Unlabeled("Q", ("no", "na")), Unlabeled("Q", ("noo", "yes"))], tokenizer, 512)
+    data.encode([Unlabeled("Q", ("no", "yess!"))], tokenizer, 512)  # within a text it may stand
     tokenizer.pad_token = None
     with pytest.raises(InputError, match="no padding token"):
         data.encode([Unlabeled("Q", ("no", "na"))], tokenizer, 512)

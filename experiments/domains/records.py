@@ -7,8 +7,8 @@ The plain form of a file is one JSON object a line,
     {"prompt": "...", "response": "...", "score": number}                     to correlate with
 
 Other columns that are known: the authors' (`response_chosen`, `response_rejected`; `correct`,
-`wrong_a` ...; `text`, `label`) and TRL's (the prompt implicit or not, plain, or, where
-labelled, conversational). Bad input raises `InputError`, which says where and what to do.
+`wrong_a` ...; `text`, `label`) and TRL's (with a prompt or without; plain or, if labelled,
+conversational). Bad input raises `InputError`, which says where and what to do.
 """
 import math
 from itertools import takewhile

@@ -27,9 +27,9 @@ def figure(path, title, size, columns=1, rows=1):
 
 
 def plot_training(runs, path, title):
-    """Over training: the source's loss, the distance, the critic's slope, of every method; each
+    """Over training: the loss on the labelled pairs, the distance, the critic's slope, of every method; each
     point the mean of some steps, fifty points at most."""
-    panels = {"loss on the source": lambda r: r["source_loss"],
+    panels = {"loss on the labelled pairs": lambda r: r["source_loss"],
               "distance (W / slope)": lambda r: r["distance"] / r["slope"] if r.get("slope")
               else None,
               "slope of the critic": lambda r: r.get("slope")}
@@ -51,9 +51,9 @@ def plot_training(runs, path, title):
 
 
 def thinned(curve, most=50):
-    """A curve {step: value} of at most so many points: means of steps that follow each other, each
-    at the last of them."""
-    points, n = list(curve.items()), math.ceil(len(curve) / most) or 1
+    """A curve {step: value} as `most` points or fewer: means of consecutive steps, each at the last
+    of them."""
+    points, n = list(curve.items()), max(1, math.ceil(len(curve) / most))
     blocks = [points[i: i + n] for i in range(0, len(points), n)]
     return {block[-1][0]: statistics.fmean(value for _, value in block) for block in blocks}
 

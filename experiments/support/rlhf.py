@@ -22,7 +22,7 @@ class Arm:
     halved: bool = True  # the rates of policy, value and reward model, every HALVE_EVERY epochs
 
     def factor(self, epoch):
-        """Of the learning rates."""
+        """What the learning rates are multiplied by in this epoch."""
         return 0.5 ** (epoch // HALVE_EVERY) if self.halved else 1.0
 
 
@@ -59,8 +59,9 @@ def run_arm(start, name, judge):
         texts = policy.texts(responses, start.tokenizer)
         encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
                                "responses")
-        adapted = arm.step and epoch
-        record = adapt(start, arm, critic, optimizers, encoded, epoch) if adapted else {}
+        record = {}
+        if arm.step and epoch:
+            record |= adapt(start, arm, critic, optimizers, encoded, epoch)
         rewards = torch.cat(start.rewards(encoded))  # (B,)
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
@@ -77,7 +78,7 @@ def run_arm(start, name, judge):
 
 
 def adapt(start, arm, critic, optimizers, encoded, epoch):
-    """Train the reward model on; return the last step's losses.
+    """Train the reward model further; return the last step's losses.
 
     Args:
         encoded: the policy's responses, which DIAL's critic sees beside the preferences.
@@ -92,7 +93,7 @@ def adapt(start, arm, critic, optimizers, encoded, epoch):
 
 
 def measure(start, texts, rewards, right):
-    """What a record says of the policy's responses as they are, some of them included.
+    """The part of an epoch's record that describes the policy's responses, with some of them.
 
     Args:
         rewards, right: (B,), what the reward model gives and the true reward.

@@ -38,9 +38,9 @@ class Run:
             self.model.transformer.activation_checkpointing_disable()
         self.trainer.classifier = self.model.backbone.unload()
 
-    def train(self, look=None):
-        """Train on the first pair of domains; return the log. look: called with the number of each
-        step, instead of `validate`."""
+    def train(self, evaluate=None):
+        """Train on the first pair of domains; return the log. evaluate: as in `dial.train`, in
+        place of `validate`."""
         method = METHODS[self.job.method]
         labeled = [self.encode(domain, "labeled")
                    for domain in labeled_domains(method, self.source, self.target)]
@@ -48,13 +48,14 @@ class Run:
         batches = data.training_batches(labeled, unlabeled, self.batch_size, self.config.steps,
                                         self.seed, **self.pack_options)
         return dial.train(self.model, self.critic, batches, self.config, method.step,
-                          look or self.validate, f"{self.job.method}, seed {self.seed}")
+                          evaluate or self.validate, f"{self.job.method}, seed {self.seed}")
 
     def validate(self, step):
-        """Of each target with a validation set, an oracle's, the best state so far is kept."""
+        """Where a target has a validation set (an oracle's labels), keep the best state so far;
+        return what the log gets."""
         steps, values = self.config.steps, {}
-        due = step == steps or (self.args.eval_every and step % self.args.eval_every == 0)
-        due |= step * self.epochs // steps > (step - 1) * self.epochs // steps  # an epoch ends
+        due = step * self.epochs // steps > (step - 1) * self.epochs // steps  # an epoch ends
+        due |= bool(self.args.eval_every) and step % self.args.eval_every == 0
         for _, target in self.job.pairs:
             if due and (validation := target.validation):
                 value = self.measure(validation)[validation.metric]
