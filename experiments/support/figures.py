@@ -27,8 +27,8 @@ def figure(path, title, size, columns=1, rows=1):
 
 
 def plot_training(runs, path, title):
-    """Over training: the loss on the labelled pairs, the distance, the critic's slope, of every method; each
-    point the mean of some steps, fifty points at most."""
+    """Over training: the loss on the labelled pairs, the distance, the critic's slope, of every
+    method; each point the mean of some steps, fifty points at most."""
     panels = {"loss on the labelled pairs": lambda r: r["source_loss"],
               "distance (W / slope)": lambda r: r["distance"] / r["slope"] if r.get("slope")
               else None,
