@@ -44,11 +44,14 @@ def test_flags_that_choose(prepared):
     signs = [chosen - rejected for chosen, rejected in map(words, even)]
     assert sum(s > 0 for s in signs) == sum(s < 0 for s in signs) == 12  # by hand: 12 of 60 lose
     assert sum(s == 0 for s in signs) == 12
+    assert signs != sorted(signs, key=lambda s: (s == 0, s < 0))  # mixed, so that --limit may cut
     some = prepared("plain", "a.jsonl", rows, "--max-words", "4", "--min-words", "2")
     wanted = [r["prompt"] for i, r in enumerate(rows) if i % 5 in (1, 2, 3) and i % 3 in (1, 2)]
     assert [r["prompt"] for r in some] == wanted
     few = [prepared("plain", "a.jsonl", rows, "--limit", "7", "--seed", s) for s in "001"]
     assert len(few[0]) == 7 and few[0] == few[1] != few[2]
+    parts = [prepared("plain", "a.jsonl", rows, "--part", "test", "--seed", s) for s in "001"]
+    assert len(parts[0]) == 6 and parts[0] == parts[1] != parts[2]
 
 
 @pytest.mark.parametrize("chosen, rejected, share", [
