@@ -20,7 +20,7 @@ from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
 from support.cli import LAPTOP, generated_flag, parse, run_flags
-from support.figures import figure
+from support.figures import plot_embeddings
 from support.flags import command_line, count, make_folder
 from support.methods import METHODS
 from support.own import given_domains
@@ -32,8 +32,6 @@ from support.training import Run
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
 LOOKS = 4  # besides the one before training; with --paper there is one at each epoch's end
-GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
-          "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 
 
 def tsne(points):
@@ -97,31 +95,6 @@ def gap(source, target):
     return (distances.mean() / torch.cat([source, target]).norm(dim=2).mean()).item()
 
 
-def draw(looks, project, title, path):
-    """A row of panels for each method, a panel for each look."""
-    columns = len(next(iter(looks.values())))
-    size = (2.8 * columns, 2.8 * len(looks) + 0.7)
-    with figure(path, title, size, columns, len(looks)) as axes:
-        for row, (method, found) in zip(axes.reshape(-1, columns), looks.items()):
-            for ax, (step, source, target, accuracy) in zip(row, found):
-                scatter(ax, source, target, project)
-                ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
-        ax.figure.legend(*ax.get_legend_handles_labels(), ncols=4, loc="outside lower center",
-                         frameon=False)
-
-
-def scatter(ax, source, target, project):
-    """Scatter embeddings (B, 2, D) of both domains in one plane."""
-    points = torch.cat([source, target])
-    plane = project(points.flatten(0, 1)).view(len(points), 2, 2)
-    parts = plane.split([len(source), len(target)])
-    for (name, (color, marker)), emb in zip(GROUPS.items(),
-                                            (part[:, k] for part in parts for k in (0, 1))):
-        ax.scatter(emb[:, 0], emb[:, 1], s=10, c=color, marker=marker, alpha=0.6, linewidths=0,
-                   label=name)
-    ax.set(xticks=[], yticks=[])
-
-
 def main(argv=None):
     p = run_flags(__doc__, "embeddings", PRESET, seeds=[0], without=("--save", "--resume"))
     generated_flag(p, "--source", default="desserts:en", help="category[:language] (%(default)s)")
@@ -159,8 +132,8 @@ def main(argv=None):
             lines.append((method, str(step), f"{accuracy:.3f}", f"{gap(source, target):.3f}"))
     print_columns(lines)
     source, target = jobs[0].names[0]
-    draw(looks, project, f"{source} to {target}: embeddings over training",
-         args.out / "embeddings.png")
+    plot_embeddings(looks, project, f"{source} to {target}: embeddings over training",
+                    args.out / "embeddings.png")
     print(args.out / "embeddings.png")
 
 

@@ -1,4 +1,5 @@
 """embeddings.py: what is drawn, and the numbers beside it, by hand."""
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ from test_commands import FAST
 from test_methods import pair_of_domains
 
 import embeddings
+from support import figures
 from support.runs import Job
 from support.trainer import Trainer
 from support.training import Run
@@ -60,3 +62,14 @@ def test_some_records_are_drawn_at_random():
     assert len(drawn) == 9 and drawn != list(range(9))
     assert embeddings.some(domain, 9, 1).test != drawn == embeddings.some(domain, 9, 0).test
     assert len(embeddings.some(domain, 200, 0).test) == 99
+
+
+def test_each_group_has_its_own_points():
+    drawn = {}
+    ax = Namespace(set=lambda **k: None, scatter=lambda x, y, label, **k: drawn.update(
+        {label: torch.stack([x, y], dim=1)}))
+    source, target = torch.randn(3, 2, 2), torch.randn(4, 2, 2)
+    figures.scatter(ax, source, target, lambda points: points)
+    for name, emb in (("source", source), ("target", target)):
+        for k, kind in enumerate(("chosen", "rejected")):
+            assert torch.equal(drawn[f"{name}, {kind}"], emb[:, k])

@@ -6,14 +6,15 @@ from test_paper import folder  # noqa: F401  (a fixture)
 import data
 import embeddings
 import scaling
+from support import figures
 
 
 def test_figures_3_and_4(folder, tmp_path, monkeypatch, capsys):  # noqa: F811
     """Of legaladvice in Korean: looks at the ends of three epochs, at records drawn at random, by
     t-SNE; mixes and sizes of what there is, 20,000 records (here 20), drawn at random too."""
     monkeypatch.setattr(embeddings, "tsne", embeddings.pca)  # which takes scikit-learn
-    drawn, draw, sized = [], embeddings.scatter, scaling.sized
-    monkeypatch.setattr(embeddings, "scatter", lambda *a: drawn.append(a[1:3]) or draw(*a))
+    drawn, draw, sized = [], figures.scatter, scaling.sized
+    monkeypatch.setattr(figures, "scatter", lambda *a: drawn.append(a[1:3]) or draw(*a))
     monkeypatch.setattr(scaling, "sized", lambda *a: drawn.append(sized(*a)) or drawn[-1])
     for command in (embeddings, scaling):
         command.main(["--paper", "--dry-run"])

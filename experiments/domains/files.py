@@ -123,6 +123,18 @@ def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
     return rows
 
 
+def text_of(value, name, where, allow_empty=False):
+    """The text of a field. Raises InputError for what cannot be one."""
+    if not isinstance(value, str):
+        problem = "is missing" if value is None else f"must be text, not {type(value).__name__}"
+        raise InputError(f"{where}: '{name}' {problem}")
+    if not value.strip() and not allow_empty:
+        raise InputError(f"{where}: '{name}' is empty")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
+    return value
+
+
 def no_column(name, names, where):
     listed = ", ".join(map(repr, names)) or "none"  # quoted: a blank in a name is seen
     return InputError(f"{where}: no column '{name}'; there are: {listed}")

@@ -16,7 +16,7 @@ from os.path import commonprefix
 
 from data import InputError, Preference, Unlabeled, unlabel
 
-from domains.files import no_column, read_rows
+from domains.files import no_column, read_rows, text_of
 
 PROMPTS = {"prompt", "question", "instruction", "query", "input"}  # as others may call it
 
@@ -88,17 +88,17 @@ def read_preference(row, where, tokenizer=None, allow_empty=False):
     rejected = row["rejected"] if isinstance(row["rejected"], list) else [row["rejected"]]
     if not rejected:
         raise InputError(f"{where}: 'rejected' is empty")
-    responses = [_text(row["chosen"], "chosen", where, allow_empty),
-                 *(_text(r, "rejected", where, allow_empty) for r in rejected)]
+    responses = [text_of(row["chosen"], "chosen", where, allow_empty),
+                 *(text_of(r, "rejected", where, allow_empty) for r in rejected)]
     if "prompt" not in row:  # implicit: what the dialogues share, up to a blank
         prompt = commonprefix(responses)
         prompt = prompt[: max(prompt.rfind(" "), prompt.rfind("\n")) + 1]
         if not prompt.strip() or PROMPTS & {name.strip().lower() for name in row}:
             raise no_column("prompt", row, where)
         row["prompt"] = prompt
-        responses = [_text(r[len(row["prompt"]):], "chosen or rejected, after what they share,",
-                           where, allow_empty) for r in responses]
-    return Preference(_text(row["prompt"], "prompt", where), responses[0], tuple(responses[1:]))
+        responses = [text_of(r[len(row["prompt"]):], "chosen or rejected, after what they share,",
+                             where, allow_empty) for r in responses]
+    return Preference(text_of(row["prompt"], "prompt", where), responses[0], tuple(responses[1:]))
 
 
 def read_unlabeled(row, where, tokenizer=None):
@@ -114,8 +114,8 @@ def read_unlabeled(row, where, tokenizer=None):
     if not isinstance(responses, list) or not responses:
         raise InputError(f"{where}: 'responses' must be a list with at least one text, which takes "
                          "JSON: a cell of a table is a single text")
-    prompt = _text(row.get("prompt"), "prompt", where)
-    return Unlabeled(prompt, [_text(r, "responses", where) for r in responses])
+    prompt = text_of(row.get("prompt"), "prompt", where)
+    return Unlabeled(prompt, [text_of(r, "responses", where) for r in responses])
 
 
 def read_scored(row, where):
@@ -127,19 +127,8 @@ def read_scored(row, where):
         score = math.nan
     if not math.isfinite(score):
         raise InputError(f"{where}: 'score' must be a number, not {row['score']!r}")
-    response, prompt = (_text(row[k], k, where) for k in ("response", "prompt"))
+    response, prompt = (text_of(row[k], k, where) for k in ("response", "prompt"))
     return Unlabeled(prompt, [response]), score
-
-
-def _text(value, name, where, allow_empty=False):
-    if not isinstance(value, str):
-        problem = "is missing" if value is None else f"must be text, not {type(value).__name__}"
-        raise InputError(f"{where}: '{name}' {problem}")
-    if not value.strip() and not allow_empty:
-        raise InputError(f"{where}: '{name}' is empty")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
-    return value
 
 
 def _conversation(row, where, tokenizer):
@@ -159,5 +148,5 @@ def _conversation(row, where, tokenizer):
     except Exception as error:
         raise InputError(f"{where}: the chat template does not take it: {error}") from None
     start = start if all(text.startswith(start) for text in texts) else commonprefix(texts)
-    chosen, rejected = (_text(text[len(start):], "chosen and rejected", where) for text in texts)
-    return Preference(_text(start, "prompt", where), chosen, (rejected,))
+    chosen, rejected = (text_of(text[len(start):], "chosen and rejected", where) for text in texts)
+    return Preference(text_of(start, "prompt", where), chosen, (rejected,))

@@ -3,10 +3,14 @@ import math
 import statistics
 from contextlib import contextmanager
 
+import torch
+
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
           "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
           "Src-Tgt-Pref*": "tab:olive", "Src-Pref, halved": "tab:red",
           "Src-Pref, continued": "tab:green"}
+GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
+          "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 
 
 @contextmanager
@@ -95,3 +99,28 @@ def plot_pairs(rows, path, title, chance):
         ax.set(xlim=(0, 1), xlabel="target accuracy", ylim=(-0.6, len(pairs) - 0.4))
         ax.axvline(chance, color="gray", ls=":", lw=1)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def plot_embeddings(looks, project, title, path):
+    """A row of panels for each method, a panel for each look (step, source, target, accuracy)."""
+    columns = len(next(iter(looks.values())))
+    size = (2.8 * columns, 2.8 * len(looks) + 0.7)
+    with figure(path, title, size, columns, len(looks)) as axes:
+        for row, (method, found) in zip(axes.reshape(-1, columns), looks.items()):
+            for ax, (step, source, target, accuracy) in zip(row, found):
+                scatter(ax, source, target, project)
+                ax.set_title(f"{method}, step {step}: {accuracy:.2f}", fontsize=10)
+        ax.figure.legend(*ax.get_legend_handles_labels(), ncols=4, loc="outside lower center",
+                         frameon=False)
+
+
+def scatter(ax, source, target, project):
+    """Scatter embeddings (B, 2, D) of both domains in one plane."""
+    points = torch.cat([source, target])
+    plane = project(points.flatten(0, 1)).view(len(points), 2, 2)
+    parts = plane.split([len(source), len(target)])
+    for (name, (color, marker)), emb in zip(GROUPS.items(),
+                                            (part[:, k] for part in parts for k in (0, 1))):
+        ax.scatter(emb[:, 0], emb[:, 1], s=10, c=color, marker=marker, alpha=0.6, linewidths=0,
+                   label=name)
+    ax.set(xticks=[], yticks=[])
