@@ -1,12 +1,13 @@
 """What a training step costs: ours, the authors' recipe and TRL, in turn in one run.
 
-    python experiments/benchmark.py                       # half an hour on two CPU cores
-    python experiments/benchmark.py --lengths lists       # minutes
+    python experiments/benchmark.py                       # ten minutes on two CPU cores
+    python experiments/benchmark.py --lengths lists       # two or three minutes
+    python experiments/benchmark.py --growth --repeats 2  # DIAL's step while its batch grows
 
 Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
 SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
 `full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA (as the paper,
-on q and v of all layers), head and critic in the same precision; support/peers.py has what each of
+on q and v of all layers), head and critic in the same precision; speed/peers.py has what each of
 them does. TRL takes part where it is installed (`pip install trl`).
 
 A token is informative if no other position of the batch could stand for it: what texts begin with
@@ -21,16 +22,16 @@ import time
 import torch
 from tqdm import tqdm
 
-import support  # noqa: F401  (first of the project: it sets the path)
+import harness  # noqa: F401  (first of the project: it sets the path)
 import data
 import dial
 from domains.foods import food_domain
-from support import peers
-from support.figures import figure
-from support.flags import Parser, command_line, count, make_folder
-from support.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
-                           timed)
-from support.tables import mean_and_error, print_columns, write_results
+from harness.command import PARSER, Parser, count, exit_codes, make_folder
+from harness.figures import figure
+from harness.tables import mean_and_error, print_columns, write_results
+from speed import peers
+from speed.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
+                         timed)
 
 SIZES = {"lists": 8, "dialogues": 4, "full": 2}  # records of each domain
 COLORS = {"DIAL": "tab:blue", "DIAL, authors' recipe": "tab:gray", "Src-Pref": "tab:orange",
@@ -130,20 +131,25 @@ def draw(rows, path, title):
 
 
 def main(argv=None):
-    p = Parser(__doc__)
+    p = Parser(description=__doc__, **PARSER)
     add = p.add_argument
     add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
     add("--pairs", type=count, help="records of each domain in all of them, instead of "
         + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
+    add("--growth", action="store_true", help="DIAL's step while its batch grows, instead")
     peers.measuring_flags(p, "benchmark")
     args = p.parse_args(argv)
     make_folder(args.out)
-    start = time.time()
-    rows, title = compare(args)
-    write_results(args.out, "benchmark", args.model, peers.settings(args), rows,
-                  time.time() - start)
-    draw(rows, args.out / "benchmark.png", title)
+    start, name = time.time(), "growth" if args.growth else "benchmark"
+    if args.growth:
+        from speed.growth import grow
+        rows = grow(args)
+    else:
+        rows, title = compare(args)
+        draw(rows, args.out / "benchmark.png", title)
+    write_results(args.out, name, args.model, peers.settings(args), rows, time.time() - start)
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

@@ -12,22 +12,21 @@ of 500 test records, 1000 of each domain, drawn at random, and the looks at the 
 import math
 from dataclasses import replace
 
-import support  # noqa: F401  (first: it sets the path)
+import harness  # noqa: F401  (first: it sets the path)
 import torch
 
+import data
 import dial
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from support.cli import LAPTOP, generated_flag, parse, run_flags
-from support.figures import plot_embeddings
-from support.flags import command_line, count, make_folder
-from support.methods import METHODS
-from support.own import given_domains
-from support.runs import describe, plan
-from support.tables import print_columns
-from support.trainer import Trainer
-from support.training import Run
+from harness.command import count, exit_codes, make_folder
+from harness.figures import plot_embeddings
+from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.runs import encode_all, new_model, training_of
+from harness.tables import print_columns
+from methods.table import METHODS
+from models import backbones
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
@@ -51,35 +50,39 @@ def pca(points):
 
 
 @torch.no_grad()
-def embed(run, domain):
-    """Embeddings (B, 2, D) of the first two responses of the test records, the chosen one first;
-    with `center_prompts` less the mean over all responses of the record."""
-    model, rows = run.model, {}
-    training = model.training
+def embed(model, batches, config):
+    """(embeddings, accuracy) of test records: (B, 2, D), of the first two responses of each, the
+    chosen one first; with `center_prompts` less the mean over all responses of the record."""
+    training, rows, rewards = model.training, {}, {}
     model.eval()
-    for batch in run.batches(run.encode(domain, "test")):
-        emb = model.embed(dial.to_device(batch, model)).cpu()
-        for i, e in zip(batch["index"], emb.split(batch["counts"])):
-            rows[i] = e[:2] - (e.mean(dim=0) if run.config.center_prompts else 0)
+    for batch in batches:
+        emb = model.embed(dial.to_device(batch, model))
+        values = model.reward_head(emb).squeeze(-1).cpu()
+        for i, e, r in zip(batch["index"], emb.cpu().split(batch["counts"]),
+                           values.split(batch["counts"])):
+            rows[i] = e[:2] - (e.mean(dim=0) if config.center_prompts else 0)
+            rewards[i] = r
     model.train(training)
-    return torch.stack([rows[i] for i in range(len(rows))])
+    return torch.stack([rows[i] for i in sorted(rows)]), dial.accuracy([*rewards.values()])
 
 
-def looks_of(trainer, job):
+def looks_of(args, backbone, encoded, name, seed, source, target):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
-    run = Run(trainer, job)
-    looks, steps = [], run.config.steps
-    every = math.ceil(steps / (run.epochs or LOOKS))
+    config, batches = training_of(args, backbone, encoded, name, seed, source, target)
+    looks, n_looks = [], LOOKS
+    if args.paper:
+        n_looks = args.training.get(name, args.training["others"]).epochs
+    every, options = math.ceil(config.steps / n_looks), backbones.pack_options(*backbone)
+    with new_model(args, backbone, config, seed) as (model, critic):
+        def look(step):
+            if step % every == 0 or step == config.steps:
+                (s, _), (t, accuracy) = (
+                    embed(model, data.evaluation_batches(encoded[id(d.test)], **options), config)
+                    for d in (source, target))
+                looks.append((step, s, t, accuracy))
 
-    def look(step):
-        if step % every == 0 or step == steps:
-            emb = [embed(run, domain) for domain in (run.source, run.target)]
-            accuracy = run.measure(run.target)["accuracy"]
-            looks.append((step, *emb, accuracy))
-
-    look(0)
-    run.train(look)
-    run.close()
+        look(0)
+        dial.train(model, critic, batches, config, METHODS[name].step, look, name)
     return looks
 
 
@@ -96,9 +99,9 @@ def gap(source, target):
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "embeddings", PRESET, seeds=[0], without=("--save", "--resume"))
-    generated_flag(p, "--source", default="desserts:en", help="category[:language] (%(default)s)")
-    generated_flag(p, "--target", default="desserts:ko", help="category[:language] (%(default)s)")
+    p = run_flags(__doc__, "embeddings", PRESET, seeds=[0], made=False, save=False)
+    p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
+    p.add_argument("--target", default="desserts:ko", help="category[:language] (%(default)s)")
     p.add_argument("--tsne", action="store_true", help="instead of PCA; needs scikit-learn")
     p.add_argument("--n-test", type=count, default=150, help="records of each domain (%(default)s)")
     args = parse(p, argv)
@@ -106,36 +109,31 @@ def main(argv=None):
         raise InputError("embeddings.py takes one seed")
     if unknown := [m for m in args.methods if not METHODS[m].step]:
         raise InputError(f"--methods {unknown[0]}: it is not trained")
-
-    given = given_domains(args)
-
-    def domains(seed):
-        if given:
-            return [(some(source, args.n_test, seed), some(target, args.n_test, seed))
-                    for source, target in given(seed)]
-        return [tuple(food_domain(name, seed, n_test=args.n_test)
-                      for name in (args.source, args.target))]
-
-    jobs = plan(args, domains)
+    seed, given = args.seeds[0], given_domains(args)
+    source, target = given[seed][0] if given else (
+        food_domain(name, seed, n_test=args.n_test) for name in (args.source, args.target))
+    source, target = some(source, args.n_test, seed), some(target, args.n_test, seed)
+    jobs = [(name, seed, [(source, target)]) for name in args.methods]
     if args.dry_run:
+        from harness.dry_run import describe
         return describe(args, jobs)
     project = tsne if args.tsne else pca
     project(torch.randn(8, 3))  # what is missing is said before training
-    trainer = Trainer(args)
-    trainer.check(jobs)
+    args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
+    backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
+    encoded = encode_all(args, backbone, jobs)
     make_folder(args.out)
-    looks = {job.method: looks_of(trainer, job) for job in jobs}
-    lines = [("method", "step", "target accuracy",
-              "distance of the groups' means, by the mean norm")]
-    for method, found in looks.items():
-        for step, source, target, accuracy in found:
-            lines.append((method, str(step), f"{accuracy:.3f}", f"{gap(source, target):.3f}"))
-    print_columns(lines)
-    source, target = jobs[0].names[0]
-    plot_embeddings(looks, project, f"{source} to {target}: embeddings over training",
+    looks = {name: looks_of(args, backbone, encoded, name, seed, source, target)
+             for name in args.methods}
+    print_columns([("method", "step", "target accuracy",
+                    "distance of the groups' means, by the mean norm")] + [
+        (name, str(step), f"{accuracy:.3f}", f"{gap(s, t):.3f}")
+        for name, found in looks.items() for step, s, t, accuracy in found])
+    plot_embeddings(looks, project, f"{source.name} to {target.name}: embeddings over training",
                     args.out / "embeddings.png")
     print(args.out / "embeddings.png")
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

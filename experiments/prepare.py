@@ -18,24 +18,24 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-import support  # noqa: F401  (first: it sets the path)
+import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.noise import NOISE, add_noise
-from domains.public import FORMATS
-from domains.selection import (change_texts, choose, count_words, longer_wins, read_records,
+from public.formats import FORMATS
+from public.selection import (change_texts, choose, count_words, longer_wins, read_records,
                                texts, without_empty)
 from domains.splits import PARTS
-from support.flags import Parser, command_line, count, make_folder, probability, whole
-from support.folder import write_whole
-from support.rewriting import REWRITERS, rewrite, rewriting_flags
+from harness.command import PARSER, Parser, exit_codes, count, make_folder, probability, whole
+from harness.tables import write_whole
+from public.rewriting import REWRITERS, rewrite, rewriting_flags
 
 
 def parse(argv):
     """The flags, checked."""
-    parser = Parser(__doc__)
+    parser = Parser(description=__doc__, **PARSER)
     names = parser.add_subparsers(dest="name", metavar="NAME", required=True, prog=parser.prog)
     for name, function in (FORMATS | REWRITERS).items():
-        p = names.add_parser(name, doc=function.__doc__, help=function.__doc__)
+        p = names.add_parser(name, description=function.__doc__, help=function.__doc__, **PARSER)
         rewriting_flags(p, name) if name in REWRITERS else p.add_argument(
             "--noise", nargs="?", type=probability, const=NOISE, metavar="RATE",
             help=f"write as in a hurry, with a typo in so many of the words ({NOISE})")
@@ -65,7 +65,8 @@ def common_flags(add):
     add("--balance-length", action="store_true",
         help="the chosen response has the most words as often as the fewest")
     add("--limit", type=count, metavar="N", help="so many records at random")
-    add("--seed", type=int, default=0, help="of what is random; not the pairs of scores (%(default)s)")
+    add("--seed", type=int, default=0,
+        help="of what is random, but for the pairs of scores (%(default)s)")
 
 
 def write(records, out):
@@ -98,4 +99,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

@@ -17,23 +17,23 @@ import math
 import time
 from dataclasses import asdict
 
-import support  # noqa: F401  (first: it sets the path)
+import harness  # noqa: F401  (first: it sets the path)
 from tqdm import tqdm
 
 from data import InputError
 from dial import DialConfig
-from domains.requests import requests, xstest_requests
-from support import backbones, rlhf
-from support.cli import LAPTOP, common_flags
-from support.flags import Parser, command_line, count, whole
-from support.folder import earlier, write_run, writing
-from support.judge import Judge
-from support.ppo import PPOConfig
-from support.report import summarize
-from support.rlhf_report import draw, results, table
-from support.rlhf_start import SUPERVISED, Start
-from support.settings import settings, settings_table
-from support.tables import print_columns, write_results
+from harness.command import PARSER, Parser, count, exit_codes, settings, whole
+from harness.flags import LAPTOP, machine_flags
+from harness.folder import results_folder
+from harness.report import summarize
+from harness.tables import print_columns, write_results
+from models.backbones import pick_machine
+from rlhf.arms import ARMS, HALVE_EVERY, run_arm
+from rlhf.judge import Judge
+from rlhf.ppo import PPOConfig
+from rlhf.report import PAIR, draw, results, table
+from rlhf.requests import requests, xstest_requests
+from rlhf.start import SUPERVISED, Start
 
 # Chosen on seed 100, which no table reports (results/tried.md); lambda_da is the paper's.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.01}
@@ -43,12 +43,18 @@ PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 12
 
 
 def read_flags(argv):
-    p = Parser(__doc__, epilog=settings_table(PRESET) + "\n\n"
-               + settings_table(PPO_PRESET, PPOConfig, "--ppo"))
-    common_flags(p, "rlhf_shift")
+    p = Parser(description=__doc__, **PARSER)
+    p.tables = (PRESET,), (PPO_PRESET, PPOConfig, "--ppo")
+    machine_flags(p, "rlhf_shift")
     add = p.add_argument
-    add("--arms", nargs="+", choices=rlhf.ARMS, default=["Src-Pref", "Src-Pref, halved", "DIAL"],
-        help=f"some of {'; '.join(rlhf.ARMS)} (the first two and DIAL)")
+    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
+    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
+        help="settings of the method, see below")
+    add("--overwrite", action="store_true",
+        help="delete what an earlier command left in --out, and begin anew")
+    add("--dry-run", action="store_true", help="print what would be run, and stop")
+    add("--arms", nargs="+", choices=ARMS, default=["Src-Pref", "Src-Pref, halved", "DIAL"],
+        help=f"some of {'; '.join(ARMS)} (the first two and DIAL)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
         help="each with its own split of the prompts (0 1 2)")
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
@@ -88,33 +94,30 @@ def read_flags(argv):
 def run_settings(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
-        "model", "epochs", "batch_size", "max_new_tokens", "max_length", "n_train", "xstest",
-        "judge", "paper")}
-    return chosen | backbones.machine(args) | asdict(args.config) | {"steps": None} | {
+        "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
+        "n_train", "xstest", "judge", "paper")}
+    return chosen | asdict(args.config) | {"steps": None} | {
         f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
 
 
 def train_arms(args, tasks):
-    """Train what --resume does not find; return the runs, a dictionary for each."""
-    chosen = run_settings(args)
-    runs = earlier(args.out / "runs", chosen) if args.resume else []
-    done = {(run["method"], run["seed"]) for run in runs}
-    left = [(name, seed) for seed in tasks for name in args.arms if (name, seed) not in done]
-    if not left:
-        return runs
-    judge, start = Judge(args), None
-    with writing(args) as folder:
+    """Train what is not finished in --out; return the runs, a dictionary for each."""
+    with results_folder(args.out, run_settings(args), args.overwrite) as folder:
+        jobs = [(name, seed) for seed in tasks for name in args.arms]
+        left = [job for job in jobs if not folder.find(*job, PAIR)]
+        judge, start = Judge(args) if left else None, None
+        if args.overwrite:
+            folder.clear()
         for name, seed in tqdm(left, "arms", dynamic_ncols=True):
             began = time.time()
             if start is None or start.seed != seed:
                 start = None  # its models go before others come
                 start = Start(args, tasks[seed], seed)
-            log = rlhf.run_arm(start, name, judge)
-            runs.append({"method": name, "seed": seed, "settings": chosen, "log": log,
-                         "seconds": round(time.time() - began, 1),
-                         "results": [results(name, tasks[seed], log)]})
-            write_run(folder, runs[-1])
-    return runs
+            log = run_arm(start, name, judge)
+            folder.write({"method": name, "seed": seed, "log": log,
+                          "seconds": round(time.time() - began, 1),
+                          "results": [results(name, tasks[seed], log)]})
+        return [folder.find(*job, PAIR) for job in jobs]
 
 
 def main(argv=None):
@@ -124,12 +127,13 @@ def main(argv=None):
              else requests(seed) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
+    args.device, args.dtype = pick_machine(args.device, args.dtype)
     runs = train_arms(args, tasks)
-    rows, task = summarize(runs, {}), tasks[args.seeds[0]]
+    rows, task = summarize(runs, args.arms), tasks[args.seeds[0]]
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
     print_columns(table(rows))
-    config = run_settings(args) | {"seeds": sorted({run["seed"] for run in runs})}
+    config = run_settings(args) | {"seeds": args.seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
     draw(args.out / "rlhf_shift.png", runs)
@@ -150,9 +154,10 @@ def describe(args, tasks):
           f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
           f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
           f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of "
-          f"policy, value and reward model halved every {rlhf.HALVE_EVERY} epochs\ntrue reward: "
+          f"policy, value and reward model halved every {HALVE_EVERY} epochs\ntrue reward: "
           f"{args.judge or 'phrases of answers and refusals'}")
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

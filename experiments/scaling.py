@@ -5,21 +5,22 @@
 
 (a) A fixed budget of lists, part of them labelled source and part unlabelled target: which mix is
 best? (b) All of the source, and more and more of the target: unlabelled for DIAL, labelled for the
-oracle Src-Tgt-Pref*. All runs take the same number of steps, with --paper of epochs.
+oracle Src-Tgt-Pref*. All runs take the same number of steps; with --paper it is that of DIAL's
+epochs on all of the records.
 """
+import math
 from dataclasses import replace
 
-import support  # noqa: F401  (first: it sets the path)
+import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from support.cli import LAPTOP, generated_flag, parse, run_flags, size_flags
-from support.figures import COLORS, figure
-from support.flags import command_line, count
-from support.own import given_domains
-from support.report import config_of, summarize
-from support.runs import plan, run_jobs
-from support.tables import plus_minus, print_columns, write_results
+from harness.command import count, exit_codes
+from harness.figures import COLORS, figure
+from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.report import config_of, summarize
+from harness.runs import run_all
+from harness.tables import plus_minus, print_columns, write_results
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
 METHODS = ["DIAL", "Src-Tgt-Pref*"]  # in (a) the first alone
@@ -34,56 +35,52 @@ def sized(domain, n, seed):
     return replace(domain, name=f"{n} {domain.name}", labeled=labeled, unlabeled=unlabeled)
 
 
-def rows_of(jobs, runs):
-    """The rows of target accuracy of one part of the figure, after the last step."""
-    keys = list(dict.fromkeys((job.method, *names) for job in jobs for names in job.names))
-    rows = {(row["method"], row["source"], row["target"]): row for row in summarize(runs, {})
-            if row["metric"] == "accuracy"}
-    return [rows[key] for key in sorted(keys, key=lambda key: METHODS.index(key[0]))]
+def part(args, methods, domains):
+    """Run the methods on the domains of one part of the figure; return the runs, and the rows of
+    target accuracy."""
+    args.methods = methods
+    runs = run_all(args, domains)
+    args.overwrite = False  # the other part's runs stay
+    rows = [row for row in summarize(runs, methods) if row["metric"] == "accuracy"]
+    return runs, sorted(rows, key=lambda row: methods.index(row["method"]))
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "scaling", PRESET, batch_size=4, without=("--methods", "--save"))
-    generated_flag(p, "--source", default="desserts", help="category[:language] (%(default)s)")
-    generated_flag(p, "--target", default="fruits", help="category[:language] (%(default)s)")
+    p = run_flags(__doc__, "scaling", PRESET, batch_size=4, methods=METHODS, save=False)
+    p.add_argument("--source", default="desserts", help="category[:language] (%(default)s)")
+    p.add_argument("--target", default="fruits", help="category[:language] (%(default)s)")
     p.add_argument("--budget", type=count, default=200, help="records in (a) (%(default)s)")
-    size_flags(p)
     args = parse(p, argv)
-    given = given_domains(args)
-    if given and (least := min(len(domain.labeled) for domain in given(0)[0])):
+    if args.methods != METHODS:
+        raise InputError("--methods: scaling.py has its own")
+    domains = given_domains(args)
+    if domains and (least := min(len(d.labeled) for d in domains[args.seeds[0]][0])):
         args.n_train, args.budget = least, min(args.budget, least)
     if not 10 <= args.budget <= args.n_train:
         raise InputError(f"--budget {args.budget}: must be from 10 to the {args.n_train} records "
                          "to train on")
+    if args.paper:
+        line = args.training["DIAL" if "DIAL" in args.training else "others"]
+        args.steps = math.ceil(line.epochs * args.n_train / line.batch_size)
     counts = {round(share * args.budget): share for share in SHARES}
     sizes = list(dict.fromkeys(max(1, round(share * args.n_train)) for share in SIZES))
-
-    def domains(seed):
-        return given(seed)[0] if given else [
+    mixes, growing = {}, {}
+    for seed in args.seeds:
+        source, target = domains[seed][0] if domains else [
             food_domain(name, seed, args.part, args.n_train, args.n_test)
             for name in (args.source, args.target)]
-
-    def mixes(seed):
-        source, target = domains(seed)
-        return [(sized(source, args.budget - n, seed), sized(target, n, seed)) for n in counts]
-
-    def growing(seed):
-        source, target = domains(seed)
-        return [(source, sized(target, n, seed)) for n in sizes]
-
-    args.methods = METHODS[:1]
-    mix = plan(args, mixes)
-    args.methods = METHODS
-    size = plan(args, growing)
-    runs = run_jobs(args, mix + size)
+        mixes[seed] = [(sized(source, args.budget - n, seed), sized(target, n, seed))
+                       for n in counts]
+        growing[seed] = [(source, sized(target, n, seed)) for n in sizes]
+    runs_a, rows_a = part(args, METHODS[:1], mixes)
+    runs_b, rows_b = part(args, METHODS, growing)
     if args.dry_run:
         return
-    rows_a, rows_b = rows_of(mix, runs), rows_of(size, runs)
     print_columns([("part", "method", "source", "target", "target accuracy")] + [
-        (part, row["method"], row["source"], row["target"], plus_minus(row))
-        for part, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
-    write_results(args.out, "scaling", args.model, config_of(args, runs), rows_a + rows_b,
-                  sum(run["seconds"] for run in runs))
+        (name, row["method"], row["source"], row["target"], plus_minus(row))
+        for name, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
+    write_results(args.out, "scaling", args.model, config_of(args, runs_a), rows_a + rows_b,
+                  sum(run["seconds"] for run in runs_a + runs_b))
     draw(args, counts, sizes, rows_a, rows_b)
 
 
@@ -105,4 +102,5 @@ def draw(args, counts, sizes, rows_a, rows_b):
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

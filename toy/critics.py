@@ -13,7 +13,7 @@ import mlp  # noqa: F401  (first of ours: it sets the path)
 
 from bound import wasserstein_1
 from dial import Critic, DialConfig, descend, gradient_penalty, wasserstein_distance
-from support.tables import print_columns
+from harness.tables import print_columns
 
 SETTINGS = DialConfig(critic_learning_rate=3e-3)
 SHIFTS = (0.0, 0.5, 1.0, 2.0, 3.0)

@@ -12,7 +12,7 @@ import torch
 from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
 from dial import Critic, DialConfig, accuracy, train
-from support.tables import print_columns
+from harness.tables import print_columns
 
 SETTINGS = DialConfig(steps=400, learning_rate=3e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3)

@@ -24,9 +24,9 @@ from mlp import METHODS, ToyModel  # first of ours: it sets the path
 from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
 from data import InputError
 from dial import Critic, DialConfig, accuracy, train
-from support.flags import Parser, command_line, make_folder, whole
-from support.figures import COLORS, figure
-from support.tables import mean_and_error, plus_minus, print_columns, write_results
+from harness.command import PARSER, Parser, exit_codes, make_folder, whole
+from harness.figures import COLORS, figure
+from harness.tables import mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=300, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
@@ -109,7 +109,7 @@ def draw(rows, shifts, kind, path):
 
 
 def main(argv=None):
-    p = Parser(__doc__)
+    p = Parser(description=__doc__, **PARSER)
     p.add_argument("--kind", choices=KINDS, default="shift", help="(%(default)s)")
     p.add_argument("--shift", nargs="+", type=float, default=[0, 0.5, 1, 2, 3],
                    help="how far, 0 to 3; rotate: times 60 degrees (0 0.5 1 2 3)")
@@ -138,4 +138,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

@@ -25,9 +25,9 @@ from tqdm import tqdm
 from mlp import METHODS, ToyModel  # first of ours: it sets the path
 
 from dial import Critic, DialConfig, train
-from support.flags import Parser, command_line, make_folder, whole
-from support.figures import figure
-from support.tables import mean_and_error, plus_minus, print_columns, write_results
+from harness.command import PARSER, Parser, exit_codes, make_folder, whole
+from harness.figures import figure
+from harness.tables import mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
@@ -115,7 +115,7 @@ def draw_regions(ax, reward, labeled, target, wrong, **_):
 
 
 def main(argv=None):
-    p = Parser(__doc__)
+    p = Parser(description=__doc__, **PARSER)
     p.add_argument("--labels-at", nargs="+", choices=LABELS_AT, default=[*LABELS_AT], help="(all)")
     p.add_argument("--seeds", nargs="+", type=whole, default=list(range(10)), help="(0 to 9)")
     p.add_argument("--out", type=Path, default=Path("runs/two_moons"), help="(%(default)s)")
@@ -141,4 +141,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    command_line(main)
+    with exit_codes():
+        main()

@@ -4,6 +4,7 @@ foods.tsv holds 100 names in each of five categories, in English, Korean, Thai a
 an item. Test lists are made of items that no training list in any language contains. The
 instruction stays in English; the names change language.
 """
+import csv
 import random
 import zlib
 from pathlib import Path
@@ -11,19 +12,12 @@ from pathlib import Path
 import data
 from data import InputError, Preference
 
-from domains.files import read_table
 from domains.splits import PARTS, Domain, split_items
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
 LANGUAGES = ("en", "ko", "th", "zh")
 INSTRUCTION = ("Identify the item that does not fit. Only output the name of the item as written "
                "and nothing else.")  # A.6
-
-
-def read_foods(language):
-    """The names in one language by category, in the order of the file."""
-    rows = [row for _, row in read_table(Path(__file__).with_name("foods.tsv"))]
-    return {c: [row[language] for row in rows if row["category"] == c] for c in CATEGORIES}
 
 
 def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
@@ -42,18 +36,19 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
         raise InputError(
             f"domain {name}: it must be category[:language], with a category of "
             f"{', '.join(CATEGORIES)} and a language of {', '.join(LANGUAGES)}")
+    table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(table, delimiter="\t"))
     # Rows are split alike in every language, so that what is new in one is new in all.
-    parts = {c: dict(zip(PARTS, split_items(foods, zlib.crc32(f"{c}:{seed}".encode()))))
-             for c, foods in read_foods(language).items()}
-
-    def lists(part, n):
-        others = [item for c in CATEGORIES if c != category for item in parts[c][part]]
-        list_seed = zlib.crc32(f"{category}:{language}:{part}:{seed}".encode())
-        return odd_one_out(parts[category][part], others, n, list_seed)
-
-    train = lists("train", n_train)
+    parts = {c: dict(zip(PARTS, split_items([row[language] for row in rows if row["category"] == c],
+                                            zlib.crc32(f"{c}:{seed}".encode()))))
+             for c in CATEGORIES}
+    train, test = (
+        odd_one_out(parts[category][name],
+                    [item for c in CATEGORIES if c != category for item in parts[c][name]], n,
+                    zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
+        for name, n in (("train", n_train), (part, n_test)))
     return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
-                  test=lists(part, n_test))
+                  test=test)
 
 
 def odd_one_out(items, others, n, seed=0):

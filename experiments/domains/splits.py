@@ -2,6 +2,10 @@
 import random
 from dataclasses import dataclass
 
+import torch
+
+import dial
+
 PARTS = ("train", "validation", "test")
 
 
@@ -15,12 +19,18 @@ class Domain:
     unlabeled: list = ()
     test: list = ()  # Preferences; with `scores`, Unlabeled texts to correlate with them
     scores: list = None
-    validation: "Domain" = None  # its `test` is what the oracle snapshot of --paper is chosen by
+    validation: "Domain" = None  # with --paper, its `test` is an oracle's validation set
 
-    @property
-    def metric(self):
-        """What is measured on `test`."""
-        return "accuracy" if self.scores is None else "pearson"
+    def measure(self, rewards):
+        """The accuracy of rewards of `test`; of texts with scores, their correlations.
+
+        Args: rewards: a tensor (responses,) for each record.
+        """
+        if self.scores is None:
+            return {"accuracy": dial.accuracy(rewards)}
+        from domains.correlation import within_prompts
+        return within_prompts(torch.cat(rewards).tolist(), self.scores,
+                              [row.prompt for row in self.test])
 
 
 def split_items(items, seed=0, fractions=(0.6, 0.2, 0.2)):

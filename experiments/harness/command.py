@@ -1,0 +1,97 @@
+"""What commands and toys share on the command line: numbers, NAME=VALUE settings, exit codes."""
+import argparse
+import inspect
+import math
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+
+from data import InputError
+from dial import DialConfig
+
+
+@contextmanager
+def exit_codes():
+    """End the process as every command does: with 0 when it is done, 2 and one line for bad input,
+    130 when it is stopped by hand, 1 for anything else."""
+    try:
+        yield
+    except (InputError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises InputError where argparse would end the process."""
+
+    tables = ()  # arguments of `settings_table`, for --help
+
+    def format_help(self):
+        self.epilog = "\n\n".join(settings_table(*table) for table in self.tables)
+        return super().format_help()
+
+    def error(self, message):
+        raise InputError(f"{message} (--help lists the flags)")
+
+
+PARSER = {"allow_abbrev": False, "usage": "%(prog)s [flags]",  # for every Parser
+          "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
+def number(kind, low, high, words, text):
+    """Read a number of a kind from `low` to `high` from the text of a flag."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high or math.isinf(value):
+        raise argparse.ArgumentTypeError(f"must be {words}, not {text}")
+    return value
+
+
+# Types for argparse.
+count = partial(number, int, 1, math.inf, "a whole number above 0")
+whole = partial(number, int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
+probability = partial(number, float, 0, 1, "a number from 0 to 1")
+
+
+def settings(kind, preset, words, flag):
+    """A configuration, a dataclass, of a preset and of what `flag` says in `words` NAME=VALUE."""
+    values, types = dict(preset), {f.name: f.type for f in fields(kind)}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in types or not value:
+            known = ", ".join(types)
+            raise InputError(f"{flag} {word}: it takes NAME=VALUE with a NAME of {known}")
+        try:
+            values[name] = ({"true": True, "false": False}[value.lower()]
+                            if types[name] is bool else types[name](value))
+        except (ValueError, KeyError):
+            raise InputError(f"{flag} {word}: {name} is of type {types[name].__name__}") from None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}") from None
+
+
+def settings_table(preset, kind=DialConfig, flag="--set"):
+    """The fields of a configuration, the values of `preset` and the comments that explain them."""
+    lines = [f"settings of the method ({flag}), this command's value and {kind.__name__}'s:"]
+    source = inspect.getsource(kind)
+    for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
+        value = str(preset.get(name, default.strip('"')))
+        lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
+    return "\n".join(lines)
+
+
+def make_folder(path):
+    """Make a folder, with those it lies in."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None

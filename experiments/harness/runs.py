@@ -1,0 +1,164 @@
+"""The runs of a command: for each seed, for each method, train, measure, keep.
+
+A run trains a method once, with one seed: its own split of the items, order and weights. Where the
+method does not look at the target, one training serves all targets of a source.
+"""
+import statistics
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import torch
+from tqdm import tqdm
+
+import data
+import dial
+from data import InputError
+from harness.folder import results_folder
+from methods.table import METHODS
+from models import backbones
+
+# Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
+# DialConfig, which --set and --steps end in, and what --device and --dtype come to.
+NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
+               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
+               "pairs")
+
+
+def run_all(args, domains):
+    """Train every method on every seed's domains, and measure it; --dry-run prints what there is
+    to do instead.
+
+    Args:
+        args: of `flags.parse`. domains: {seed: [(source, target), ...]}, `domains.splits.Domain`s.
+    Returns:
+        the runs, a dictionary each: method, seed, settings, seconds, results, log. What is finished
+        in --out is not trained again.
+    """
+    jobs = [(name, seed, group) for seed in domains for name in args.methods
+            for group in METHODS[name].groups(domains[seed])]
+    if args.dry_run:
+        from harness.dry_run import describe
+        return describe(args, jobs)
+    args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
+    settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
+    with results_folder(args.out, settings, args.overwrite) as folder:
+        left = [(name, seed, new) for name, seed, pairs in jobs if (new := [
+            (s, t) for s, t in pairs if not folder.find(name, seed, (s.name, t.name))])]
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
+                  file=sys.stderr)
+        save = getattr(args, "save", None)
+        to_save = folder.to_save(save, jobs, left) if save else set()
+        if left:
+            backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
+            encoded = encode_all(args, backbone, left)
+        if args.overwrite:
+            folder.clear()
+        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True):
+            save = folder.models / name.rstrip("*") if name in to_save else None
+            folder.write(run(args, backbone, encoded, name, seed, pairs, save))
+            to_save -= {name}
+            if failure := folder.runs[-1]["failure"]:
+                raise InputError(f"--save: the model of {name} was not kept: {failure}; without "
+                                 "--save the other runs go on")
+        return folder.runs_of(jobs)
+
+
+def run(args, backbone, encoded, name, seed, pairs, save=None):
+    """Train a method on the first of the pairs of domains, and measure it on all of them.
+
+    Args:
+        backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
+    """
+    method, (source, target), began = METHODS[name], pairs[0], time.time()
+    config, batches = training_of(args, backbone, encoded, name, seed, source, target)
+    with new_model(args, backbone, config, seed) as (model, critic):
+        def measure(domain):
+            if not domain.test:
+                return {}
+            if method.rewards:
+                return domain.measure(method.rewards(
+                    domain, source=source, seed=seed, args=args, model=model,
+                    tokenizer=backbone[1]))
+            rows = encoded[id(domain.test)]
+            return domain.measure(dial.predict(
+                model, data.evaluation_batches(rows, **backbones.pack_options(*backbone)),
+                f"{name} on {domain.name}"))
+
+        look, log = None, []
+        if args.paper:
+            from paper.looks import looker
+            look = looker(args, name, pairs, config.steps, measure)
+        try:
+            if method.step:
+                log = dial.train(model, critic, batches, config, method.step, look,
+                                 f"{name}, seed {seed}")
+            results = results_of(name, pairs, log, measure)
+        except FloatingPointError as error:
+            raise InputError(f"{name}, seed {seed}: {error}") from None
+        if args.paper:
+            from paper.looks import best_results
+            results += best_results(name, pairs, log)
+        failure = None
+        if save:
+            from models.saving import try_to_save
+            failure = try_to_save(model, backbone[1], config, save, args.save == "merged")
+    return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
+            "saved": args.save if save and not failure else None, "failure": failure,
+            "results": results, "log": log}
+
+
+@contextmanager
+def new_model(args, backbone, config, seed):
+    """A reward model and a critic with the weights of this seed; LoRA leaves the backbone again at
+    the end."""
+    torch.manual_seed(seed)
+    model = backbones.reward_model(backbone[0], config, args.checkpoint)
+    try:
+        yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
+    finally:
+        if args.checkpoint:  # peft would differentiate the embeddings of the next run
+            model.transformer.activation_checkpointing_disable()
+        model.backbone.unload()
+
+
+def training_of(args, backbone, encoded, name, seed, source, target):
+    """(config, batches) that a method is trained with."""
+    method, config, batch_size = METHODS[name], args.config, args.batch_size
+    if args.paper:
+        from paper.settings import training_of as of_paper
+        config, batch_size, _ = of_paper(args, name, source, target)
+    labeled = [encoded[id(domain.labeled)] for domain, part in method.reads(source, target)
+               if part == "labeled"]
+    unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
+    return config, data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
+                                         **backbones.pack_options(*backbone))
+
+
+def results_of(name, pairs, log, measure):
+    """A result for each pair of domains; `distance` is the mean W / slope of the last ten steps."""
+    sources = {id(source): measure(source) for source, _ in pairs}
+    distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
+    common = {"distance": statistics.fmean(distances)} if distances else {}
+    return [{"method": name, "source": source.name, "target": target.name,
+             "n_test": len(target.test), "n_source": len(source.test),
+             "metrics": measure(target) | common | {
+                 f"source_{metric}": value for metric, value in sources[id(source)].items()}}
+            for source, target in pairs]
+
+
+def encode_all(args, backbone, jobs):
+    """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
+    id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
+    classifier, tokenizer = backbone
+    encoded = {}
+    for name, _, pairs in jobs:
+        for source, target in pairs:
+            METHODS[name].check(name, args, classifier, target)
+            for domain, part in METHODS[name].reads(source, target):
+                if id(rows := getattr(domain, part)) not in encoded:
+                    encoded[id(rows)] = data.encode(rows, tokenizer, args.max_length,
+                                                    args.truncate, f"{domain.name}, {part}")
+    return encoded

@@ -1,0 +1,69 @@
+"""Numbers of commands and toys: their means and errors, gains and their p, text, results.json."""
+import json
+import platform
+import shlex
+import statistics
+import sys
+from importlib.metadata import version
+
+LEVEL, SEEDS = 0.05, 5  # a gain is established below this p, over so many seeds or more
+
+
+def print_columns(lines):
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+
+
+def mean_and_error(values):
+    """Mean, standard error (None for a single value) and the values themselves."""
+    n = len(values)
+    se = statistics.stdev(values) / n**0.5 if n > 1 else None
+    return {"mean": statistics.fmean(values), "se": se, "values": values}
+
+
+def paired(gains):
+    """Mean and standard error of gains, one a seed, and the two-sided p of a paired t-test: None
+    where they do not vary, and for a single one."""
+    row = mean_and_error(gains)
+    if not row["se"]:
+        return row | {"p": None}
+    from scipy import stats  # it takes a second
+    return row | {"p": float(stats.ttest_1samp(gains, 0).pvalue)}
+
+
+def holm(ps):
+    """Holm's correction of several p values, in their order."""
+    corrected, largest = list(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
+        corrected[i] = largest
+    return corrected
+
+
+def established(row, p):
+    """Whether a gain is: p below LEVEL over SEEDS seeds or more, and above 0."""
+    return p is not None and p < LEVEL and len(row["values"]) >= SEEDS and row["mean"] > 0
+
+
+def plus_minus(row, sign=""):
+    """Mean ± standard error of a row, or of nothing."""
+    if not row or row["mean"] is None:
+        return ""
+    return f"{row['mean']:{sign}.3f}" + ("" if row["se"] is None else f" ± {row['se']:.3f}")
+
+
+def write_results(out, experiment, model, config, rows, seconds):
+    """OUT/results.json: the command, its settings, versions, and the rows."""
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    record = {"experiment": experiment, "model": model, "command": shlex.join(sys.argv),
+              "config": config, "seconds": round(seconds, 1),
+              "versions": versions | {"python": platform.python_version()}, "rows": rows}
+    write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path, text):
+    """Write a file, all of it or nothing."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,37 @@
+"""Greedy generation with a transformers model: for the judge, the rewriters and the prompted base
+model."""
+import torch
+
+from models.backbones import UNUSABLE, load_tokenizer, locate, pick_machine, unusable
+
+
+def load(name, kind, device, dtype="auto"):
+    """(model, tokenizer) of a transformers class for generation; safetensors only."""
+    device, dtype = pick_machine(device, dtype)
+    tokenizer = load_tokenizer(name)
+    tokenizer.padding_side = "left"
+    try:
+        model = kind.from_pretrained(locate(name), use_safetensors=True,
+                                     dtype=getattr(torch, dtype))
+    except UNUSABLE as error:
+        raise unusable(name, error) from None
+    return model.to(device).eval(), tokenizer
+
+
+def answers(model, tokenizer, requests, max_new_tokens):
+    """What an instruction-tuned model says to each request, greedily."""
+    chats = [[{"role": "user", "content": request}] for request in requests]
+    inputs = tokenizer.apply_chat_template(chats, add_generation_prompt=True, padding=True,
+                                           return_dict=True, return_tensors="pt")
+    return generate(model, tokenizer, inputs, max_new_tokens)
+
+
+@torch.no_grad()
+def generate(model, tokenizer, inputs, max_new_tokens, **options):
+    """Greedy continuations of tokenised texts, without the texts themselves."""
+    inputs = {k: v.to(model.device) for k, v in inputs.items() if k != "token_type_ids"}
+    ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1,
+                         **options)
+    if not model.config.is_encoder_decoder:
+        ids = ids[:, inputs["input_ids"].shape[1]:]
+    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]

@@ -1,0 +1,40 @@
+"""With --paper, looks at the target's validation and test sets on the way. The row "DIAL, best*" is
+the test's value where the validation's was best: an oracle's choice of a checkpoint."""
+
+
+def looker(args, name, pairs, steps, measure):
+    """A function for `dial.train` that measures every target at each epoch's end, and every
+    `args.eval_every` steps.
+
+    Args: measure: a function from a domain to its metrics.
+    """
+    epochs = args.training.get(name, args.training["others"]).epochs
+
+    def look(step):
+        due = step * epochs // steps > (step - 1) * epochs // steps  # an epoch ends
+        due |= bool(args.eval_every) and step % args.eval_every == 0
+        return {f"{part} {metric} of {target.name}": value for _, target in pairs * due
+                if target.validation for part, domain in (("validation", target.validation),
+                                                          ("test", target))
+                for metric, value in measure(domain).items()}
+
+    return look
+
+
+def best_results(name, pairs, log):
+    """A result for each pair of domains: the test's metrics at the look at which the first metric
+    of validation was highest; of equals, the later."""
+    results = []
+    for source, target in pairs:
+        looks = [{key.removesuffix(end): value for key, value in losses.items()
+                  if key.endswith(end := f" of {target.name}")} for losses in log]
+        looks = [look for look in looks if look]
+        if looks:
+            first = next(iter(looks[0]))
+            _, look = max(enumerate(looks), key=lambda pair: (pair[1][first], pair[0]))
+            results.append({
+                "method": f"{name.rstrip('*')}, best*", "source": source.name,
+                "target": target.name, "n_test": len(target.test), "n_source": len(source.test),
+                "metrics": {key.removeprefix("test "): value for key, value in look.items()
+                            if key.startswith("test ")}})
+    return results

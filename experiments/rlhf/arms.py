@@ -1,0 +1,151 @@
+"""RLHF, epoch by epoch, for rlhf_shift.py: a policy is trained by PPO, and the reward model that it
+is trained by may be adapted to it on the way."""
+import math
+import random
+from dataclasses import dataclass, replace
+
+import torch
+from tqdm import tqdm
+
+import data
+import dial
+
+from rlhf.ppo import ppo_epoch
+
+HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)
+
+
+@dataclass(frozen=True)
+class Arm:
+    step: callable = None  # what the reward model is trained with after each epoch, if at all
+    halved: bool = True  # the rates of policy, value and reward model, every HALVE_EVERY epochs
+
+    def factor(self, epoch):
+        """What the learning rates are multiplied by in this epoch."""
+        return 0.5 ** (epoch // HALVE_EVERY) if self.halved else 1.0
+
+
+ARMS = {
+    "Src-Pref": Arm(halved=False),
+    "Src-Pref, halved": Arm(),
+    "Src-Pref, continued": Arm(dial.preference_step),
+    "DIAL": Arm(dial.dial_step),
+}
+
+
+def run_arm(start, name, judge):
+    """Train a policy; return a record for each epoch: before its PPO the true reward of its
+    responses, the reward model's AUC between right and wrong ones, and the divergence; after it the
+    true reward of greedy answers to held-out prompts. From the second epoch on the reward model is
+    adapted first, to the responses that PPO is then trained on.
+
+    Args:
+        judge: a `judge.Judge`.
+    """
+    args, arm, task, model = start.args, ARMS[name], start.task, start.model
+    start.restore()
+    torch.manual_seed(start.seed)
+    policy = start.policy()
+    critic = dial.Critic(model.reward_head.in_features).to(model.scale.device)
+    optimizers = dial.make_optimizers(model, critic, args.config)
+    optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad],
+                                  args.ppo.learning_rate, weight_decay=0.0)
+    train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
+    records = []
+    for epoch in tqdm(range(args.epochs), f"{name}, seed {start.seed}", leave=False):
+        torch.manual_seed(start.seed * 1000 + epoch)
+        responses = policy.respond(train, args.max_new_tokens)
+        texts = policy.texts(responses, start.tokenizer)
+        encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
+                               "responses")
+        record = {}
+        if arm.step and epoch:
+            record |= adapt(start, arm, critic, optimizers, encoded, epoch)
+        rewards = torch.cat(start.rewards(encoded))  # (B,)
+        for group in optimizer.param_groups:
+            group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
+        torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
+        kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
+        record |= {"step": epoch + 1, "kl": kl}
+        record |= measure(start, texts, rewards, judge(task, task.train, texts))
+        record["tokens"] = responses.real.sum(1).float().mean().item()
+        answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
+                               start.tokenizer)
+        records.append(record | {"held_out": judge(task, task.test, answers).mean().item()})
+    policy.model.unload()
+    return records
+
+
+def adapt(start, arm, critic, optimizers, encoded, epoch):
+    """Train the reward model further; return the last step's losses.
+
+    Args:
+        encoded: the policy's responses, which DIAL's critic sees beside the preferences.
+    """
+    config, steps = start.args.config, math.ceil(len(encoded) / start.args.batch_size)
+    config = replace(config, steps=steps, warmup_steps=0, decay=0.0,
+                     learning_rate=config.learning_rate * arm.factor(epoch))
+    batches = start.batches(steps, start.seed * 1000 + epoch,
+                            encoded if arm.step is dial.dial_step else None)
+    return dial.train(start.model, critic, batches, config, arm.step, title="reward model",
+                      optimizers=optimizers)[-1]
+
+
+def measure(start, texts, rewards, right):
+    """The part of an epoch's record that describes the policy's responses, with some of them.
+
+    Args:
+        rewards, right: (B,), what the reward model gives and the true reward.
+    """
+    few = math.ceil(len(texts) / 8) | 1  # odd, so that prompts of both kinds are among them
+    return {"true_reward": right.mean().item(), "auc": current_auc(start, texts, rewards, right),
+            "reward": rewards.mean().item(),
+            "unclear": sum(start.task.kind(text) is None for text in texts) / len(texts),
+            "examples": [*zip(start.task.train, texts)][::few]}
+
+
+def current_auc(start, texts, rewards, right):
+    """The AUC of the reward model between right and wrong responses of the policy as it is, to
+    prompts of one kind; None where there are no two to compare.
+
+    Where responses would do for any prompt (`general`), each prompt is paired with one of the
+    policy's answers and one of its refusals, whoever got them: a good policy makes few mistakes of
+    its own, and those are the ones that its reward model likes. What is an answer, phrases say.
+
+    Args:
+        texts: of the responses. rewards, right: (B,), theirs.
+    """
+    task = start.task
+    kinds = torch.tensor([prompt in task.refuse for prompt in task.train])  # (B,)
+    if not task.general:
+        return auc(rewards, right, kinds)
+    said = {kind: [text for text in texts if task.kind(text) == kind]
+            for kind in ("answer", "refuse")}
+    if not all(said.values()):
+        return None
+    rng = random.Random(start.seed)
+    both = []
+    for prompt in task.train:
+        chosen = task.should(prompt)
+        (rejected,) = said.keys() - {chosen}
+        both.append(data.Preference(prompt, rng.choice(said[chosen]),
+                                    (rng.choice(said[rejected]),)))
+    paired = start.rewards(start.encode(both, "responses"))
+    paired = torch.cat(paired)  # (2 B,), the right one's first
+    return auc(paired, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))
+
+
+def auc(rewards, right, kinds):
+    """How often a right response has the larger reward than a wrong one to a prompt of the same
+    kind, ties counting half; None where there are no two to compare.
+
+    A reward model that tells kinds of prompts apart would have a high AUC over all of them, and
+    yet may know nothing of the responses.
+
+    Args: (B,) tensors; `right` is 1 or 0.
+    """
+    better, worse = right == 1, right == 0
+    difference = rewards[better][:, None] - rewards[worse]  # (right, wrong)
+    difference = difference[kinds[better][:, None] == kinds[worse]]
+    return ((difference > 0).double() + (difference == 0).double() / 2).mean().item() \
+        if difference.numel() else None
