@@ -86,8 +86,9 @@ class Run:
         if untrained:
             rewards = untrained(self, domain)
         else:
-            rewards = dial.predict(self.model, self.batches(self.encode(domain, "test")),
-                                   f"{self.job.method} on {domain.name}")
+            encoded = self.encode(domain, "test")
+            rewards = dial.predict(self.model, self.batches(encoded),
+                                   f"{self.job.method} on {domain.name}", len(encoded))
         if domain.scores is None:
             return {"accuracy": dial.accuracy(rewards)}
         prompts = [row.prompt for row in domain.test]

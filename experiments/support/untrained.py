@@ -119,7 +119,7 @@ def few_shot_likelihood(run, domain):
 
 def likelihoods(run, encoded, domain):
     return dial.predict(Likelihood(run.model), run.batches(encoded),
-                        f"{run.job.method} on {domain.name}")
+                        f"{run.job.method} on {domain.name}", len(encoded))
 
 
 class Likelihood(torch.nn.Module):
