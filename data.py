@@ -1,9 +1,8 @@
 """Text for DIAL: records, tokens, and batches that hold a beginning common to several texts once.
 
 A source is a list of `Preference`. A target is a list of `Unlabeled`, a type without labels, so
-none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them.
-(experiments/domains/records.py reads files.) Bad input raises `InputError`, which says where the
-fault is and what to do. This is a whole script, with dial.py and this file alone:
+none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them. Bad
+input raises `InputError`. This is a whole script, with dial.py and this file alone:
 
     classifier = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1)
     model = RewardModel(classifier, config)
@@ -158,14 +157,12 @@ class Blocks:
         where causal attention costs less: all keys are one text, most of it the block's own, and
         shorter than the window. All layers share the masks."""
         if window not in self.made:
-            keys = zip(self.sizes, self.keys.split([k for _, k, _ in self.sizes]))
-            self.made[window] = [None if chain and k < 2 * q and k <= (window or k)
-                                 else self.sees(key[-q:, None], key, window or len(self.end))
-                                 for (q, k, chain), key in keys]
+            self.made[window], far = [], window or len(self.end)
+            for (q, k, chain), j in zip(self.sizes, self.keys.split([k for _, k, _ in self.sizes])):
+                i = j[-q:, None]  # (Q, 1), beside (K,)
+                self.made[window].append(None if chain and k < 2 * q and k <= far else (
+                    (j <= i) & (i < self.end[j]) & (self.position[i] - self.position[j] < far)))
         return self.made[window]
-
-    def sees(self, i, j, window):
-        return (j <= i) & (i < self.end[j]) & (self.position[i] - self.position[j] < window)
 
 
 def pack(encoded, pad_id=0, share=True):
@@ -173,9 +170,8 @@ def pack(encoded, pad_id=0, share=True):
 
     Args:
         encoded: what `encode` returns. pad_id: the token that fills up rows; no token sees it.
-        share: put all texts in `one_row`, so that a step takes a fraction of the time, for
-            attention that reads `blocks` (experiments/support/attention.py). Otherwise each text
-            has a row of its own, for any backbone.
+        share: put all texts in `one_row`, for attention that reads `blocks` and several times as
+            fast (experiments/support/attention.py); otherwise one text a row, for any backbone.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
         is. `counts` and `n_prompts`: lists, how many responses each record has, and how many of
@@ -230,7 +226,6 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
 
     Each part is gone through in a new random order every epoch. The order does not depend on the
     other parts, so methods with and without a target see the same source batches.
-
     Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
