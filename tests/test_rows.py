@@ -57,7 +57,7 @@ def test_a_packed_row_holds_each_text(share, block, monkeypatch):
 
 def test_what_texts_begin_with_is_there_once():
     """As many positions as different beginnings, counted as a set of prefixes."""
-    encoded = random_encoded(1, rows=4)
+    encoded = mixed_encoded()
     batch = data.pack(encoded)
     beginnings = {tuple(text[:i]) for text in texts_of(encoded) for i in range(1, len(text) + 1)}
     assert batch["input_ids"].shape == (1, len(beginnings))
