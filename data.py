@@ -1,9 +1,8 @@
-"""Text for DIAL: records, tokens, and batches in which what texts share is there once.
+"""Text for DIAL: records, tokens, and batches that hold a beginning common to several texts once.
 
-A source is a list of `Preference`, a target of `Unlabeled`: by type, no label of it can reach
-training. `encode` makes tokens of them, `pack` a batch. (experiments/domains/records.py reads
-files.) Bad input raises `InputError`, which says where and what to do. A whole script, with dial.py
-and this file alone:
+A source is a list of `Preference`. A target is a list of `Unlabeled`, a type without labels, so
+none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them. Bad
+input raises `InputError`. This is a whole script, with dial.py and this file alone:
 
     classifier = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1)
     model = RewardModel(classifier, config)
@@ -14,9 +13,6 @@ and this file alone:
     batches = training_batches([source], target, 4, config.steps, **options)
     train(model, critic, batches, config)
     rewards = predict(model, evaluation_batches(source, **options))
-
-With `share`, experiments/support/attention.py and a classifier with attention "blocks", a step
-takes a fraction of the time.
 """
 import random
 import sys
@@ -28,12 +24,11 @@ from typing import NamedTuple
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-BLOCK = 64  # so many new tokens of a text are a block of attention: fewer are not worth the call
+BLOCK = 64  # new tokens in a row that are a block of attention: fewer are not worth the call
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used; the message, one line, says where and what to do."""
-
+    """What a user gave cannot be used. The message, one line, says where and what to do."""
     def __init__(self, message):
         super().__init__(" ".join(str(message).split()))
 
@@ -41,7 +36,6 @@ class InputError(ValueError):
 @dataclass(frozen=True)
 class Preference:
     """A prompt, its chosen response and one or more rejected ones."""
-
     prompt: str
     chosen: str
     rejected: tuple
@@ -57,9 +51,9 @@ class Preference:
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """A prompt and its responses, kept in alphabetical order: no order of a file can tell which
-    was chosen, and training comes out the same, bit for bit, however they were labelled."""
-
+    """A prompt and its responses in alphabetical order. No order of a file can tell which was
+    chosen, and training comes out the same however they were labelled: on a CPU bit for bit, on
+    CUDA up to rounding, which differs between runs there."""
     prompt: str
     responses: tuple
 
@@ -74,58 +68,54 @@ def unlabel(preferences):
     return [Unlabeled(p.prompt, p.responses) for p in preferences]
 
 
-# ------------------------------------------------------------------ tokens and batches
-
-
 class Encoded(NamedTuple):
-    """The tokens of a record: each of its texts, prompt and response, as a whole; the first
-    `n_prompt` tokens, fewer than any has, are the prompt's and common to all."""
-
+    """The tokens of a record: of its prompt with each response. The first `n_prompt` tokens are the
+    prompt's and common to all texts; every text has more tokens than that."""
     n_prompt: int
     texts: list
 
     @property
     def size(self):
-        """How many tokens, the prompt's counted once."""
+        """The number of tokens, the prompt's counted once."""
         return self.n_prompt + sum(len(text) - self.n_prompt for text in self.texts)
 
 
-def tokenize(row, tokenizer):
-    """(n_prompt, texts) of a record as `Encoded` has them, uncut."""
-    bos, joint = tokenizer.bos_token_id, "" if row.prompt[-1].isspace() else "\n"
-    template = bool(bos is not None and row.prompt.startswith(tokenizer.bos_token))
-    strings = [row.prompt + joint + response for response in ("", *row.responses)]
-    tokens = tokenizer(strings, add_special_tokens=not template)["input_ids"]
-    if bos is not None:  # a Gemma without it collapses
-        tokens = [ids if ids[:1] == [bos] else [bos, *ids] for ids in tokens]
-    texts = tokens[1:]  # the first is the prompt alone
-    return min(len(commonprefix(tokens)), min(map(len, texts)) - 1), texts
+def tokenize(rows, tokenizer):
+    """For each record the tokens of its prompt, alone and with each response, uncut."""
+    bos, tokens = tokenizer.bos_token_id, {}
+    groups = [[row.prompt + ("" if row.prompt[-1:].isspace() else "\n") + response
+               for response in ("", *row.responses)] for row in rows]
+    strings = {string: bos is not None and string.startswith(tokenizer.bos_token)
+               for group in groups for string in group}  # whether a chat template wrote BOS
+    for template in set(strings.values()):
+        part = [string for string in strings if strings[string] == template]
+        for string, ids in zip(part, tokenizer(part, add_special_tokens=not template)["input_ids"]):
+            tokens[string] = ids if bos in (None, *ids[:1]) else [bos, *ids]
+    return [[tokens[string] for string in group] for group in groups]
 
 
 def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """Turn each record into tokens.
 
-    Each text, prompt and response joined by a line break unless the prompt ends in white space, is
-    tokenised as a whole, so the tokens are those that the plain tokenizer gives. BOS leads.
+    A prompt and a response, joined by a line break unless the prompt ends in white space, are
+    tokenised together, so the tokens are those of the plain tokenizer. BOS leads: without BOS, what
+    a Gemma computes is useless.
 
     Args:
-        rows: Preferences or Unlabeled. max_length: the longest text, in tokens.
+        rows: Preferences or Unlabeled. max_length: of a text, in tokens. name: for messages.
         truncate: cut longer texts: the prompt from the left, keeping BOS, and where that is not
-            enough the responses on the right; how often is said on stderr.
-        name: of the data, for messages.
-    Returns:
-        a list of `Encoded`.
-    Raises:
-        InputError: a prompt is empty; a text is longer than `max_length`, and cutting is not asked
-            for; a text ends in the padding token, or the tokenizer has none.
+            enough the responses on the right. A line on stderr says how often.
+    Returns a list of `Encoded`.
+    Raises InputError where a prompt is empty, a text is too long and not to be cut, or a text ends
+    in the padding token; or where the tokenizer has no such token.
     """
     if tokenizer.pad_token_id is None:
         raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")
     encoded, n_cut, keep = [], [0, 0], int(tokenizer.bos_token_id is not None)
-    for i, row in enumerate(rows, 1):
+    for i, (row, (prompt, *texts)) in enumerate(zip(rows, tokenize(rows, tokenizer)), 1):
         if not row.prompt:
             raise InputError(f"{name}: row {i} has an empty prompt")
-        n_prompt, texts = tokenize(row, tokenizer)
+        n_prompt = min(len(commonprefix([prompt, *texts])), min(map(len, texts)) - 1)
         for response, ids in zip(row.responses, texts):
             where = f"{name}: row {i}, {row.prompt[:40]!r} and {response[:40]!r},"
             if ids[-1] == tokenizer.pad_token_id:
@@ -146,111 +136,85 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     return encoded
 
 
-class Tree:
-    """A row: texts whose common beginnings are there once. A token sees what it begins with and
-    itself, so each text comes out as it would alone."""
-
-    def __init__(self):
-        self.ids, self.parents, self.positions, self.children = [], [], [], {}
-
-    def add(self, ids):
-        """Add a text; return the columns of its tokens."""
-        columns, column = [], -1
-        for position, token in enumerate(ids):
-            key = column, token
-            if key not in self.children:
-                self.children[key] = len(self.ids)
-                self.ids.append(token), self.parents.append(column)
-                self.positions.append(position)
-            column = self.children[key]
-            columns.append(column)
-        return columns
-
-    def block(self, start):
-        """What the tokens from column `start` on see.
-
-        Returns:
-            keys: (K,), the columns that any of them sees. back: (Q, K), by how many positions each
-            key stands before each of them, -1 where it does not see it. chain: whether the keys are
-            a single text.
-        """
-        queries, before = range(start, len(self.ids)), set()
-        for column in queries:
-            while 0 <= (column := self.parents[column]) < start and column not in before:
-                before.add(column)
-        keys = [*sorted(before), *queries]
-        place = {column: i for i, column in enumerate(keys)}
-        sees = torch.zeros(len(queries), len(keys), dtype=torch.bool).numpy()
-        for seen, column in zip(sees, queries):
-            seen[place[column]] = True
-            while (column := self.parents[column]) >= 0:
-                if column >= start:  # what its parent sees is known
-                    seen |= sees[column - start]
-                    break
-                seen[place[column]] = True
-        position = torch.tensor(self.positions, dtype=torch.int32)
-        back = position[start:, None] - position[keys]
-        return keys, back.where(torch.from_numpy(sees), -1), bool(sees[-1].all())
-
-
 class Blocks:
-    """Who sees whom in a row, in blocks of tokens that came one after another.
+    """Which token of a packed row sees which, in blocks of consecutive columns.
 
-    Attention goes block by block, so it costs the square of a text and not of a row.
-    sizes: (Q, K, chain) of each block; keys, back: those of `Tree.block`, flat, one block after
-    another.
+        token i sees token j   exactly where   j <= i < end[j]
+
+    end[j] is the first column after all that goes on from column j; position, end: (L,).
+    sizes: (Q, K, chain) of each block: its Q columns have K keys, and `chain` says whether the keys
+    are one text. keys: their columns, flat, block after block; the last Q of a block are its own.
     """
-
-    def __init__(self, sizes, keys, back):
-        self.sizes, self.keys, self.back = sizes, keys, back
+    def __init__(self, sizes, keys, position, end):
+        self.sizes, self.keys, self.position, self.end, self.made = sizes, keys, position, end, {}
 
     def to(self, device, **options):
-        return Blocks(self.sizes, self.keys.to(device, **options), self.back.to(device, **options))
+        tensors = (self.keys, self.position, self.end)
+        return Blocks(self.sizes, *(x.to(device, **options) for x in tensors))
 
     def masks(self, window=None):
-        """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far; None
-        where causal attention among all of its keys costs less: they are one text, most of it the
-        block's own, and shorter than the window."""
-        sees = self.back >= 0 if window is None else (self.back >= 0) & (self.back < window)
-        masks = sees.split([q * k for q, k, _ in self.sizes])
-        return [None if chain and k < 2 * q and k <= (window or k) else mask.view(q, k)
-                for (q, k, chain), mask in zip(self.sizes, masks)]
+        """For each block (Q, K) booleans, true where a query sees a key, `window` tokens far. None
+        where causal attention costs less: all keys are one text, most of it the block's own, and
+        shorter than the window. All layers share the masks."""
+        if window not in self.made:
+            self.made[window], far = [], window or len(self.end)
+            for (q, k, chain), j in zip(self.sizes, self.keys.split([k for _, k, _ in self.sizes])):
+                i = j[-q:, None]  # (Q, 1), beside (K,)
+                self.made[window].append(None if chain and k < 2 * q and k <= far else (
+                    (j <= i) & (i < self.end[j]) & (self.position[i] - self.position[j] < far)))
+        return self.made[window]
 
 
 def pack(encoded, pad_id=0, share=True):
     """Make one batch, as `RewardModel.embed` wants it, of encoded records.
 
     Args:
-        encoded: what `encode` returns. pad_id: the token that fills up rows; it is never seen.
-        share: all texts in one row, a `Tree`, for attention that reads `blocks`; otherwise each
-            has a row of its own, for any backbone.
+        encoded: what `encode` returns. pad_id: the token that fills up rows; no token sees it.
+        share: put all texts in `one_row`, for attention that reads `blocks` and several times as
+            fast (experiments/support/attention.py); otherwise one text a row, for any backbone.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
         is. `counts` and `n_prompts`: lists, how many responses each record has, and how many of
         their tokens are the prompt's. `columns`: a list for each response, where its tokens are,
-        the prompt's first. With `share` also `position_ids`: (1, L), and `blocks`, who sees whom.
+        the prompt's first. With `share` also `position_ids`: (1, L), and `blocks`: `Blocks`.
     """
-    trees, places, columns, blocks, start = [], [], [], [], 0
-    for record in encoded:
-        for k, text in enumerate(record.texts):
-            if not (share and trees):
-                trees.append(Tree())
-            columns.append(trees[-1].add(text))
-            places.append((len(trees) - 1, columns[-1][-1]))
-            new = len(trees[-1].ids) - start
-            if share and (new >= BLOCK or (new and k == len(record.texts) - 1)):
-                blocks.append(trees[-1].block(start))
-                start += new
-    batch = dict(zip(("last_row", "last_column"), torch.tensor(places).T))
-    batch["counts"] = [len(record.texts) for record in encoded]
-    batch["n_prompts"], batch["columns"] = [record.n_prompt for record in encoded], columns
-    batch["input_ids"] = padded([tree.ids for tree in trees], pad_id)
-    if share:
-        batch["position_ids"] = torch.tensor([trees[0].positions])
-        batch["blocks"] = Blocks([(*back.shape, chain) for _, back, chain in blocks],
-                                 torch.tensor([column for keys, *_ in blocks for column in keys]),
-                                 torch.cat([back.flatten() for _, back, _ in blocks]))
-    return batch
+    texts = [tuple(text) for record in encoded for text in record.texts]
+    batch, columns = one_row(texts) if share else (
+        {"input_ids": padded(texts, pad_id)}, [[*range(len(text))] for text in texts])
+    return batch | {"last_row": torch.tensor([0 if share else n for n in range(len(texts))]),
+                    "last_column": torch.tensor([places[-1] for places in columns]),
+                    "counts": [len(record.texts) for record in encoded],
+                    "n_prompts": [record.n_prompt for record in encoded], "columns": columns}
+
+
+def one_row(texts):
+    """Pack texts, tuples of tokens, into a row that holds a common beginning once.
+
+    Sorted by their tokens, texts that begin alike stand together; the row is a trie in depth-first
+    order. A token sees the tokens before it in its text, and itself, so each text comes out as it
+    would alone. Returns a batch and the columns of each text.
+    """
+    ids, position, end, keys, sizes, columns = [], [], [], [], [], {}
+    previous, path, start, ancestors = (), [], 0, []  # path: the columns of the previous text
+    for text in [*sorted(set(texts)), ()]:  # the last, empty, closes the row
+        n = len(commonprefix([previous, text]))
+        for column in path[n:]:
+            end[column] = len(ids)  # no later text goes on from here
+        new = len(ids) - start
+        if new >= BLOCK or not text:
+            # Where a token i of the block sees an earlier j, j < start <= i < end[j]: so the first
+            # one, at start, sees j, too. Its ancestors and the block are all the keys there are.
+            keys += [*ancestors, *range(start, len(ids))]
+            sizes.append((new, len(ancestors) + new, len(ancestors) + new == len(path)))
+            start, ancestors = len(ids), path[:n]
+        path = path[:n] + [*range(len(ids), len(ids) + len(text) - n)]
+        ids += text[n:]
+        position += range(n, len(text))
+        end += path[n:]  # for now
+        previous, columns[text] = text, path
+    blocks = Blocks(sizes, *map(torch.tensor, (keys, position, end)))
+    return {"input_ids": torch.tensor([ids]), "position_ids": blocks.position[None],
+            "blocks": blocks}, [columns[text] for text in texts]
 
 
 def padded(rows, value):
@@ -260,13 +224,10 @@ def padded(rows, value):
 def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
-    Each part is gone through in a new random order every epoch, which does not depend on the
-    others, so that methods with and without a target see the same source batches.
-
-    Args:
-        labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
-        pack_options: for `pack`.
-    Returns batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
+    Each part is gone through in a new random order every epoch. The order does not depend on the
+    other parts, so methods with and without a target see the same source batches.
+    Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
+    Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
     if not all(labeled):
         raise InputError("a labelled part has no records")
@@ -289,12 +250,11 @@ def _epochs(rows, rng):
 
 
 def evaluation_batches(encoded, tokens=2048, **pack_options):
-    """All records in batches of about `tokens` tokens, similar lengths together; `index` says which
-    records each batch holds."""
-    order = sorted(range(len(encoded)), key=lambda i: encoded[i].size)
+    """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
+    which records a batch holds. A batch is packed when it is asked for."""
     total, batches = 0, {}
-    for i in order:
+    for i in sorted(range(len(encoded)), key=lambda i: encoded[i].size):
         total += encoded[i].size
         batches.setdefault(total // tokens, []).append(i)
-    return [pack([encoded[i] for i in index], **pack_options) | {"index": index}
-            for index in batches.values()]
+    for index in batches.values():
+        yield pack([encoded[i] for i in index], **pack_options) | {"index": index}

@@ -14,11 +14,12 @@ language model reduces that. The reward can then carry over; it need not (toy/RE
     train                   the loop of Algorithm 1
 
 Where this differs from the paper:
-  - Read literally, Algorithm 1 gives the model no domain gradient (its embeddings are computed
-    while it is frozen) and its two Wasserstein terms cancel. Here, as the text says, the critic
-    learns from detached embeddings, then the model minimises the distance the critic reports.
-  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. The model takes
-    one step down the sum of its losses, as in it; section 2.2 has a step for each.
+  - Read literally, Algorithm 1 gives the model no domain gradient: its embeddings are computed
+    while it is frozen, and in `total_loss` the distance stands twice, as +wd and as -wd. Here, as
+    the text says, the critic learns from detached embeddings, then the model minimises the distance
+    that the critic reports.
+  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. As in it, the
+    model takes one step down the sum of its losses; section 2.2 has a step for each.
   - Eq. (5) lacks its minus sign in the paper. Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
 
@@ -110,9 +111,8 @@ def gradient_penalty(critic, source_emb, target_emb):
         source_emb, target_emb: (N_s, D), (N_t, D); no gradient flows back to either.
     Returns:
         (penalty, slope): scalars >= 0; the penalty is 0 for a linear critic of unit norm. slope is
-        the mean norm, for the log: a distance divided by it compares with another critic's.
-    Raises:
-        ValueError: the two differ in D, or one is empty.
+        the mean norm, for the log: divided by their slopes, critics' distances can be compared.
+    Raises ValueError where the two differ in D, or one is empty.
     """
     if source_emb.shape[1:] != target_emb.shape[1:] or not len(source_emb) or not len(target_emb):
         raise ValueError(f"need (N_s, D), (N_t, D), none 0: {source_emb.shape}, {target_emb.shape}")
@@ -124,7 +124,7 @@ def gradient_penalty(critic, source_emb, target_emb):
     points = torch.cat([source_emb, target_emb, mixed]).requires_grad_(True)  # (N_s + N_t + n, D)
     # Rows do not interact, so the gradient of the sum holds each row's own gradient.
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
-    norm = gradient.norm(dim=1)  # over features: over the batch, a common slip, it mixes examples
+    norm = gradient.norm(dim=1)  # over features; over the batch, a common slip, mixes examples
     return (norm - 1).square().mean(), norm.mean().detach()  # eq. (3)
 
 
@@ -173,13 +173,13 @@ class RewardModel(nn.Module):
     embeddings are fp32 whatever the body's precision; `set_scale` divides the embeddings."""
 
     def __init__(self, classifier, config):
-        """Wrap a transformers `...ForSequenceClassification` with one label, whose own head stays
-        unused until it is saved. Raises ValueError as `add_lora`."""
+        """Wrap a transformers `...ForSequenceClassification` with one label. Its own head is not
+        trained: saving copies `reward_head` there. Raises ValueError as `add_lora`."""
         super().__init__()
         self.backbone = add_lora(classifier, config, "SEQ_CLS")
         dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
-        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, a critic's slope
+        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, as eq. (3) wants
         self.register_buffer("scale", torch.ones(()))
         self.to(classifier.device)
 
@@ -231,9 +231,8 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
         model, once:                 min  source_loss + lambda_da W
 
     Args: batch: see the top of this file.
-    Returns:
-        scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before the
-        critic's last step.
+    Returns scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before
+    the critic's last step.
     """
     emb = model.embed(batch)  # (N, D), the source's first
     source, target = critic_view(emb, batch, config)  # (N_s, D), (N_t, D)
@@ -292,7 +291,6 @@ def descend(loss, optimizer, clip=0.0):
 
 
 # ------------------------------------------------------------------ training
-
 
 READ_EVERY = 10  # steps: reading a loss makes the host wait until the device is done
 
@@ -364,34 +362,36 @@ def to_device(batch, model):
 
 
 @torch.no_grad()
-def predict(model, batches, title="predict"):
+def predict(model, batches, title="predict", n_records=None):
     """Rewards of all responses, in eval mode: for each record a tensor (responses,), on the CPU.
 
     Args:
         batches: what `model.embed` needs, `counts`, and `index`: which record of the data each of
-            a batch is, so that batches may come in any order.
+            a batch is, so that batches may come in any order. n_records: of all, for the bar.
     Raises FloatingPointError where a reward is not finite.
     """
-    training, rewards = model.training, {}
+    training, rewards, records = model.training, [], []
     model.eval()
     try:
-        for batch in tqdm(batches, desc=title, leave=False, dynamic_ncols=True):
-            emb = model.embed(to_device(batch, model))
-            values = model.reward_head(emb).squeeze(-1).cpu()  # (N,)
-            if not values.isfinite().all():
-                raise FloatingPointError(f"{title}: a reward is not finite; lower learning_rate?")
-            rewards |= zip(batch["index"], values.split(batch["counts"]))
+        with tqdm(total=n_records, desc=title, leave=False, dynamic_ncols=True) as bar:
+            for batch in batches:
+                emb = model.embed(to_device(batch, model))
+                rewards.append(model.reward_head(emb).squeeze(-1))  # (N,)
+                records += zip(batch["index"], batch["counts"])
+                bar.update(len(batch["index"]))
     finally:
         model.train(training)
-    return [rewards[i] for i in sorted(rewards)]
+    values = torch.cat(rewards).cpu() if rewards else torch.empty(0)  # the host waits only here
+    if not values.isfinite().all():
+        raise FloatingPointError(f"{title}: a reward is not finite; lower learning_rate?")
+    return [v for _, v in sorted(zip(records, values.split([count for _, count in records])))]
 
 
 def accuracy(rewards):
     """Fraction of records whose first response, the chosen one, has the largest reward; where m
     rewards tie for it, 1 / m counts. Raises ValueError where there are no records.
 
-    Args:
-        rewards: for each record a tensor (1 + K,): a list, or (B, 1 + K).
+    Args: rewards: for each record a tensor (1 + K,): a list, or (B, 1 + K).
     """
     if not len(rewards):
         raise ValueError("nothing to evaluate")

@@ -1,4 +1,4 @@
-"""Packed rows, their masks, and batches, against texts read one by one."""
+"""Batches of records, against texts read one by one."""
 from itertools import islice
 
 import pytest
@@ -22,48 +22,21 @@ def random_encoded(seed=0, rows=5):
     return [record(prompt, *(tokens(1, 9) for _ in range(3))) for prompt in prompts]
 
 
+def mixed_encoded():
+    """Those records; one of them again in another order; two that go on from a text of it, one
+    from the other; and the same text twice."""
+    encoded = random_encoded()
+    n_prompt, texts = encoded[2]
+    return [*encoded, data.Encoded(n_prompt, texts[::-1]), record(texts[0], [9, 9, 4], [9]),
+            record(texts[0], [9, 9, 5]), data.Encoded(n_prompt, [texts[1], texts[1]])]
+
+
 def record(prompt, *responses):
     return data.Encoded(len(prompt), [prompt + response for response in responses])
 
 
 def texts_of(encoded):
     return [text for _, texts in encoded for text in texts]
-
-
-def sight(blocks, window=None):
-    """Who sees whom of a row, (T, T), put together from its blocks: queries come in order."""
-    queries = [q for q, *_ in blocks.sizes]
-    table = torch.zeros(sum(queries), sum(queries), dtype=torch.bool)
-    rows = torch.arange(sum(queries)).split(queries)
-    keys = blocks.keys.split([k for _, k, _ in blocks.sizes])
-    for row, columns, mask in zip(rows, keys, blocks.masks(window), strict=True):
-        n = len(columns)
-        mask = torch.ones(n, n, dtype=torch.bool).tril()[-len(row):] if mask is None else mask
-        table[row[:, None], columns] = mask
-    return table
-
-
-@pytest.mark.parametrize("block", [2, 8, 64])
-@pytest.mark.parametrize("share", [True, False])
-def test_a_packed_row_holds_each_text(share, block, monkeypatch):
-    """What the last token of a response sees, in the order of positions, is its text alone."""
-    monkeypatch.setattr(data, "BLOCK", block)
-    encoded = random_encoded()
-    batch = data.pack(encoded, pad_id=1, share=share)
-    for n, text in enumerate(texts_of(encoded)):
-        row, column = batch["last_row"][n], batch["last_column"][n]
-        if share:
-            seen = sight(batch["blocks"])[column].nonzero()[:, 0]
-            assert batch["position_ids"][row, seen].tolist() == list(range(len(text)))
-            near = sight(batch["blocks"], 7)[column].nonzero()[:, 0]
-            assert torch.equal(near, seen[-7:])
-        else:
-            seen = torch.arange(int(column) + 1)
-        assert batch["input_ids"][row, seen].tolist() == text
-    assert batch["counts"] == [3] * 5
-    assert batch["input_ids"].shape[0] == (1 if share else 15)
-    assert batch.keys() & {"position_ids", "blocks"} == (
-        {"position_ids", "blocks"} if share else set())
 
 
 @pytest.mark.parametrize("share", [True, False])
@@ -82,33 +55,6 @@ def test_tokens_to_predict_are_those_of_each_text(share):
     before = batch["input_ids"][tokens["row"], tokens["before"]]
     parts = (before, tokens["token"], tokens["record"], tokens["response"])
     assert sorted(zip(*(part.tolist() for part in parts))) == sorted(expected)
-
-
-def test_what_texts_begin_with_is_there_once():
-    """As many positions as different beginnings, counted as a set of prefixes; no token sees more
-    than it begins with, and a block has no key that none of its tokens sees."""
-    encoded = random_encoded(1, rows=4)
-    batch = data.pack(encoded)
-    beginnings = {tuple(text[:i]) for text in texts_of(encoded) for i in range(1, len(text) + 1)}
-    assert batch["input_ids"].shape == (1, len(beginnings))
-    assert len(beginnings) < sum(map(len, texts_of(encoded))) / 2
-    table = sight(batch["blocks"])
-    assert table.sum(dim=1).tolist() == [p + 1 for p in batch["position_ids"][0].tolist()]
-    assert not table.triu(1).any()  # nothing sees what comes later
-    assert len(batch["blocks"].sizes) == 4 and all(
-        mask.any(dim=0).all() for mask in batch["blocks"].masks())
-
-
-def test_a_text_that_is_there_already_keeps_its_place():
-    """The same record twice, a response that begins an earlier one, and one that goes on from it:
-    no token twice, and no block for a record without new ones."""
-    records = record([2, 5], [6, 7], [6]), record([2, 5], [6], [6, 7]), record([2, 5], [6, 8])
-    batch = data.pack(records)
-    assert batch["input_ids"].tolist() == [[2, 5, 6, 7, 8]]
-    assert batch["last_column"].tolist() == [3, 2, 2, 3, 4]
-    assert batch["counts"] == [2, 2, 1]
-    assert batch["blocks"].sizes == [(4, 4, True), (1, 4, True)]
-    assert batch["blocks"].keys.tolist() == [0, 1, 2, 3, 0, 1, 2, 4]
 
 
 def test_pairs_of_a_training_batch():
@@ -143,7 +89,7 @@ def test_epochs_differ_in_order_hold_everything_and_do_not_depend_on_the_target(
 @pytest.mark.parametrize("share", [True, False])
 def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
     encoded = data.encode(ROWS + [Preference("long " * 30, "a", ("b",))], tiny[1], 512)
-    batches = data.evaluation_batches(encoded, tokens=200, share=share)
+    batches = list(data.evaluation_batches(encoded, tokens=200, share=share))
     assert sorted(i for batch in batches for i in batch["index"]) == list(range(9))
     assert len(batches) > 2
     sizes = [sum(encoded[i].size for i in b["index"]) for b in batches]
@@ -153,9 +99,17 @@ def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
         assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]
 
 
+def test_a_batch_is_packed_when_it_is_asked_for(monkeypatch):
+    packed, pack = [], data.pack
+    monkeypatch.setattr(data, "pack", lambda *args: packed.append(1) or pack(*args))
+    batches = data.evaluation_batches(random_encoded(rows=40), tokens=100)
+    assert not packed and next(batches)["index"] and len(packed) == 1
+    assert 1 + len(list(batches)) == len(packed) > 2
+
+
 def test_measuring_goes_by_length():
     encoded = random_encoded(rows=40)
-    batches = data.evaluation_batches(encoded, tokens=100)
+    batches = list(data.evaluation_batches(encoded, tokens=100))
     sizes = [encoded[i].size for batch in batches for i in batch["index"]]
     assert sizes == sorted(sizes) and sizes != [record.size for record in encoded]
 

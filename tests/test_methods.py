@@ -114,9 +114,14 @@ def test_target_labels_cannot_matter(args, method):
 def test_what_a_run_is_measured_on(args, monkeypatch):
     """The source accuracy on the source's test texts, then the target's on its own."""
     seen, predict = [], dial.predict
-    monkeypatch.setattr(dial, "predict", lambda model, batches, title: seen.append(
-        {mark for batch in batches for row in batch["input_ids"]
-         for mark in MARK.findall(run.tokenizer.decode(row))}) or predict(model, batches, title))
+
+    def watched(model, batches, *args):
+        batches = list(batches)
+        seen.append({mark for batch in batches for row in batch["input_ids"]
+                     for mark in MARK.findall(run.tokenizer.decode(row))})
+        return predict(model, batches, *args)
+
+    monkeypatch.setattr(dial, "predict", watched)
     run = Run(Trainer(args), Job("Src-Pref", 0, [pair_of_domains()]))
     run.results([], run.job.pairs)
     assert seen == [{"ST"}, {"TT"}]

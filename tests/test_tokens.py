@@ -31,6 +31,24 @@ def test_bos_leads_once(tiny):
         assert all(text[0] == 2 and text.count(2) == 1 for text in record.texts)
 
 
+def test_a_string_is_tokenised_once_and_all_in_one_call(tiny):
+    """Rows with a chat template, in which BOS stands already, are the other call."""
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(tiny[1], name)
+
+        def __call__(self, strings, **options):
+            calls.append(strings)
+            return tiny[1](strings, **options)
+
+    calls, one_by_one = [], [data.encode([row], tiny[1], 512)[0] for row in ROWS]
+    assert data.encode(ROWS * 9, Counting(), 512) == one_by_one * 9
+    assert len(calls) == 1 and len(calls[0]) == len(set(calls[0])) == 4 * len(ROWS)
+    framed = [Preference("<bos>" + row.prompt, row.chosen, row.rejected) for row in ROWS]
+    assert data.encode([*framed, *ROWS], Counting(), 512) == one_by_one * 2 and len(calls) == 3
+    assert data.encode([], Counting(), 512) == [] and len(calls) == 3
+
+
 def test_a_response_that_begins_another(tiny):
     ((n_prompt, texts),) = data.encode([Preference("Q", "yes", ("yes, sure",))], tiny[1], 100)
     assert [tiny[1].decode(text[n_prompt:]) for text in texts] == ["yes", "yes, sure"]

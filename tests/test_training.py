@@ -100,6 +100,22 @@ def test_predict_restores_the_mode_and_keeps_the_order(config, tiny):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
 
 
+def test_predict_waits_for_the_device_once_and_counts_records(config, tiny, monkeypatch):
+    (model, _), reads, cpu, bars = build(config), [], torch.Tensor.cpu, []
+
+    class Bar(dial.tqdm):
+        def close(self):
+            bars.append((self.total, self.n))
+            super().close()
+
+    monkeypatch.setattr(dial, "tqdm", Bar)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda *args: reads.append(1) or cpu(*args))
+    encoded = data.encode(ROWS, tiny[1], 512)
+    rewards = predict(model, data.evaluation_batches(encoded, tokens=99), n_records=len(encoded))
+    assert len(rewards) == len(encoded) and len(reads) == 1 and bars[0] == (8, 8)
+    assert predict(model, iter([])) == []
+
+
 def test_nothing_is_dropped_where_rewards_are_predicted():
     class Dropping(torch.nn.Module):
         def __init__(self):

@@ -46,7 +46,7 @@ def test_the_base_model_chooses_by_letters_in_random_order(args, monkeypatch, me
         prompts.extend(texts) or [f"I think {i}." for i in range(len(texts))]))
     encode = data.encode
     monkeypatch.setattr(data, "encode", lambda part, *a: rows.extend(part) or encode(part, *a))
-    monkeypatch.setattr(dial, "predict", lambda model, batches, title: [
+    monkeypatch.setattr(dial, "predict", lambda model, batches, *_: [
         torch.tensor([-1.0, -2.0])] * 40)
     run = Run(Trainer(args), Job(method, 0, [(source, target)]))
     rewards = METHODS[method].rewards(run, target)
@@ -82,7 +82,7 @@ def test_the_base_model_gives_a_single_text_the_likeliest_score(args, monkeypatc
     target.scores, rows, encode = [1.0, 2, 3, 4, 5, 6], [], data.encode
     monkeypatch.setattr(untrained, "think", lambda run, texts, context: ["Hm."] * len(texts))
     monkeypatch.setattr(data, "encode", lambda part, *a: rows.extend(part) or encode(part, *a))
-    monkeypatch.setattr(dial, "predict", lambda model, batches, title: [
+    monkeypatch.setattr(dial, "predict", lambda model, batches, *_: [
         torch.eye(6)[(i + 2) % 6] for i in range(6)])
     run = Run(Trainer(args), Job("Base LM", 0, [(source, target)]))
     assert [r.tolist() for r in METHODS["Base LM"].rewards(run, target)] == [

@@ -85,7 +85,7 @@ def run(args, backbone, encoded, name, seed, pairs, save=None):
             rows = encoded[id(domain.test)]
             return domain.measure(dial.predict(
                 model, data.evaluation_batches(rows, **backbones.pack_options(*backbone)),
-                f"{name} on {domain.name}"))
+                f"{name} on {domain.name}", len(rows)))
 
         look, log = None, []
         if args.paper:

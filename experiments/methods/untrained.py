@@ -88,7 +88,8 @@ def base_lm(domain, seed, args, model, tokenizer, shots="", **_):
     encoded = data.encode(rows, tokenizer, context, True, domain.name)
     batches = data.evaluation_batches(
         encoded, **pack_options(model.backbone.get_base_model(), tokenizer))
-    chosen = dial.predict(Likelihood(model), batches, f"base model on {domain.name}")
+    chosen = dial.predict(Likelihood(model), batches, f"base model on {domain.name}",
+                          len(encoded))
     return [letters[torch.tensor(order).argsort()] if len(order) > 1
             else letters.argmax().add(1.0)[None] for letters, (_, order) in zip(chosen, asked)]
 

@@ -1,8 +1,9 @@
 """Attention for packed rows (`data.pack`), known to transformers as "blocks".
 
-A row of T tokens holds many records. A mask of (T, T) would cost the square of the row, nearly all
-of it for tokens that do not see each other. So attention goes block by block: the tokens that a
-text, or a record of short ones, adds to the row, against themselves and what they begin with.
+A row of L tokens holds many texts. A mask of (L, L) would cost the square of the row, nearly all
+of it for tokens that do not see each other. So attention goes block by block: a block has the
+tokens that a text, or several short ones, add to the row. Their keys are the tokens of the block
+and those that its first token has before it in its text.
 """
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,9 @@ def block_attention(module, query, key, value, attention_mask, scaling, dropout=
         (R, L, H, D), and None for the attention's weights.
     """
     if blocks is None:
-        position = torch.arange(query.shape[2], device=query.device)
-        blocks = Blocks([(len(position), len(position), True)], position,
-                        (position[:, None] - position).flatten())
+        column = torch.arange(query.shape[2], device=query.device)
+        blocks = Blocks([(len(column), len(column), True)], column, column,
+                        torch.full_like(column, len(column)))
     groups, out = query.shape[1] // key.shape[1], []
     key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
     parts = (x.index_select(2, blocks.keys).split([k for _, k, _ in blocks.sizes], 2)

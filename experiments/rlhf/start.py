@@ -79,7 +79,8 @@ class Start:
 
     def rewards(self, encoded):
         """Of all responses: for each record a tensor."""
-        return dial.predict(self.model, data.evaluation_batches(encoded, **self.pack_options))
+        batches = data.evaluation_batches(encoded, **self.pack_options)
+        return dial.predict(self.model, batches, n_records=len(encoded))
 
     def framed(self, prompt):
         """The prompt as the model is asked."""

@@ -55,7 +55,7 @@ def operations(model, records):
     lora = sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
     frozen = sum(m.weight.numel() for name, m in model.transformer.named_modules()
                  if isinstance(m, torch.nn.Linear) and "lora_" not in name)
-    sees = int((batch["blocks"].back >= 0).sum())
+    sees = int((batch["position_ids"] + 1).sum())  # keys: a token's text up to it
     attention = 12 * sees * config.num_attention_heads * config.head_dim * config.num_hidden_layers
     return tokens * (4 * frozen + 6 * lora) + attention, attention
 
