@@ -1,63 +1,331 @@
-"""The numbers that the documents state are those of the JSON files beside the results."""
+"""The numbers that the documents state are those of the JSON files beside the results.
+
+Each table of experiments/results/README.md is written anew from the files and compared line by
+line. In sentences a mean ± standard error, and a gain's n and p, must occur in the files.
+"""
 import json
 import re
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 import pytest
 from conftest import ROOT
+from scipy.stats import ttest_1samp
 
 RESULTS = ROOT / "experiments" / "results"
+DOCUMENTS = ["README.md", "experiments/README.md", "experiments/results/README.md",
+             "experiments/results/tried.md", "toy/README.md"]
 NUMBER = re.compile(r"(-?\d*\.\d{3}) ± (\d*\.\d{3})")
+GAIN = re.compile(r"([+-]\.\d{3}) ± (\.\d{3}) \(n = (\d+), p = (\.\d+)")
+P = re.compile(r"\bp = (\.\d+)")
 
 
-def stated(path):
-    """All mean ± standard error of a document, as floats."""
-    return {(float(mean), float(se)) for mean, se in NUMBER.findall(Path(path).read_text())}
+# --- what the files hold -------------------------------------------------------------------------
+def rows(file):
+    return json.loads((RESULTS / file).read_text())["rows"]
 
 
-def rounded(values):
-    return round(fmean(values), 3), round(stdev(values) / len(values) ** 0.5, 3)
+def row(file, method, metric="accuracy", target=None):
+    """{seed: value} of the one row that matches; of the benchmark, a round for a seed."""
+    found = [r for r in rows(file) if (r["method"], r["metric"]) == (method, metric)
+             and target in (None, r["source"], r["target"], (r["source"], r["target"]))]
+    assert len(found) == 1, (file, method, metric, target, len(found))
+    values = found[0]["values"]
+    return dict(zip(found[0].get("seeds") or range(len(values)), values))
 
 
-@pytest.fixture(scope="module")
-def measured():
-    """What the files hold: each row with several values, each gain; of few-shot, where a row is a
-    split, and of the pairs of Table 8, also the mean over rows, and their paired gain."""
-    found = set()
-    for path in RESULTS.rglob("*.json"):
-        by_method = {}
-        for row in json.loads(path.read_text())["rows"]:
-            for r in (row, row.get("gain") or {"values": []}):
-                if len(r["values"]) > 1:
-                    found.add(rounded(r["values"]))
-            if row["metric"] == "accuracy":
-                by_method.setdefault(row["method"], []).append(row["mean"])
-        found |= {rounded(means) for means in by_method.values() if len(means) > 1}
-        base, dial = by_method.get("Src-Pref", []), by_method.get("DIAL", [])
-        if len(base) == len(dial) > 1:
-            found.add(rounded([d - b for b, d in zip(base, dial)]))
+def less(values, base):
+    """Paired differences, over the seeds that both have."""
+    return [values[seed] - base[seed] for seed in values if seed in base]
+
+
+def over(targets):
+    """For each seed the mean over targets."""
+    return {seed: fmean(t[seed] for t in targets) for seed in targets[0]}
+
+
+def error(values):
+    return stdev(values) / len(values) ** 0.5
+
+
+def p_value(values):
+    return ttest_1samp(list(values), 0).pvalue
+
+
+def holm(ps):
+    """Holm's correction: the k-th smallest of m is multiplied by m - k + 1, and none is below an
+    earlier one."""
+    corrected, largest = [0.0] * len(ps), 0.0
+    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
+        largest = corrected[i] = max(largest, min(1.0, ps[i] * (len(ps) - rank)))
+    return corrected
+
+
+# --- as the tables write it ----------------------------------------------------------------------
+def three(x, sign=""):
+    text = f"{x:{sign}.3f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text)
+
+
+def mean(values, sign=""):
+    values = list(values.values() if isinstance(values, dict) else values)
+    return f"{three(fmean(values), sign)} ± {three(error(values))}"
+
+
+def short(p):
+    """Two significant digits."""
+    return "<.0001" if p < 1e-4 else "1" if p > 0.995 else f"{p:#.2g}".lstrip("0")
+
+
+def line(*cells):
+    return "|" + "".join(f" {c} |" if c != "" else " |" for c in cells)
+
+
+def verdict(p, gains):
+    return "established" if p < 0.05 and len(gains) > 4 and fmean(gains) > 0 else "no gain found"
+
+
+def judged(gains, corrected=None):
+    p = p_value(gains)
+    cells = mean(gains, "+"), len(gains), short(p)
+    if corrected is None:
+        return *cells, verdict(p, gains)
+    return *cells, short(corrected), verdict(corrected, gains)
+
+
+def by_method(file, methods, metric="accuracy"):
+    """Rows of the tables that have a method a line; `methods` may name another file."""
+    base = row(file, "Src-Pref", metric)
+    for method in methods:
+        name, where = method if isinstance(method, tuple) else (method, file)
+        values = row(where, name, metric)
+        trained = name in ("DIAL", "DEAL")
+        yield line(name, mean(values), *(judged(less(values, base)) if trained else [""] * 4))
+
+
+def by_target(file, targets, words, total, published=None):
+    """Rows of the tables that have a target a line, and their mean as the last one."""
+    base = [row(file, "Src-Pref", target=t) for t in targets]
+    dial = [row(file, "DIAL", target=t) for t in targets]
+    gains = [less(d, b) for d, b in zip(dial, base)]
+    for name, b, d, g, corrected, t in zip(words, base, dial, gains,
+                                           holm([p_value(g) for g in gains]), targets):
+        beside = [[three(x)] for x in published(t)] if published else [[], []]
+        yield line(name, mean(b), *beside[0], mean(d), *beside[1], *judged(g, corrected))
+    b, d = over(base), over(dial)
+    beside = [[three(x)] for x in published(None)] if published else [[], []]
+    gain, n, p, word = judged(less(d, b))
+    yield line(total, mean(b), *beside[0], mean(d), *beside[1], gain, n, p, "", word)
+
+
+def odd_one_out():
+    file = "odd_one_out.json"
+    pairs = [(r["source"], r["target"]) for r in rows(file)
+             if (r["method"], r["metric"]) == ("DIAL", "accuracy")]
+    paper = {(r["method"], r["source"], r["target"]): r["paper"] for r in rows(file)
+             if r["metric"] == "accuracy"}
+
+    def published(pair):
+        return [paper[m, *pair] if pair else fmean(paper[m, *p] for p in pairs)
+                for m in ("Src-Pref", "DIAL")]
+    names = [f"{a.split(':')[0]} to {b.split(':')[0]}" for a, b in pairs]
+    return by_target(file, pairs, names, "mean of the 20", published)
+
+
+LANGUAGES = [f"desserts:{code}" for code in ("ko", "th", "zh")]
+
+
+def cross_lingual():
+    return by_target("cross_lingual.json", LANGUAGES, ["Korean", "Thai", "Chinese"],
+                     "mean of the three")
+
+
+def other_methods():
+    base = over([row("cross_lingual.json", "Src-Pref", target=t) for t in LANGUAGES])
+    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DEAL", "DIAL"):
+        file = "cross_lingual.json" if method == "DIAL" else "cross_lingual_baselines.json"
+        each = [row(file, method, target=t) for t in LANGUAGES]
+        yield line(method, *map(mean, each), *judged(less(over(each), base))[:3])
+
+
+def rlhf():
+    metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
+    arms = {m: [row("rlhf_shift.json", m, metric) for metric in metrics]
+            for m in ("Src-Pref", "Src-Pref, halved", "Src-Pref, continued", "DIAL",
+                      "DIAL, lambda_da .1")}
+    for name, columns in arms.items():
+        yield line(name, len(columns[0]), *map(mean, columns))
+    for one, other in (("DIAL", "Src-Pref"), ("Src-Pref, continued", "Src-Pref"),
+                       ("DIAL", "Src-Pref, continued")):
+        gains = [less(a, b) for a, b in zip(arms[one], arms[other])]
+        yield line(f"{one} less {other}", len(gains[0]), *(mean(g, "+") for g in gains))
+        yield line("its p", len(gains[0]), *(short(p_value(g)) for g in gains))
+
+
+def xstest():
+    for method in ("Src-Pref", "DIAL"):
+        yield line(method, *(three(*row("rlhf_shift_xstest.json", method, m).values())
+                             for m in ("area", "true_reward", "held_out", "auc_first", "auc_last",
+                                       "kl")))
+
+
+def speed():
+    for kind, words, size in (("lists", "lists", 8), ("dialogues", "pairs of SHP's lengths", 4),
+                              ("full", "pairs of 1024 tokens", 2)):
+        for method, peer in (("DIAL", "DIAL, authors' recipe"), ("Src-Pref", "Src-Pref, TRL")):
+            cells = []
+            for file in ("benchmark.json", "benchmark_fp32.json"):
+                ours, theirs = (row(file, m, "seconds a step", kind) for m in (method, peer))
+                GiB = [median(row(file, m, "GiB", kind).values()) for m in (method, peer)]
+                cells += [f"{median(ours.values()):#.3g}", f"{median(theirs.values()):#.3g}",
+                          f"{median(theirs[i] / ours[i] for i in ours):.1f}",
+                          f"{GiB[0]:.1f}, {GiB[1]:.1f}"]
+            positions = median(row("benchmark.json", peer, "positions a token", kind).values())
+            batch = f"{size} + {size} {words}" if method == "DIAL" else f"{size} {words}"
+            yield line(batch, f"{method}; {peer.split(', ')[1]}", f"{positions:.1f}", *cells)
+
+
+TABLES = {
+    "Odd one out": odd_one_out,
+    "Cross-lingual lists": cross_lingual,
+    "The paper's other methods on these lists": other_methods,
+    "Few-shot to full: our answers":
+        lambda: by_method("few_shot.json", ["Src-Pref", "DIAL", "DEAL"]),
+    "Few-shot to full: ParaDetox":
+        lambda: by_method("few_shot_paradetox.json", ["Src-Pref", "DIAL"]),
+    "Noisy answers":
+        lambda: by_method("clean_to_noisy.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
+    "Essays": lambda: by_method(
+        "simple_to_complex.json", [("Longest", "simple_to_complex_surface.json"),
+                                   ("Seen words", "simple_to_complex_surface.json"),
+                                   "Src-Pref", "DIAL"], "pearson"),
+    "SIB-200: English to Korean":
+        lambda: by_method("cross_lingual_sib.json", ["Src-Pref", "DIAL"]),
+    "UKPConvArg1: short to long arguments":
+        lambda: by_method("simple_to_complex_ukp.json", ["Src-Pref", "DIAL"], "pearson"),
+    "RLHF under distribution shift": rlhf,
+    "RLHF with XSTest's completions": xstest,
+    "Speed": speed,
+}
+
+
+def table_lines(text):
+    """{heading: lines of its table below the rule}, of every heading with a table."""
+    found = {}
+    for part in re.split(r"^##+ ", text, flags=re.M)[1:]:
+        lines = [x for x in part.splitlines() if x.startswith("|")]
+        if lines:
+            found[part.splitlines()[0]] = lines[2:]
     return found
 
 
-@pytest.mark.parametrize("document", ["README.md", "experiments/results/README.md",
-                                      "toy/README.md"])
-def test_numbers_are_those_of_the_files(measured, document):
-    numbers = stated(ROOT / document)
-    assert numbers, "the pattern finds none"
-    assert not {(mean, se) for mean, se in numbers
-                if not any(max(abs(mean - m), abs(se - s)) < 6e-4 for m, s in measured)}
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_table_is_that_of_the_files(heading):
+    written = table_lines((RESULTS / "README.md").read_text())[heading]
+    assert written == list(TABLES[heading]())
 
 
-def test_a_wrong_number_is_seen(measured, tmp_path):
-    (tmp_path / "x.md").write_text("Src-Pref .987 ± .123")
-    assert stated(tmp_path / "x.md") == {(0.987, 0.123)} and (0.987, 0.123) not in measured
+def test_every_table_is_checked():
+    assert list(table_lines((RESULTS / "README.md").read_text())) == list(TABLES)
 
 
+# --- numbers in sentences ------------------------------------------------------------------------
+def measured():
+    """Lists of values that a document may state, each with whether it is a gain: the rows, the
+    differences to other methods of their file, and the means of both over the targets of a file."""
+    for path in sorted(RESULTS.glob("*.json")):
+        by_key, by_method = {}, {}
+        for r in rows(path.name):
+            values = dict(zip(r.get("seeds") or range(len(r["values"])), r["values"]))
+            yield r["values"], " less " in r["method"]
+            yield (r.get("gain") or {"values": []})["values"], True
+            by_key.setdefault((r["source"], r["target"], r["metric"]), {})[r["method"]] = values
+            if r["metric"] == "accuracy" and " less " not in r["method"]:
+                by_method.setdefault(r["method"], []).append(values)
+        for methods in by_key.values():
+            for name in methods.keys() & {"DIAL", "DEAL"}:
+                for base in methods.keys() - {name}:
+                    yield less(methods[name], methods[base]), True
+        for targets in by_method.values():
+            if len({tuple(t) for t in targets}) == 1:
+                yield list(over(targets).values()), False
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """(mean, standard error, n, p or None where it is no gain)."""
+    return [(fmean(v), error(v), len(v), p_value(v) if gain and stdev(v) else None)
+            for v, gain in measured() if len(v) > 1]
+
+
+def wrong_numbers(text, pool):
+    """What a text states and no file holds: mean ± standard error, a gain's n and p, a p alone."""
+    text = " ".join(text.split())
+
+    def alike(m, s, a, b):
+        return max(abs(float(m) - a), abs(float(s) - b)) < 6e-4
+    wrong = [(m, s) for m, s in NUMBER.findall(text)
+             if not any(alike(m, s, a, b) for a, b, _, _ in pool)]
+    wrong += [(m, s, n, p) for m, s, n, p in GAIN.findall(text)
+              if not any(alike(m, s, a, b) and int(n) == k and near(p, q)
+                         for a, b, k, q in pool if q is not None)]
+    return wrong + [p for p in P.findall(text)
+                    if not any(near(p, q) for *_, q in pool if q is not None)]
+
+
+def near(stated, p):
+    """Whether p rounds to what is stated, in as many decimals."""
+    return abs(float(stated) - p) <= 0.5001 * 10.0 ** -(len(stated) - 1)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_numbers_are_those_of_the_files(pool, document):
+    prose = "\n".join(x for x in (ROOT / document).read_text().splitlines()
+                      if not (document.endswith("results/README.md") and x.startswith("|")))
+    assert not wrong_numbers(prose, pool)
+
+
+def test_few_shot_together():
+    """What the document says of the two few-shot tables taken as one."""
+    ps = [p_value(less(row(f, "DIAL"), row(f, "Src-Pref")))
+          for f in ("few_shot.json", "few_shot_paradetox.json")]
+    assert [short(p) for p in holm(ps)] == [".079", ".079"]
+    assert "(.079 each)" in (RESULTS / "README.md").read_text()
+
+
+def test_auc_stays_established_over_the_six_columns_of_its_table():
+    metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
+    ps = [p_value(less(row("rlhf_shift.json", "DIAL", m), row("rlhf_shift.json", "Src-Pref", m)))
+          for m in metrics]
+    assert holm(ps)[metrics.index("auc_last")] < 0.05
+
+
+@pytest.mark.parametrize("text", ["Src-Pref .987 ± .123", "+.046 ± .015 (n = 5, p = .031)",
+                                  "+.046 ± .015 (n = 6, p = .013)", "with p = .0123."])
+def test_a_wrong_number_is_seen(pool, text):
+    assert wrong_numbers(text, pool)
+
+
+def test_a_right_number_is_let_through(pool):
+    assert not wrong_numbers("+.046 ± .015 (n = 6,\np = .031), on Korean p = .88", pool)
+
+
+def test_holm():
+    """By hand: .01 x 3, .04 x 2, and .05, which may not be below .08."""
+    assert holm([0.04, 0.01, 0.05]) == pytest.approx([0.08, 0.03, 0.08])
+
+
+# --- the files -----------------------------------------------------------------------------------
 def test_files_are_as_the_contract_says():
-    for path in RESULTS.rglob("*.json"):
+    for path in RESULTS.glob("*.json"):
         record = json.loads(path.read_text())
         assert {"experiment", "command", "model", "config", "seconds", "versions",
                 "rows"} <= record.keys(), path
-        for row in record["rows"]:
-            assert row["mean"] == pytest.approx(fmean(row["values"]), abs=1e-9), path
+        for r in record["rows"]:
+            assert r["mean"] == pytest.approx(fmean(r["values"]), abs=1e-9), path
+
+
+def test_every_file_has_a_document():
+    text = "".join((ROOT / d).read_text() for d in DOCUMENTS)
+    assert not [p.name for p in RESULTS.glob("*.*") if p.suffix in (".json", ".png")
+                and p.name not in text]
