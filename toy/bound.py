@@ -2,20 +2,22 @@
 
     python toy/bound.py        # prints the counterexamples
 
-With eps = E sigmoid(r(loser) - r(winner)), eq. (6), and a K-Lipschitz reward r:
+The error of a K-Lipschitz reward r in a domain is eps = mean sigmoid(r(rejected) - r(chosen)),
+eq. (6). S is the source, T the target.
 
-    eps_T <= eps_S + 2 K / 4 W1(responses of S and of T)    eq. (7): false in general
-    eps_T <= eps_S + K / 4 W1(pairs of S and of T)          always holds
+    eps_T <= eps_S + (2K/4) * W1(responses of S, responses of T)    eq. (7): false in general
+    eps_T <= eps_S + (K/4) * W1(pairs of S, pairs of T)             always holds
 
-Responses are winners and losers together; a pair is (winner, loser). The proof (of Theorem B.2)
-writes eps as the mean of a function h of one response, its error averaged over the responses that
-it meets, eq. (13), and compares the two domains' means as if h were one function, eq. (15). But
-opponents differ between the domains, and so does h. Where responses are distributed alike and only
-meet others, eq. (7) says that the errors agree, and they do not. The second line is about one
-function of a pair, sigmoid(r(l) - r(w)), which is K / 4-Lipschitz where the distances of winner and
-loser add.
+The responses of a domain are its chosen and its rejected ones together. A pair is (chosen,
+rejected). Eq. (13) in the proof of Theorem B.2 writes eps as the mean of h(response), the error of
+this response averaged over the opponents it meets. Eq. (15) compares the two domains' means as if
+both had the same h. But opponents and labels differ between the domains, so h differs, too. If the
+domains have the same responses in other pairs, eq. (7) says that the two errors are equal, and
+they are not. The second bound holds because eps is the mean of one function of a pair in both
+domains, sigmoid(r(rejected) - r(chosen)). This function is (K/4)-Lipschitz if the distance of two
+pairs is the distance of their chosen responses plus that of their rejected ones.
 
-Nothing here needs the rest of the project.
+This file needs nothing else of the project.
 """
 import math
 
@@ -24,35 +26,35 @@ from scipy.optimize import linear_sum_assignment
 
 
 def preference_error(chosen, rejected):
-    """Expected chance of the wrong choice under Bradley-Terry, eq. (6).
+    """Compute the mean probability of the wrong choice under Bradley-Terry, eq. (6).
 
         mean sigmoid(rejected - chosen)
 
     Args:
         chosen, rejected: (B,) rewards, in logits.
     Returns:
-        scalar in (0, 1); 1/2 where all rewards tie.
+        scalar in (0, 1); 1/2 if all rewards are equal.
     """
     return torch.sigmoid(rejected - chosen).mean()  # eq. (6)
 
 
 def wasserstein_1(source, target):
-    """Compute the 1-Wasserstein distance between two samples exactly: the cheapest matching,
+    """Compute the 1-Wasserstein distance of two samples exactly, by the cheapest matching:
 
-        min over permutations of mean_i |x_i - y_permutation(i)|,
+        min over permutations of mean_i |x_i - y_permutation(i)|
 
-    which by Kantorovich-Rubinstein duality equals the supremum over functions in eq. (1).
+    By Kantorovich-Rubinstein duality this equals the supremum over functions in eq. (1).
 
-    Two samples of 500 points of one law are far from 0 apart in higher dimensions: .2 in 2, .9
-    in 5, 2.2 in 10 dimensions for standard Gaussians.
+    In higher dimensions the distance of two samples of the same distribution is far from 0: with
+    500 points of a standard Gaussian each, it is .2 in 2 dimensions, .9 in 5 and 2.2 in 10.
 
     Args:
-        source, target: (N, D) points, as many of both; or pairs of points (N, 2, D), as (winner,
-            loser), between which the two distances add.
+        source, target: (N, D) points, or (N, 2, D) pairs of points, (chosen, rejected). Both have
+            the same N. The distance of two pairs is the sum of their points' two distances.
     Returns:
         float, in the unit of the points.
     Raises:
-        ValueError: other shapes, or no points.
+        ValueError: the shapes are not as above, or there are no points.
     """
     if source.shape != target.shape or source.ndim not in (2, 3) or not len(source):
         shapes = f"{tuple(source.shape)} and {tuple(target.shape)}"
@@ -65,37 +67,40 @@ def wasserstein_1(source, target):
 
 
 def target_error_bound(source_error, lipschitz, pair_distance):
-    """Bound the target's `preference_error`: eps_S + K / 4 W1. Always holds, for any two domains.
+    """Bound the target's `preference_error` by eps_S + (K/4) * W1(pairs), for any two domains.
 
     Args:
-        source_error: eps_S. lipschitz: K of the reward, in what the distance is measured in: the
-            embeddings, where K is the norm of the reward head, or the inputs.
+        source_error: eps_S.
+        lipschitz: K of the reward, in the space in which the distance is measured. Between
+            embeddings, K is the norm of the reward head.
         pair_distance: `wasserstein_1` of (N, 2, D) pairs; it needs the target's labels.
     """
     return source_error + lipschitz / 4 * pair_distance
 
 
 def stated_error_bound(source_error, lipschitz, pooled_distance):
-    """Theorem 2.1, eq. (7), as the paper states it: eps_S + 2 K / 4 W1. NOT TRUE in general.
+    """Compute eq. (7) as Theorem 2.1 states it: eps_S + (2K/4) * W1. NOT A BOUND in general.
 
-    True where the target is the source moved by a map that is optimal for this distance and keeps
-    winners and losers, a translation for example.
+    It is a bound if the target is the source moved by a map that is optimal for this distance and
+    keeps chosen responses chosen, for example by a translation.
 
     Args:
         source_error, lipschitz: as for `target_error_bound`.
-        pooled_distance: `wasserstein_1` of (N, D), winners and losers together, without labels.
+        pooled_distance: `wasserstein_1` of (N, D) responses, chosen and rejected together. It
+            needs no labels.
     """
     return source_error + 2 * lipschitz / 4 * pooled_distance  # eq. (7)
 
 
 def counterexamples():
-    """Yield (name, source, target): pairs (N, 2, D); the last coordinate is the reward: K = 1."""
+    """Yield (name, source, target), the domains as pairs (N, 2, D). The reward is the last
+    coordinate, so K = 1."""
     def on_the_line(*pairs):
         return torch.tensor(pairs)[..., None]  # (N, 2, 1)
 
-    a, b, c, d = 1.0, 0.0, 2.0, 1.0  # truly a > b > c > d; what changes is who meets whom
+    a, b, c, d = 1.0, 0.0, 2.0, 1.0  # truly a > b > c > d; only who meets whom differs
     yield "A", on_the_line((a, b), (c, d)), on_the_line((a, c), (b, d))
-    a, b, c, d = 0.0, -4.0, -8.0, 4.0  # winners are distributed alike too, and so are losers
+    a, b, c, d = 0.0, -4.0, -8.0, 4.0  # same chosen responses, same rejected ones
     yield "A'", on_the_line((a, b), (c, d)), on_the_line((a, d), (c, b))
     for d in (0.1, 0.01):
         yield f"B, d = {d:g}", *mirrored_atoms(d)
@@ -103,9 +108,10 @@ def counterexamples():
 
 
 def mirrored_atoms(d):
-    """Two atoms, drawn independently; the first coordinate wins, the reward is the second. The
-    target is the mirror image, 2 d away. A tie (an atom against itself) is no error of the labels:
-    the two rewards tie as well."""
+    """Make pairs (4, 2, 2) of each domain, drawn independently from two points. The point with the
+    larger first coordinate is chosen; the reward is the second coordinate. The target is the
+    mirror image, in which each point has moved by 2 d. Where a point meets itself, the rewards
+    are equal, so it does not matter which of the two is called chosen."""
     high, low = (d, 1.0), (-d, 0.0)
     source = [(high, low), (high, low), (high, high), (low, low)]
     high, low = (-d, 1.0), (d, 0.0)
@@ -114,17 +120,19 @@ def mirrored_atoms(d):
 
 
 def thin_line(angle, n=1000):
-    """The same with a density: points z (sin, cos)(angle), z Gaussian, in midpoint quantiles."""
+    """Make pairs (n / 2, 2, 2) in the same way from points on a line, z * (sin, cos)(angle). The z
+    are the n midpoint quantiles of a standard Gaussian."""
     z = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(n) + 0.5) / n)
     z = z[torch.randperm(n, generator=torch.Generator().manual_seed(0))].view(-1, 2)
-    z = z.sort(dim=1, descending=True).values  # (n / 2, 2): the source's winner has the larger z
+    z = z.sort(dim=1, descending=True).values  # (n / 2, 2): in the source the larger z is chosen
     t = math.radians(angle)
     line = torch.stack([z * math.sin(t), z * math.cos(t)], dim=-1)  # (n / 2, 2, 2)
     return line, (line * torch.tensor([-1.0, 1.0])).flip(1)
 
 
 def check(source, target):
-    """(source error, target error, the two bounds of their difference) of a counterexample."""
+    """Compute source error, target error, and the two bounds of their difference, the one of
+    Theorem 2.1 first."""
     errors = [preference_error(p[:, 0, -1], p[:, 1, -1]).item() for p in (source, target)]
     pooled = wasserstein_1(source.flatten(0, 1), target.flatten(0, 1))
     return *errors, stated_error_bound(0, 1, pooled), target_error_bound(

@@ -1,15 +1,15 @@
-"""How far is a critic to be trusted? Its W beside the exact W1, as two clouds of points part.
+"""How far can a critic be trusted? Its W beside the exact distance W1 of two clouds of points.
 
     python toy/critics.py
 
-The penalty asks for a slope of 1 and does not get it. Of k W1 - lambda_gp (k - 1)^2, which is what
-a critic of slope k can reach, the best k is 1 + W1 / (2 lambda_gp): W grows faster than W1 does,
-the less so the larger lambda_gp is. Dividing W by the slope takes most of that off.
+The penalty asks for a slope of 1, but a critic gains by being steeper. With a slope of k it can
+reach k * W1 - lambda_gp * (k - 1)^2, and the best k is 1 + W1 / (2 * lambda_gp). So W grows faster
+than W1, and more so for a small lambda_gp. Dividing W by the slope removes most of the excess.
 """
 import torch
 from tqdm import tqdm
 
-import mlp  # noqa: F401  (first of ours: it sets the path)
+import mlp  # noqa: F401  (comes first, because it sets the path)
 
 from bound import wasserstein_1
 from dial import Critic, DialConfig, descend, gradient_penalty, wasserstein_distance
@@ -21,13 +21,13 @@ LAMBDA_GP = (1.0, 10.0, 100.0)
 
 
 def clouds(shift, n):
-    """Points (n, 2) of each domain: the target's are drawn alike, then moved by (shift, shift)."""
+    """Draw points (n, 2) of source and target, the target's moved by (shift, shift)."""
     source, target = torch.randn(2, n, 2) * torch.tensor([1.0, 0.3])
     return source, target + shift
 
 
 def estimate_distance(source, target, lambda_gp, steps=400):
-    """Train a critic on these points: the inner maximum of eq. (4) by itself.
+    """Train a critic on these points. This is the inner maximum of eq. (4) alone.
 
     Args:
         source, target: (n, 2) points.

@@ -1,15 +1,15 @@
-"""A shortcut that holds in the source alone: Src-Pref leans on it, DIAL drops most of it.
+"""A shortcut that holds only in the source: Src-Pref relies on it, DIAL drops most of it.
 
     python toy/gaussians.py
 
-A response is a point. Its first coordinate tells its quality with noise, in both domains. The
-second tells it better, but in the source alone; in the target it tells nothing, and is larger. So
-the domains differ in the second coordinate, the critic finds it there, and the embedding is pushed
-to do without it. That costs accuracy on the source.
+A response is a point. Its first coordinate tells its quality, with noise, in both domains. The
+second coordinate tells it better in the source; in the target it tells nothing and is larger. The
+critic finds that the domains differ in the second coordinate, and the embedding is trained to do
+without it. That costs accuracy in the source.
 """
 import torch
 
-from mlp import METHODS, ToyModel  # first of ours: it sets the path
+from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from dial import Critic, DialConfig, accuracy, train
 from harness.tables import print_columns
@@ -19,21 +19,24 @@ SETTINGS = DialConfig(steps=400, learning_rate=3e-3, decay=0.5, lambda_da=1.0,
 
 
 def sample(n, shortcut):
-    """Points (n, 2) of the source, where there is a `shortcut`, or of the target; quality (n,)."""
+    """Draw points (n, 2) and their quality (n,), of the source with the `shortcut`, else of the
+    target."""
     quality = torch.randn(n)
     second = quality + 0.1 * torch.randn(n) if shortcut else 2 + 0.5 * torch.randn(n)
     return torch.stack([quality + 0.4 * torch.randn(n), second], dim=1), quality
 
 
 def pairs(quality):
-    """Which points are compared, (n / 2,) each: the chosen ones and the rejected ones."""
+    """Pair n points by their quality (n,): positions of the chosen and of the rejected, (n / 2,)
+    each."""
     a, b = torch.arange(len(quality)).view(2, -1)  # the first half against the second
     better = quality[a] > quality[b]
     return torch.where(better, a, b), torch.where(better, b, a)
 
 
 def batches(n=128):
-    """Endless batches: labelled pairs of n source points, and n target points without labels."""
+    """Yield batches without end: n source points in labelled pairs, n target points without
+    labels."""
     while True:
         (source, quality), (target, _) = sample(n, True), sample(n, False)
         chosen, rejected = pairs(quality)
@@ -43,7 +46,7 @@ def batches(n=128):
 
 @torch.no_grad()
 def measure(model, shortcut):
-    """Accuracy on 2000 fresh pairs of one domain."""
+    """Compute the accuracy on 2000 new pairs of one domain."""
     points, quality = sample(4000, shortcut)
     return accuracy(model(points)[torch.stack(pairs(quality), dim=1)])  # of (2000, 2) rewards
 

@@ -1,7 +1,7 @@
-"""What the toys train: an MLP in a language model's place, by the same `train` and the same steps.
+"""The model of the toys: an MLP in place of a language model, with the same `train` and steps.
 
-Importing this file puts the project's folder and experiments/ on the path of the toys that train;
-of experiments/ they use tables, figures and flags.
+Importing this file puts the project's folder and experiments/ on the path. The toys use the tables,
+figures and flags of experiments/.
 """
 import sys
 from pathlib import Path
@@ -13,13 +13,13 @@ from torch import nn  # noqa: E402
 
 from dial import dial_step, preference_step  # noqa: E402
 
-torch.set_num_threads(1)  # the models are tiny: more threads only wait for each other
-METHODS = {"Src-Pref": preference_step, "DIAL": dial_step}  # by their labels in tables
+torch.set_num_threads(1)  # the models are so small that more threads make them slower
+METHODS = {"Src-Pref": preference_step, "DIAL": dial_step}  # by their names in tables
 
 
 class ToyModel(nn.Module):
-    """An MLP with a linear, bias-free reward head: `train` asks for no more than `embed` and
-    `reward_head`."""
+    """An MLP with a linear reward head without bias. `train` needs only `embed` and
+    `reward_head` of a model."""
 
     def __init__(self, *widths):
         super().__init__()

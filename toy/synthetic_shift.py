@@ -1,14 +1,14 @@
-"""A shift that the reader turns up: the reward's error and its bounds as it grows.
+"""A target that moves away from the source: the reward's errors and bounds as the shift grows.
 
     python toy/synthetic_shift.py                   # shift 0, 0.5, 1, 2, 3
     python toy/synthetic_shift.py --kind rotate     # or scale, noise
     python toy/synthetic_shift.py --shift 1.5       # one setting, also 1 2 3
 
-A response is a point: its length and its style. The best length is .5: neither too short nor too
-long. Style tells nothing of quality. The target's responses are the source's, moved; which of two
-is better does not change. A reward that looks at length alone, as the source suggests, is soon
-wrong: in the target everything is `shift` longer, and its style differs by as much. So length
-minus style is what the two domains have in common.
+A response is a point, whose coordinates are its length and its style. In the source the best
+length is .5, and style does not matter. The target's pairs are drawn and labelled in the same way,
+then moved; which response of a pair is better does not change. The source suggests a reward of
+length alone, which is soon wrong: in the target `shift` is added to every length. It is added to
+every style, too, so length minus style has the same distribution in both domains.
 """
 import math
 import time
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from mlp import METHODS, ToyModel  # first of ours: it sets the path
+from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
 from data import InputError
@@ -46,14 +46,15 @@ def rotation(angle):
 
 
 def preferences(n):
-    """n pairs of responses (n, 2, 2): the better and the worse, each (length, style)."""
+    """Draw n pairs of responses, (n, 2, 2): the better one first, each as (length, style)."""
     pairs = torch.randn(n, 2, 2) * torch.tensor([1.0, 0.3])
     off = (pairs[..., 0] - 0.5).abs()  # (n, 2): minus the true reward
     return pairs.gather(1, off.argsort(dim=1)[..., None].expand_as(pairs))
 
 
 def batches(kind, shift, size=BATCH_SIZE):
-    """Endless batches of fresh source pairs and as many target points, which carry no labels."""
+    """Yield batches without end: `size` labelled source pairs, and as many target points without
+    labels."""
     while True:
         source, target = preferences(size), KINDS[kind](preferences(size), shift)
         points = torch.cat([source.view(-1, 2), target.view(-1, 2)])  # (4 size, 2)
@@ -70,9 +71,10 @@ def fit(step, kind, shift, seed, title="train"):
 
 @torch.no_grad()
 def measure(model, kind, shift, n=300):
-    """Errors and accuracy of a model, and the bounds of its target error, on n fresh pairs.
+    """Compute a model's errors, its accuracy and the bounds of its target error on n new pairs.
 
-    The reward is linear in the embedding, so the bounds are taken there: K is the head's norm.
+    Distances are taken between embeddings. The reward is linear in the embedding, so K is the norm
+    of the reward head.
     """
     torch.manual_seed(12345)
     source = preferences(n)
@@ -87,7 +89,7 @@ def measure(model, kind, shift, n=300):
 
 
 def draw(rows, shifts, kind, path):
-    """Errors, and errors with their bounds, as the shift grows."""
+    """Plot the errors, and the target error with its bounds, against the shift."""
     with figure(path, f"A target that is moved: {kind}", (9, 3.8), 2) as axes:
         for method in METHODS:
             def plot(ax, metric, **style):

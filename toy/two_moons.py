@@ -1,17 +1,18 @@
-"""Two moons (Figure 7): a few labels that cover part of the data, and the whole of it unlabelled.
+"""Two moons (Figure 7): labels cover a part of the data, and all of the data is the target.
 
-    python toy/two_moons.py                       # both places below
+    python toy/two_moons.py                       # both places of the labels
     python toy/two_moons.py --labels-at uneven    # all along one moon, at one end of the other
-    python toy/two_moons.py --labels-at middle    # where DIAL hurts
+    python toy/two_moons.py --labels-at middle    # in the middle of both: here DIAL hurts
 
-Each moon is a class. As a preference: a point of the second moon is chosen over one of the first,
-and the reward's sign, seen from halfway between the labelled points of the two, is the class. The
-source is ten labelled points; the target is both moons, half of the points each.
+Each moon is a class, and a point of the second moon is chosen over a point of the first. A point
+is given the second class if its reward is above the labelled points' mean reward. The source is
+ten labelled points. The target is 500 points without labels, half of them of each moon.
 
-Where this differs from the paper, which gives no settings: points are jittered, so that ten of
-them are a distribution; the first layer starts five times steeper. Where the labels lie decides.
-The place and the settings were chosen by target accuracy on seeds 100 to 104 (.978, worst .954),
-after many places where DIAL gains less or loses (experiments/results/tried.md).
+The paper gives no settings. Two choices are ours: every batch adds noise to its points, so that ten
+points become a distribution, and the first layer starts five times steeper. The place of the labels
+decides whether DIAL helps. The uneven place and the settings were chosen by target accuracy on
+seeds 100 to 104 (mean .978, worst .954). In many other places DIAL gains less or loses
+(experiments/results/tried.md).
 """
 import math
 import time
@@ -22,7 +23,7 @@ from statistics import fmean
 import torch
 from tqdm import tqdm
 
-from mlp import METHODS, ToyModel  # first of ours: it sets the path
+from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from dial import Critic, DialConfig, train
 from harness.command import PARSER, Parser, exit_codes, make_folder, whole
@@ -32,14 +33,17 @@ from harness.tables import mean_and_error, plus_minus, print_columns, write_resu
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)
 BATCH_SIZE = 32
-# Angles in units of pi, on the first moon and on the second; 0 is a moon's inner end, 1 its outer.
+# Angles on the first and on the second moon, in units of pi: 0 is the inner end, 1 the outer end.
 LABELS_AT = {"uneven": ((0.0, 1.0), (0.7, 1.0)), "middle": ((0.35, 0.65), (0.35, 0.65))}
 JITTER = 0.1
 
 
 def moons(n, spans=((0.0, 1.0), (0.0, 1.0)), noise=0.05, even=False):
-    """n points of each moon between its two angles, in units of pi, at random or at `even` steps:
-    (2 n, 2), and classes (2 n,)."""
+    """Draw n points of each moon: points (2 n, 2) and classes (2 n,).
+
+    `spans` are the two angles between which a moon's points lie, in units of pi. They lie at
+    random, or with `even` in even steps.
+    """
     low, high = torch.tensor(spans).T[..., None]  # (2, 1) each
     along = torch.linspace(0, 1, n) if even else torch.rand(2, n)
     angle = math.pi * (low + (high - low) * along)  # (2, n)
@@ -50,7 +54,8 @@ def moons(n, spans=((0.0, 1.0), (0.0, 1.0)), noise=0.05, even=False):
 
 
 def batches(labeled, target, size=BATCH_SIZE):
-    """Endless batches: `size` random pairs of labelled points, 2 `size` points of the target."""
+    """Yield batches without end: `size` random pairs of labelled points, and 2 * `size` points of
+    the target."""
     half = len(labeled) // 2
     while True:
         first, second = torch.randint(half, (size,)), half + torch.randint(half, (size,))
@@ -61,14 +66,18 @@ def batches(labeled, target, size=BATCH_SIZE):
 
 
 def fit(step, seed, place, title="train"):
-    """Train one model. Returns a dictionary: accuracy on the target; share, the part of it called
-    the second moon's; reward, a function from points (N, 2) to (N,), 0 between the classes; target
-    and labeled, the points that it learned from; wrong, (N,), which of the target are.
+    """Train one model and return a dictionary:
+
+        accuracy    fraction of the target given the right class
+        share       fraction of the target given the second class
+        reward      function from points (N, 2) to (N,), above 0 for the second class
+        labeled, target    the points, (10, 2) and (500, 2)
+        wrong       (500,), whether a target point is given the wrong class
     """
     torch.manual_seed(seed)
     (labeled, _), (target, classes) = moons(5, LABELS_AT[place], even=True), moons(250)
     model, critic = ToyModel(2, 64, 64, 2), Critic(2, (64, 32))
-    with torch.no_grad():  # steeper first layer: features as narrow as the gap between the moons
+    with torch.no_grad():  # steeper, so that features are as narrow as the gap between the moons
         for p in model.layers[0].parameters():
             p *= 5
     train(model, critic, batches(labeled, target), SETTINGS, step=step, title=title)
@@ -84,7 +93,7 @@ def fit(step, seed, place, title="train"):
 
 
 def draw(runs, path):
-    """A row for each place: decision regions and DIAL's rewards, of the first seed."""
+    """Plot decision regions and DIAL's rewards of the first seed, a row for each place."""
     places = list(dict.fromkeys(place for place, _ in runs))
     with figure(path, "Two moons: labels (large), wrong points (black)",
                 (12, 3.6 * len(places)), 3, len(places)) as grid:
