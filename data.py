@@ -16,7 +16,7 @@ input raises `InputError`. This is a whole script, with dial.py and this file al
 """
 import random
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from os.path import commonprefix
 from typing import NamedTuple
@@ -136,17 +136,17 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     return encoded
 
 
+@dataclass
 class Blocks:
     """Which token of a packed row sees which, in blocks of consecutive columns.
 
         token i sees token j   exactly where   j <= i < end[j]
-
-    end[j] is the first column after all that goes on from column j; position, end: (L,).
-    sizes: (Q, K, chain) of each block: its Q columns have K keys, and `chain` says whether the keys
-    are one text. keys: their columns, flat, block after block; the last Q of a block are its own.
     """
-    def __init__(self, sizes, keys, position, end):
-        self.sizes, self.keys, self.position, self.end, self.made = sizes, keys, position, end, {}
+    sizes: list  # (Q, K, chain): a block's own columns, its keys, and whether these are one text
+    keys: torch.Tensor  # the keys' columns, block after block; the last Q are the block's own
+    position: torch.Tensor  # (L,), of each token in its text
+    end: torch.Tensor  # (L,), the first column after all that goes on from each
+    made: dict = field(default_factory=dict)  # masks by window
 
     def to(self, device, **options):
         tensors = (self.keys, self.position, self.end)
@@ -171,7 +171,7 @@ def pack(encoded, pad_id=0, share=True):
     Args:
         encoded: what `encode` returns. pad_id: the token that fills up rows; no token sees it.
         share: put all texts in `one_row`, for attention that reads `blocks` and several times as
-            fast (experiments/support/attention.py); otherwise one text a row, for any backbone.
+            fast (experiments/models/attention.py); otherwise one text a row, for any backbone.
     Returns:
         `input_ids`: (R, L). `last_row`, `last_column`: (N,), where the last token of each response
         is. `counts` and `n_prompts`: lists, how many responses each record has, and how many of
