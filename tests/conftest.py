@@ -17,7 +17,9 @@ torch.set_num_threads(1)  # the models are tiny: more threads only wait for each
 
 import data  # noqa: E402
 import dial  # noqa: E402
-from support import backbones  # noqa: E402
+from domains.splits import Domain  # noqa: E402
+from harness import runs  # noqa: E402
+from models import backbones  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -48,7 +50,7 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def tiny(cache):
     """(classifier, tokenizer) of the tiny random Gemma 3, fp32."""
-    return backbones.load("tiny", "cpu", "float32")
+    return backbones.load("tiny", "cpu", "float32")[:2]
 
 
 @pytest.fixture
@@ -72,11 +74,56 @@ def batches(tiny):
 
 @pytest.fixture
 def args(cache, config, tmp_path):
-    """The flags that `trainer.Trainer` reads."""
+    """The flags that `harness.runs.run` reads."""
     return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
-                     truncate=False, batch_size=2, training=None, eval_every=1,
-                     question="Which?",
-                     checkpoint=False, compile=False, save=None, out=tmp_path)
+                     truncate=False, batch_size=2, training=None, paper=None, eval_every=0,
+                     question="Which?", checkpoint=False, compile=False, save=None, out=tmp_path)
+
+
+# What a command takes to be over in a second; the tiny model's tokens are bytes, so texts are long.
+FAST = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--steps", "1",
+        "--batch-size", "2", "--seeds", "0", "--max-length", "4096"]
+SMALL = ["--n-train", "8", "--n-test", "4"]
+
+
+def preferences(mark, n):
+    """Preferences whose texts say where they are from."""
+    return [data.Preference(f"{mark}{i}?", f"yes {mark}", (f"no {mark}",)) for i in range(n)]
+
+
+def pair_of_domains():
+    """SL, ST: the source's labelled and test texts; TL, TU, TT: the target's labelled, unlabelled
+    and test texts."""
+    unlabeled = [data.Unlabeled(f"TU{i}?", ("yes TU", "no TU")) for i in range(4)]
+    return (Domain("source", preferences("SL", 5), (), preferences("ST", 4)),
+            Domain("target", preferences("TL", 7), unlabeled, preferences("TT", 6)))
+
+
+def load(args):
+    """The backbone of a command's flags."""
+    return backbones.load(args.model, args.device, args.dtype, args.compile)
+
+
+def run_once(args, method, *pairs, seed=0, backbone=None, **options):
+    """Train a method on the first of the pairs and measure it on all, as a command does."""
+    backbone = backbone or load(args)
+    encoded = runs.encode_all(args, backbone, [(method, seed, pairs)])
+    return runs.run(args, backbone, encoded, method, seed, pairs, **options)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """A list that gets, after each training, the weights of what was trained: a list of tensors."""
+    weights, train = [], dial.train
+
+    def spy(model, critic, *args, **options):
+        log = train(model, critic, *args, **options)
+        weights.append([p.detach().clone() for m in (model, critic) for p in m.parameters()
+                        if p.requires_grad])
+        return log
+
+    monkeypatch.setattr(dial, "train", spy)
+    return weights
 
 
 def random_classifier(kind, **changes):

@@ -12,7 +12,7 @@ from peft import AutoPeftModelForSequenceClassification
 import data
 import dial
 from domains.foods import food_domain
-from support import backbones, saving
+from models import backbones, saving
 
 pytestmark = pytest.mark.slow
 

@@ -6,20 +6,17 @@ from collections import Counter
 
 import pytest
 import torch
+from conftest import load, pair_of_domains, run_once
 
 import data
 import dial
-from data import Preference, Unlabeled
-from domains.splits import Domain
-from support import backbones
-from support.language import tokens_to_predict
-from support.methods import METHODS
-from support.runs import Job
-from support.trainer import Trainer
-from support.training import Run
+from data import Preference
+from harness import runs
+from methods.table import METHODS
+from models import backbones
+from models.language import tokens_to_predict
 
-# What two records a step of each part make: labelled and unlabelled. SL, ST: the source's labelled
-# and test texts; TL, TU, TT: the target's labelled, unlabelled and test texts.
+# What two records a step of each part make: labelled and unlabelled (conftest.pair_of_domains).
 READS = {
     "Src-Pref": ({"SL": 2}, {}),
     "Src-Pref-SFT": ({"SL": 2}, {}),
@@ -32,28 +29,14 @@ READS = {
 MARK = re.compile("SL|ST|TL|TU|TT")
 
 
-def preferences(mark, n):
-    return [Preference(f"{mark}{i}?", f"yes {mark}", (f"no {mark}",)) for i in range(n)]
-
-
-def pair_of_domains():
-    unlabeled = [Unlabeled(f"TU{i}?", ("yes TU", "no TU")) for i in range(4)]
-    return (Domain("source", preferences("SL", 5), (), preferences("ST", 4)),
-            Domain("target", preferences("TL", 7), unlabeled, preferences("TT", 6)))
-
-
-def train(args, method, source, target):
-    run = Run(Trainer(args), Job(method, 0, [(source, target)]))
-    return run, run.train(evaluate=lambda step: None)
-
-
-def weights(run):
-    return [p.detach().clone() for m in (run.model, run.critic) for p in m.parameters()
-            if p.requires_grad]
+def unmeasured(monkeypatch):
+    """Runs train, and measure nothing."""
+    monkeypatch.setattr(runs, "results_of", lambda *_: [])
 
 
 def test_the_table_of_reads_is_whole():
     assert READS.keys() == {name for name, method in METHODS.items() if method.step}
+    assert all(bool(method.step) != bool(method.rewards) for method in METHODS.values())
     starred = {name for name, method in METHODS.items() if "target" in method.labels}
     assert starred == {name for name in METHODS if name.endswith("*")}
 
@@ -64,6 +47,8 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
     labeled, unlabeled = READS[method]
     embedded, steps, embed = set(), [], dial.RewardModel.embed
     monkeypatch.setattr(backbones, "SHARE_ROWS", ("gemma3_text",) if share else ())
+    unmeasured(monkeypatch)
+    args.config = dataclasses.replace(args.config, lora_layers=1)
 
     def spy_embed(model, batch, *hidden):
         for row in batch["input_ids"]:
@@ -71,6 +56,7 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
         return embed(model, batch, *hidden)
 
     def spy_step(model, critic, optimizer, critic_optimizer, batch, *rest):
+        assert ("blocks" in batch) is share
         tokens = tokens_to_predict(batch)
         texts = [tokenizer.decode(tokens["token"][tokens["response"] == n])
                  for n in range(len(batch["last_row"]))]
@@ -84,20 +70,18 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
         steps.append(texts)
         return step(model, critic, optimizer, critic_optimizer, batch, *rest)
 
-    step = METHODS[method].step
+    step, backbone = METHODS[method].step, load(args)
+    tokenizer = backbone.tokenizer
     monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], step=spy_step))
-    trainer = Trainer(args)
-    tokenizer = trainer.tokenizer
     monkeypatch.setattr(dial.RewardModel, "embed", spy_embed)
-    run = Run(trainer, Job(method, 0, [pair_of_domains()]))
-    run.train(evaluate=lambda step: None)
+    run_once(args, method, pair_of_domains(), backbone=backbone)
     assert len(steps) == 3 and embedded == {*labeled, *unlabeled}
 
 
 @pytest.mark.parametrize("method", ["Src-Pref-Tgt-NTP", "DIAL", "DEAL"])
-def test_target_labels_cannot_matter(args, method):
+def test_target_labels_cannot_matter(args, trained, method):
     """Swap what is chosen and rejected in all of the target: not a bit of the training changes."""
-    outcomes = []
+    logs = []
     for swap in (False, True):
         source, target = pair_of_domains()
         target.labeled, target.test = (
@@ -105,39 +89,63 @@ def test_target_labels_cannot_matter(args, method):
                                     else (r.chosen, r.rejected))) for r in rows]
             for rows in (target.labeled, target.test))
         target.unlabeled = data.unlabel(target.labeled)
-        run, log = train(args, method, source, target)
-        outcomes.append((log, weights(run)))
-    assert outcomes[0][0] == outcomes[1][0]
-    assert all(torch.equal(a, b) for a, b in zip(outcomes[0][1], outcomes[1][1], strict=True))
+        logs.append(run_once(args, method, (source, target))["log"])
+    assert logs[0] == logs[1]
+    assert all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
 
 
-def test_what_a_run_is_measured_on(args, monkeypatch):
-    """The source accuracy on the source's test texts, then the target's on its own."""
-    seen, predict = [], dial.predict
+@pytest.mark.parametrize("method", ["DIAL", "Tgt-Pref*"])
+def test_what_a_run_is_measured_on(args, monkeypatch, trained, method):
+    """The source accuracy on the source's test texts, then the target's on its own, both with the
+    model as it was trained."""
+    measured, predict, backbone = [], dial.predict, load(args)
+    args.config = dataclasses.replace(args.config, steps=1, lora_layers=1)
 
-    def watched(model, batches, *args):
+    def spy(model, batches, *rest):
         batches = list(batches)
-        seen.append({mark for batch in batches for row in batch["input_ids"]
-                     for mark in MARK.findall(run.tokenizer.decode(row))})
-        return predict(model, batches, *args)
+        measured.append({mark for batch in batches for row in batch["input_ids"]
+                         for mark in MARK.findall(backbone.tokenizer.decode(row))})
+        now = [p for p in model.parameters() if p.requires_grad]
+        assert all(torch.equal(a, b) for a, b in zip(now, trained[0]))
+        return predict(model, batches, *rest)
 
-    monkeypatch.setattr(dial, "predict", watched)
-    run = Run(Trainer(args), Job("Src-Pref", 0, [pair_of_domains()]))
-    run.results([], run.job.pairs)
-    assert seen == [{"ST"}, {"TT"}]
+    monkeypatch.setattr(dial, "predict", spy)
+    run_once(args, method, pair_of_domains(), backbone=backbone)
+    assert measured == [{"ST"}, {"TT"}]
 
 
 def test_an_oracle_sees_the_sources_records_in_the_same_order(args, monkeypatch):
-    orders = {}
-    for method in ("Src-Pref", "Src-Tgt-Pref*"):
-        trainer, orders[method] = Trainer(args), []
+    """And a method that reads the target, too."""
+    orders, backbone = {}, load(args)
+    unmeasured(monkeypatch)
+    for method in ("Src-Pref", "Src-Tgt-Pref*", "DIAL"):
+        orders[method] = []
 
         def step(model, critic, optimizer, critic_optimizer, batch, config):
-            texts = [trainer.tokenizer.decode(batch["input_ids"][0, batch["columns"][n]])
+            texts = [backbone.tokenizer.decode(batch["input_ids"][0, batch["columns"][n]])
                      for n in range(batch["n_source"])]
             orders[method].append([text for text in texts if "SL" in text])
             return {"source_loss": torch.zeros(())}
 
         monkeypatch.setitem(METHODS, method, dataclasses.replace(METHODS[method], step=step))
-        Run(trainer, Job(method, 0, [pair_of_domains()])).train(evaluate=lambda step: None)
-    assert orders["Src-Pref"] == orders["Src-Tgt-Pref*"] and len(orders["Src-Pref"]) == 3
+        run_once(args, method, pair_of_domains(), backbone=backbone)
+    assert orders["Src-Pref"] == orders["Src-Tgt-Pref*"] == orders["DIAL"]
+    assert len(orders["Src-Pref"]) == 3 and len(orders["Src-Pref"][0]) == 4
+
+
+def test_a_seed_has_its_own_weights_and_its_own_order(args, monkeypatch):
+    """Of model and critic alike; and methods of one seed begin with the same."""
+    seeds, begun, real, train = [], [], data.training_batches, dial.train
+    monkeypatch.setattr(data, "training_batches",
+                        lambda *a, **k: seeds.append(a[4]) or real(*a, **k))
+    unmeasured(monkeypatch)
+    monkeypatch.setattr(dial, "train", lambda model, critic, *rest: (begun.append(
+        torch.cat([p.detach().flatten() for m in (model, critic) for p in m.parameters()
+                   if p.requires_grad])), train(model, critic, *rest))[1])
+    backbone = load(args)
+    for name, seed in (("Src-Pref", 0), ("Src-Pref", 1), ("DIAL", 1)):
+        run_once(args, name, pair_of_domains(), seed=seed, backbone=backbone)
+    assert seeds == [0, 1, 1] and torch.equal(*begun[1:])
+    assert (begun[0] != begun[1]).float().mean() > 0.4  # all but LoRA's B, and the critic's biases
+    critic = sum(p.numel() for p in dial.Critic(32).parameters())
+    assert not torch.equal(begun[0][-critic:], begun[1][-critic:])

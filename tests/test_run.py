@@ -1,107 +1,197 @@
-"""One run after the other: the scale, the backbone they share, the best state, what is refused."""
+"""A run: the scale, the backbone that runs share, what it is measured on, looks, what is refused."""
 from dataclasses import replace
 
 import pytest
 import torch
-from test_methods import pair_of_domains, preferences, train, weights
+from conftest import load, pair_of_domains, preferences, run_once
 
+import dial
 from data import InputError, Preference, Unlabeled
 from domains.splits import Domain
-from support.methods import METHODS
-from support.runs import Job
-from support.trainer import Trainer
-from support.training import Run
+from harness import runs
+from methods import untrained
+from paper.looks import best_results
+from paper.settings import Training
 
 
 @pytest.mark.parametrize("scale", [True, False])
 def test_the_scale_is_that_of_the_first_batch(args, scale, monkeypatch):
     args.config = replace(args.config, scale_embeddings=scale)
-    batches, (source, target) = [], pair_of_domains()
+    backbone, found, train = load(args), [], dial.train
 
-    def step(*step_args):
-        batches.append(step_args[4])
-        return dial_step(*step_args)
+    def spy(model, critic, batches, *rest):
+        batches = list(batches)
+        norm = model.embed(batches[0]).norm(dim=1).mean().item()
+        log = train(model, critic, batches, *rest)
+        found.append((model.scale.item(), norm))
+        return log
 
-    dial_step = METHODS["DIAL"].step
-    monkeypatch.setitem(METHODS, "DIAL", replace(METHODS["DIAL"], step=step))
-    run, _ = train(args, "DIAL", source, target)
-    trained = run.model.scale.item()
-    run.close()
-    untrained = Run(run.trainer, run.job).model
-    norm = untrained.embed(batches[0]).norm(dim=1).mean().item()
+    monkeypatch.setattr(dial, "train", spy)
+    run_once(args, "DIAL", pair_of_domains(), backbone=backbone)
+    ((trained, norm),) = found
     assert trained == pytest.approx(norm if scale else 1.0) and norm > 2
 
 
-@pytest.mark.parametrize("lora_layers", [0, 1])
-def test_runs_do_not_see_each_other(args, lora_layers):
+def test_runs_do_not_see_each_other(args, monkeypatch):
     """The backbone comes back as it was, and a run is the same after others as alone."""
-    args.config = replace(args.config, lora_layers=lora_layers)
-    trainer, domains = Trainer(args), pair_of_domains()
-    before = {k: v.clone() for k, v in trainer.classifier.state_dict().items()}
-    jobs = [Job(method, seed, [domains]) for method, seed in
-            (("DIAL", 0), ("Src-Pref", 0), ("Base LM", 0), ("DIAL", 1), ("DIAL", 0))]
-    outcomes = [trainer.run(job) for job in jobs]
-    after = trainer.classifier.state_dict()
+    monkeypatch.setattr(untrained, "THOUGHTS", 2)
+    backbone, domains = load(args), pair_of_domains()
+    before = {k: v.clone() for k, v in backbone.classifier.state_dict().items()}
+
+    def run(method, seed, backbone=backbone, lora_layers=1):
+        args.config = replace(args.config, lora_layers=lora_layers)
+        found = run_once(args, method, domains, seed=seed, backbone=backbone)
+        return found | {"seconds": None}
+
+    first, *_, other, again = [run("DIAL", 0), run("Src-Pref", 0, lora_layers=0),
+                               run("Base LM", 0), run("DIAL", 1), run("DIAL", 0)]
+    after = backbone.classifier.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[k], after[k]) for k in before)
-    assert outcomes[0] == outcomes[4] == Trainer(args).run(jobs[0])
-    assert outcomes[0][1] != outcomes[3][1]
-    (result,), log, failure = outcomes[0]
-    assert failure is None
-    ratios = [r["distance"] / r["slope"] for r in log]
-    assert result["metrics"]["distance"] == pytest.approx(sum(ratios) / 3)
-    assert result["n_test"] == 6 and result["metrics"].keys() == {
-        "accuracy", "source_accuracy", "distance"}
+    assert first == again == run("DIAL", 0, load(args)) and first["log"] != other["log"]
 
 
-def test_the_best_on_validation_comes_back(args, monkeypatch):
-    """Of equals the later; the results of the last step stand beside those of the best."""
+def test_a_run_that_fails_leaves_the_backbone_as_it_was(args, monkeypatch):
+    backbone = load(args)
+    args.checkpoint = True
+    names = list(backbone.classifier.state_dict())
+    args.config = replace(args.config, learning_rate=1e30)
+    with pytest.raises(InputError, match="DIAL, seed 4: step .*not finite; lower learning_rate"):
+        run_once(args, "DIAL", pair_of_domains(), seed=4, backbone=backbone)
+    assert list(backbone.classifier.state_dict()) == names
+    assert not backbone.classifier.is_gradient_checkpointing
+
+
+def test_what_a_run_has(args):
+    run = run_once(args, "DIAL", pair_of_domains(), seed=3)
+    assert (run["method"], run["seed"], run["saved"], run["failure"]) == ("DIAL", 3, None, None)
+    assert run["seconds"] > 0 and [r["step"] for r in run["log"]] == [1, 2, 3]
+    (result,) = run["results"]
+    ratios = [r["distance"] / r["slope"] for r in run["log"]]
+    assert result["metrics"].pop("distance") == pytest.approx(sum(ratios) / 3)
+    assert (result["source"], result["target"]) == ("source", "target")
+    assert (result["n_test"], result["n_source"]) == (6, 4)
+    assert result["metrics"].keys() == {"accuracy", "source_accuracy"}
+
+
+def test_the_distance_is_of_the_last_ten_steps():
+    log = [{"distance": float(i), "slope": 2.0} for i in range(1, 31)]
+    (result,) = runs.results_of("DIAL", [pair_of_domains()], log, lambda domain: {})
+    assert result["metrics"] == {"distance": sum(range(21, 31)) / 20}
+    (result,) = runs.results_of("Src-Pref", [pair_of_domains()], [{"step": 1}], lambda domain: {})
+    assert result["metrics"] == {}
+
+
+def test_one_training_is_measured_on_all_pairs(args, trained, monkeypatch):
+    """Src-Pref's: the source once, each target on its own texts."""
     source, target = pair_of_domains()
-    target.validation = Domain("validation", test=preferences("TV", 4))
-    values, states, measure = iter([0.2, 0.8, 0.8, 0.1]), [], Run.measure
+    more, measured = replace(target, name="more", test=preferences("MT", 3)), []
+    measure = Domain.measure
+    monkeypatch.setattr(Domain, "measure", lambda domain, rewards: (
+        measured.append((domain.name, len(rewards))), measure(domain, rewards))[1])
+    run = run_once(args, "Src-Pref", (source, target), (source, more))
+    assert len(trained) == 1 and measured == [("source", 4), ("target", 6), ("more", 3)]
+    assert [(r["target"], r["n_test"]) for r in run["results"]] == [("target", 6), ("more", 3)]
 
-    def measured(run, domain):
-        if domain is not target.validation:
-            states.append(weights(run))
-            return measure(run, domain)
-        states.append(weights(run))
-        return {"accuracy": next(values)}
 
-    monkeypatch.setattr(Run, "measure", measured)
-    args.config = replace(args.config, steps=4)
-    results, log, _ = Trainer(args).run(Job("Src-Pref", 0, [(source, target)]))
-    assert [r["target_validation"] for r in log] == [0.2, 0.8, 0.8, 0.1]
-    assert [r["method"] for r in results] == ["Src-Pref", "Src-Pref, best*"]
-    best, last = states[-1], states[-3]  # two measurements, of source and target, for each
-    third = states[2]
-    assert all(torch.equal(a, b) for a, b in zip(best, third, strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(best, last, strict=True))
+# ------------------------------------------------------------------ looks on the way, --paper
+
+
+class Told(Domain):
+    """A domain that is measured as `values` say."""
+
+    def measure(self, rewards):
+        assert len(rewards) == len(self.test)
+        return {"accuracy": next(self.values)}
+
+
+def told(name, test, values):
+    domain = Told(name, test=test)
+    domain.values = iter(values)
+    return domain
+
+
+@pytest.mark.parametrize("every, validation, test, best", [
+    (1, [0.2, 0.8, 0.8, 0.1], [0.1, 0.2, 0.3, 0.4, 0.5], 0.3),  # of equals the later
+    (0, [0.9, 0.8], [0.1, 0.2, 0.3], 0.1), (3, [0.1, 0.9, 0.8], [0.1, 0.2, 0.3, 0.4], 0.2)])
+def test_the_best_row_is_the_tests_value_where_validation_was_best(args, every, validation, test,
+                                                                   best):
+    """Looks at the ends of two epochs of two steps, and every so many steps."""
+    source, target = pair_of_domains()
+    target = told("target", target.test, test)
+    target.validation = told("validation", preferences("TV", 4), validation)
+    args.paper, args.eval_every = "folder", every
+    args.training = {"others": Training(2, 2, "source")}
+    source.labeled, args.steps = source.labeled[:2], None
+    args.training["Src-Pref"] = Training(2, 1, "source")
+    run = run_once(args, "Src-Pref", (source, target))
+    looks = {r["step"]: r["validation accuracy of target"] for r in run["log"] if len(r) > 2}
+    steps = {1: [1, 2, 3, 4], 0: [2, 4], 3: [2, 3, 4]}[every]
+    assert looks == dict(zip(steps, validation, strict=True))
+    last, chosen = run["results"]
+    assert (last["method"], chosen["method"]) == ("Src-Pref", "Src-Pref, best*")
+    assert last["metrics"]["accuracy"] == test[-1] and chosen["metrics"] == {"accuracy": best}
+    assert (chosen["n_test"], chosen["source"], chosen["target"]) == (6, "source", "target")
+
+
+def test_each_target_has_its_own_best_look():
+    """Of scores the first metric of validation decides; an oracle's star is there once."""
+    pairs = [(Domain("s"), Domain("t", test=[1])), (Domain("s"), Domain("u", test=[1, 2]))]
+    looks = [{"t": (0.9, 0.1, 1.0, 2.0), "u": (0.1, 0.9, 3.0, 4.0)},
+             {"t": (0.8, 0.9, 5.0, 6.0), "u": (0.2, 0.1, 7.0, 8.0)}]
+    names = ("validation pearson", "validation spearman", "test pearson", "test spearman")
+    log = [{"step": 1, "source_loss": 0.5}] + [{"step": 2} | {
+        f"{name} of {target}": value for target, values in look.items()
+        for name, value in zip(names, values)} for look in looks]
+    found = best_results("Tgt-Pref*", pairs, log)
+    assert [r["metrics"] for r in found] == [{"pearson": 1.0, "spearman": 2.0},
+                                             {"pearson": 7.0, "spearman": 8.0}]
+    assert {r["method"] for r in found} == {"Tgt-Pref, best*"}
+    assert [r["n_test"] for r in found] == [1, 2] and best_results("DIAL", pairs, log[:1]) == []
+
+
+# ------------------------------------------------------------------ what cannot be run
 
 
 def test_what_cannot_be_run_is_said_at_the_start(args):
-    source, target = pair_of_domains()
-    trainer, job = Trainer(args), Job("DIAL", 0, [(source, target)])
-    trainer.args.config = replace(args.config, center_prompts=True)
-    trainer.check([job])
+    backbone, (source, target) = load(args), pair_of_domains()
+
+    def check(method):
+        return runs.encode_all(args, backbone, [(method, 0, [(source, target)])])
+
+    args.config = replace(args.config, center_prompts=True)
+    check("DIAL")
     target.unlabeled = [*target.unlabeled, Unlabeled("TU?", ("yes",))]
     for method in ("DIAL", "DEAL"):
         with pytest.raises(InputError, match="target: 'TU.' has a single response; center_prompts"):
-            trainer.check([Job(method, 0, [(source, target)])])
-    trainer.args.config = replace(args.config, center_prompts=False)
-    trainer.check([job])
-    trainer.classifier.config.tie_word_embeddings = False
-    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM",
-                   "Base LM likelihood", "Few-shot LM likelihood"):
+            check(method)
+    check("Src-Pref-Tgt-NTP")  # no critic
+    args.config = replace(args.config, center_prompts=False)
+    check("DIAL")
+    backbone.classifier.config.tie_word_embeddings = False
+    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "Base LM", "Few-shot LM"):
         with pytest.raises(InputError, match=f"{method} predicts tokens"):
-            trainer.check([Job(method, 0, [(source, target)])])
-    trainer.args.max_length = 5
+            check(method)
+    args.max_length = 5
     with pytest.raises(InputError, match="source, labeled: row 1, .*, has"):
-        Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])
-    trainer.args.max_length, source.test = 200, [Preference("Q", "a" * 999, ("b",))]
-    with pytest.raises(InputError, match="source, test: row 1, .*, has"):
-        Trainer(args).check([Job("Src-Pref", 0, [(source, target)])])
+        check("Src-Pref")
+    args.max_length, long = 200, [Preference("Q", "a" * 999, ("b",))]
+    domains = {"source, test": source, "target, test": target, "validation, test": Domain("valid")}
+    target.validation = domains["validation, test"]
+    target.validation.name = "validation"
+    for where, domain in domains.items():
+        test, domain.test = domain.test, long
+        with pytest.raises(InputError, match=f"{where}: row 1, 'Q' and 'a*', has"):
+            check("Src-Pref")
+        domain.test = test
+    target.unlabeled = [Unlabeled("Q", ("a" * 999, "b"))]
+    check("Src-Pref"), check("Tgt-Pref*")
+    with pytest.raises(InputError, match="target, unlabeled: row 1, 'Q' and 'a*', has"):
+        check("DIAL")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_run_is_in_the_precision_that_is_asked_for(args, dtype):
-    args.dtype = dtype
-    assert Trainer(args).classifier.dtype == getattr(torch, dtype)
+def test_all_that_is_read_is_encoded_once(args):
+    source, target = pair_of_domains()
+    encoded = runs.encode_all(args, load(args), [
+        (name, seed, [(source, target)]) for seed in (0, 1) for name in ("DIAL", "Tgt-Pref*")])
+    assert set(encoded) == {id(rows) for rows in (
+        source.labeled, target.labeled, source.test, target.test, target.unlabeled)}

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import data
 import dial
-from support import backbones, saving
+from models import backbones, saving
 
 
 def rewards_of(classifier, tokenizer, texts):
@@ -77,7 +77,7 @@ def llama(tiny, tmp_path):
 def test_a_llama_without_a_padding_token(llama, config, tmp_path, lora_layers):
     assert AutoTokenizer.from_pretrained(llama).pad_token is None
     config.lora_layers = lora_layers
-    classifier, tokenizer = backbones.load(str(llama), "cpu", "float32")
+    classifier, tokenizer, _ = backbones.load(str(llama), "cpu", "float32")
     assert tokenizer.pad_token == "<|reserved_special_token_0|>"
     model, rewards, texts = trained_model(classifier, tokenizer, config)
     saving.save(model, tokenizer, config, tmp_path / "m", merged=True)

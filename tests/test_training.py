@@ -9,7 +9,7 @@ from conftest import ROWS
 import data
 import dial
 from dial import Critic, DialConfig, RewardModel, predict, train
-from support import backbones
+from models import backbones
 
 BY_TEN = DialConfig(steps=10, warmup_steps=3, decay=0.5)
 

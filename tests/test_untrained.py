@@ -5,51 +5,73 @@ import re
 import pytest
 import torch
 import transformers
-from test_methods import pair_of_domains, preferences
+from conftest import load, pair_of_domains, preferences
 
 import data
 import dial
 from data import Preference, Unlabeled
-from support import backbones, untrained
-from support.methods import METHODS
-from support.runs import Job
-from support.trainer import Trainer
-from support.training import Run
+from harness import runs
+from methods import untrained
+from methods.table import METHODS
+from models import backbones
+
+QUESTION = re.compile(r"Which\?\n(.*)\nA: (.*)\nB: (.*)\n")
 
 
-def test_few_shot_puts_chosen_examples_of_the_source_before_every_prompt(args, monkeypatch):
-    rows, encode, (source, target) = [], data.encode, pair_of_domains()
-    source.labeled = [Preference(f"SL{i}? \n", "yes", ("no",)) for i in range(30)] * 2
-    args.max_length = 1000
-    run = Run(Trainer(args), Job("Few-shot LM likelihood", 3, [(source, target)]))
-    monkeypatch.setattr(data, "encode", lambda part, *a: rows.extend(part) or encode(part, *a))
-    assert 0 <= run.measure(target)["accuracy"] <= 1
-    examples = random.Random(3).sample(source.labeled[:30], 10)  # none twice
-    shots = "".join(f"{e.prompt.strip()}\nyes\n\n" for e in examples)
-    assert [row.prompt for row in rows] == [shots + row.prompt for row in target.test]
-    assert [row.responses for row in rows] == [row.responses for row in target.test]
+@pytest.fixture
+def rewards_of(args):
+    """The rewards of a target's test by a method, asked with the base model."""
+    def rewards_of(method, source, target, seed=0):
+        backbone = load(args)
+        with runs.new_model(args, backbone, args.config, seed) as (model, _):
+            return METHODS[method].rewards(
+                target, source=source, seed=seed, args=args, model=model,
+                tokenizer=backbone.tokenizer, pack_options=backbone.pack_options)
+
+    return rewards_of
+
+
+def thinks(monkeypatch, line):
+    """The base model's thoughts are `line`, with the number of its prompt; returns the prompts."""
+    prompts = []
+    monkeypatch.setattr(untrained, "think", lambda args, model, texts, context: (
+        prompts.extend(texts), [line.format(i) for i in range(len(texts))])[1])
+    return prompts
+
+
+# ------------------------------------------------------------------ without a model
+
+
+def test_the_longest_response_has_the_most_words():
+    target = pair_of_domains()[1]
+    target.test = [Preference("Q", "a b c", ("looooooooooong", "a b"))]
+    assert METHODS["Longest"].rewards(target, seed=0)[0].tolist() == [3, 1, 2]
+
+
+def test_words_count_by_how_often_they_were_chosen_in_the_source():
+    source, target = pair_of_domains()
+    source.labeled = [Preference("Q", "Good GOOD", ("bad good",)), Preference("Q", "good", ("bad",))]
+    target.labeled = [Preference("Q", "bad", ("good",))] * 9  # not read
+    target.test = [Preference("Q", "good Good", ("bad", "new"))]
+    good, bad = torch.tensor([4 / 2, 1 / 3]).log()  # (chosen + 1) / (rejected + 1)
+    torch.testing.assert_close(METHODS["Seen words"].rewards(target, source=source)[0],
+                               torch.stack([2 * good, bad, torch.tensor(0.0)]))
 
 
 # ------------------------------------------------------------------ the base model, in words
 
 
-QUESTION = re.compile(r"Which\?\n(.*)\nA: (.*)\nB: (.*)\n")
-
-
 @pytest.mark.parametrize("method", ["Base LM", "Few-shot LM"])
-def test_the_base_model_chooses_by_letters_in_random_order(args, monkeypatch, method):
+def test_the_base_model_chooses_by_letters_in_random_order(rewards_of, monkeypatch, method):
     """The stand-in thinks of the number of a prompt, and always answers A."""
     source, target = pair_of_domains()
     source.labeled = [Preference(f"SL{i}?", "yes SL", ("no SL",)) for i in range(20)] * 2
-    target.test, rows, prompts = preferences("TT", 40), [], []
-    monkeypatch.setattr(untrained, "think", lambda run, texts, context: (
-        prompts.extend(texts) or [f"I think {i}." for i in range(len(texts))]))
+    target.test, rows = preferences("TT", 40), []
+    prompts = thinks(monkeypatch, "I think {}.")
     encode = data.encode
     monkeypatch.setattr(data, "encode", lambda part, *a: rows.extend(part) or encode(part, *a))
-    monkeypatch.setattr(dial, "predict", lambda model, batches, *_: [
-        torch.tensor([-1.0, -2.0])] * 40)
-    run = Run(Trainer(args), Job(method, 0, [(source, target)]))
-    rewards = METHODS[method].rewards(run, target)
+    monkeypatch.setattr(dial, "predict", lambda *_: [torch.tensor([-1.0, -2.0])] * 40)
+    rewards = rewards_of(method, source, target)
     for i, (row, prompt, reward) in enumerate(zip(rows, prompts, rewards, strict=True)):
         assert row.prompt == f"{prompt} I think {i}.\nFinal answer: "
         assert row.responses == ("A", "B")
@@ -64,28 +86,55 @@ def test_the_base_model_chooses_by_letters_in_random_order(args, monkeypatch, me
     assert 10 < first.count("yes TT") < 30 and (not shots or len(set(answers)) == 2)
 
 
+def test_the_examples_are_ten_different_ones_of_the_source_and_follow_the_seed():
+    source, _ = pair_of_domains()
+    source.labeled = [Preference(f"SL{i}?", "yes", ("no",)) for i in range(30)] * 2
+    found = untrained.examples(source, 3)
+    assert found == random.Random(3).sample(source.labeled[:30], 10)  # none twice
+    assert found != untrained.examples(source, 4)
+    source.labeled = source.labeled[:3]
+    assert len(untrained.examples(source, 3)) == 3
+
+
 @pytest.mark.parametrize("method", ["Base LM", "Few-shot LM"])
-def test_the_seed_orders_the_letters(args, monkeypatch, method):
+def test_the_seed_orders_the_letters(rewards_of, monkeypatch, method):
     states, ask = {}, untrained.ask
     monkeypatch.setattr(untrained, "ask", lambda question, row, rng: (
         states.setdefault(row.prompt[:2], rng.getstate()), ask(question, row, rng))[1])
-    monkeypatch.setattr(untrained, "think", lambda run, texts, context: ["Hm."] * len(texts))
+    thinks(monkeypatch, "Hm.")
     monkeypatch.setattr(dial, "predict", lambda *_: [torch.tensor([-1.0, -2.0])] * 6)
-    run = Run(Trainer(args), Job(method, 5, [pair_of_domains()]))
-    METHODS[method].rewards(run, run.target)
+    rewards_of(method, *pair_of_domains(), seed=5)
     assert set(states.values()) == {random.Random(5).getstate()}
 
 
-def test_the_base_model_gives_a_single_text_the_likeliest_score(args, monkeypatch):
+def test_letters_go_back_to_their_responses(rewards_of, monkeypatch):
+    source, target = pair_of_domains()
+    target.test = [Preference("Q", "a", ("b", "c"))]
+    monkeypatch.setattr(untrained, "ask", lambda *_: ("Q", [2, 0, 1]))  # A is the third's letter
+    thinks(monkeypatch, "Hm.")
+    monkeypatch.setattr(dial, "predict", lambda *_: [torch.tensor([-1.0, -2.0, -3.0])])
+    assert rewards_of("Base LM", source, target)[0].tolist() == [-2, -3, -1]
+
+
+def test_there_is_a_letter_for_26_responses(rewards_of, monkeypatch):
+    source, target = pair_of_domains()
+    thinks(monkeypatch, "Hm.")
+    monkeypatch.setattr(dial, "predict", lambda *_: [torch.arange(26.0)])
+    target.test = [Preference("Q", "0", tuple(map(str, range(1, 26))))]
+    assert sorted(rewards_of("Base LM", source, target)[0].tolist()) == list(range(26))
+    target.test = [Preference("Q", "0", tuple(map(str, range(1, 27))))]
+    with pytest.raises(data.InputError, match="target: 27 responses to a prompt; .* for 26"):
+        rewards_of("Base LM", source, target)
+
+
+def test_the_base_model_gives_a_single_text_the_likeliest_score(rewards_of, monkeypatch):
     source, target = pair_of_domains()
     target.test = [Unlabeled("Text:", (f"essay {i}",)) for i in range(6)]
     target.scores, rows, encode = [1.0, 2, 3, 4, 5, 6], [], data.encode
-    monkeypatch.setattr(untrained, "think", lambda run, texts, context: ["Hm."] * len(texts))
+    thinks(monkeypatch, "Hm.")
     monkeypatch.setattr(data, "encode", lambda part, *a: rows.extend(part) or encode(part, *a))
-    monkeypatch.setattr(dial, "predict", lambda model, batches, *_: [
-        torch.eye(6)[(i + 2) % 6] for i in range(6)])
-    run = Run(Trainer(args), Job("Base LM", 0, [(source, target)]))
-    assert [r.tolist() for r in METHODS["Base LM"].rewards(run, target)] == [
+    monkeypatch.setattr(dial, "predict", lambda *_: [torch.eye(6)[(i + 2) % 6] for i in range(6)])
+    assert [r.tolist() for r in rewards_of("Base LM", source, target)] == [
         [3], [4], [5], [6], [1], [2]]
     assert all(row.responses == tuple("123456") for row in rows)
     assert rows[4].prompt == (f"{untrained.SCORE}\nessay 4\nLet's think step by step: Hm.\n"
@@ -96,17 +145,18 @@ def test_thoughts_are_the_base_models_greedy_line(args, monkeypatch):
     """One token after the other by transformers' own model, to the end of a line. What is longer
     than the context is cut from the left."""
     monkeypatch.setattr(untrained, "THOUGHTS", 8)
-    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.float32)
-    run = Run(Trainer(args), Job("Base LM", 0, [pair_of_domains()]))
+    backbone = load(args)
+    tokenizer = backbone.tokenizer
     model = transformers.AutoModelForCausalLM.from_pretrained(backbones.locate("tiny")).eval()
     prompts, lines = ["One?", "Another, longer one?", "abc" * 30], []
     for prompt in prompts:
-        ids = run.tokenizer(prompt)["input_ids"]
+        ids = tokenizer(prompt)["input_ids"]
         ids = ids if len(ids) <= 42 else [ids[0], *ids[-41:]]
         start = len(ids)
         for _ in range(8):
             with torch.no_grad():
                 ids = [*ids, model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()]
-        text = run.tokenizer.decode(ids[start:], skip_special_tokens=True)
+        text = tokenizer.decode(ids[start:], skip_special_tokens=True)
         lines.append(text.strip().partition("\n")[0])
-    assert untrained.think(run, prompts, 50) == lines
+    with runs.new_model(args, backbone, args.config, 0) as (reward_model, _):
+        assert untrained.think(args, reward_model, prompts, 50) == lines
