@@ -82,8 +82,14 @@ def args(cache, config, tmp_path):
 
 # What a command takes to be over in a second; the tiny model's tokens are bytes, so texts are long.
 FAST = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--steps", "1",
-        "--batch-size", "2", "--seeds", "0", "--max-length", "4096"]
+        "--batch-size", "2", "--seeds", "0", "--max-length", "4096", "--set", "lora_layers=1"]
 SMALL = ["--n-train", "8", "--n-test", "4"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pictures are made but not drawn, which takes longer than the rest: their files are empty."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, path, **_: path.touch())
 
 
 def preferences(mark, n):

@@ -4,21 +4,31 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_commands import FAST
-from test_methods import pair_of_domains
+from conftest import FAST, load, pair_of_domains
 
+import data
+import dial
 import embeddings
-from support import figures
-from support.runs import Job
-from support.trainer import Trainer
-from support.training import Run
+from harness import figures, runs
 
 
-def test_embeddings(cache, tmp_path, capsys):
+def test_embeddings(cache, tmp_path, capsys, undrawn, monkeypatch):
+    made, food_domain = [], embeddings.food_domain
+    monkeypatch.setattr(embeddings, "food_domain", lambda name, seed, n_test: (
+        made.append((name, seed)), food_domain(name, seed, n_train=9, n_test=n_test))[1])
     embeddings.main([*FAST, "--steps", "2", "--n-test", "6", "--out", str(tmp_path)])
-    table = [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:7]]
-    assert table == [[m, s] for m in ("Src-Pref", "DIAL") for s in "012"]
-    assert (tmp_path / "embeddings.png").read_bytes()[:4] == b"\x89PNG"
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in out[1:7]] == [
+        [m, s] for m in ("Src-Pref", "DIAL") for s in "012"]
+    assert out[7] == str(tmp_path / "embeddings.png") and (tmp_path / "embeddings.png").exists()
+    assert made == [("desserts:en", 0), ("desserts:ko", 0)]
+
+
+def test_the_picture(tmp_path):
+    emb = torch.randn(2, 2, 5)
+    looks = {name: [(1, emb, emb, 0.5)] for name in ("Src-Pref", "DIAL")}
+    figures.plot_embeddings(looks, embeddings.pca, "Trial", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_pca_keeps_the_largest_variances():
@@ -31,23 +41,38 @@ def test_pca_keeps_the_largest_variances():
 @pytest.mark.parametrize("center", [True, False])
 def test_embeddings_are_those_of_the_model_and_centred_if_the_critics_are(args, center):
     args.config = replace(args.config, center_prompts=center)
-    pair = pair_of_domains()
-    run = Run(Trainer(args), Job("DIAL", 0, [pair]))
-    emb = embeddings.embed(run, pair[1])  # (6, 2, D): of each record both responses
-    rewards = run.model.reward_head(emb).squeeze(-1).detach()
-    margins = torch.stack([r[0] - r[1] for r in embeddings.dial.predict(
-        run.model, run.batches(run.encode(pair[1], "test")))])
-    torch.testing.assert_close(rewards[:, 0] - rewards[:, 1], margins)
+    backbone, rows = load(args), pair_of_domains()[1].test
+    with runs.new_model(args, backbone, args.config, 0) as (model, _):
+        batches = list(data.evaluation_batches(data.encode(rows, backbone.tokenizer, 200),
+                                               tokens=60, **backbone.pack_options))
+        emb, accuracy = embeddings.embed(model.train(), batches, args.config)  # (6, 2, D)
+        rewards = dial.predict(model, batches)
+        own = model.reward_head(emb).squeeze(-1).detach()
+    assert len(batches) > 1 and model.training and accuracy == dial.accuracy(rewards)
+    torch.testing.assert_close(own[:, 0] - own[:, 1], torch.stack([r[0] - r[1] for r in rewards]))
     assert (emb.sum(dim=1).abs().max() < 1e-4) == center
 
 
 def test_looks_measure_the_target(args, monkeypatch):
+    """Before training and after each step; the source's accuracy is not the target's."""
     source, target = pair_of_domains()
-    monkeypatch.setattr(Run, "measure", lambda run, domain: {
-        "accuracy": 0.25 if domain is target else 0.75})
-    looks = embeddings.looks_of(Trainer(args), Job("Src-Pref", 0, [(source, target)]))
+    embed, accuracies = embeddings.embed, []
+    monkeypatch.setattr(embeddings, "embed", lambda *a: accuracies.append(
+        [embed(*a)[0], len(accuracies) / 10]) or accuracies[-1])
+    backbone = load(args)
+    encoded = runs.encode_all(args, backbone, [("Src-Pref", 0, [(source, target)])])
+    looks = embeddings.looks_of(args, backbone, encoded, "Src-Pref", 0, source, target)
     assert [(step, s.shape[0], t.shape[0], a) for step, s, t, a in looks] == [
-        (step, 4, 6, 0.25) for step in range(4)]
+        (step, 4, 6, (2 * step + 1) / 10) for step in range(4)]
+
+
+def test_a_look_is_of_the_model_that_a_run_trains(args, trained, monkeypatch):
+    """The same seed and batches as `runs.run`, to the last bit."""
+    pair, backbone = pair_of_domains(), load(args)
+    encoded = runs.encode_all(args, backbone, [("DIAL", 3, [pair])])
+    runs.run(args, backbone, encoded, "DIAL", 3, [pair])
+    embeddings.looks_of(args, backbone, encoded, "DIAL", 3, *pair)
+    assert all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
 
 
 def test_the_gap_by_hand():
