@@ -15,7 +15,8 @@ import scaling
 import simple_to_complex
 from data import InputError
 from dial import DialConfig
-from support import cli, flags
+from harness import command
+from harness.flags import RUNS, SAVE
 
 COMMANDS = ("clean_to_noisy", "cross_lingual", "embeddings", "few_shot", "odd_one_out", "scaling",
             "simple_to_complex")
@@ -32,8 +33,8 @@ def parser_of(name, monkeypatch):
 
 
 def configured(*flags):
-    p = cli.run_flags("", "x", {"steps": 7, "lambda_da": 0.5})
-    return cli.parse(p, list(flags)).config
+    p = command.run_parser("", "x", {"steps": 7, "lambda_da": 0.5}, RUNS)
+    return command.parse(p, list(flags)).config
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -66,7 +67,7 @@ def test_presets(name, batch_size, changes, monkeypatch):
     p = parser_of(name, monkeypatch)
     assert p.get_default("preset") == laptop | changes
     assert p.get_default("batch_size") == batch_size and p.get_default("model") == "gemma-3-270m"
-    assert {"Src-Pref", "DIAL"} <= set(p.get_default("methods"))
+    assert "DIAL" in p.get_default("methods")
     assert p.get_default("seeds") == ([0] if name == "embeddings" else [0, 1, 2])
 
 
@@ -129,7 +130,10 @@ def test_settings_that_cannot_be(words, message):
     (scaling.main, ["--paper", "--n-train", "50"], "--n-train does not go with --paper"),
     (scaling.main, ["--methods", "DIAL"], "unrecognized arguments: --methods"),
     (scaling.main, ["--save"], "unrecognized arguments: --save"),
-    (embeddings.main, ["--resume"], "unrecognized arguments: --resume"),
+    (embeddings.main, ["--overwrite"], "unrecognized arguments: --overwrite"),
+    (cross_lingual.main, ["--resume"], "unrecognized arguments: --resume"),
+    (embeddings.main, ["--methods", "Longest"], "--methods Longest: it is not trained"),
+    (embeddings.main, ["--seeds", "0", "1"], "embeddings.py takes one seed"),
     (embeddings.main, ["--save"], "unrecognized arguments: --save"),
     (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to the 1000 re"),
     (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
@@ -141,38 +145,36 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 
 def test_all_methods():
-    args = cli.parse(cli.run_flags("", "few_shot", {"steps": 4}), ["--methods", "all"])
-    assert len(args.methods) == 13 and args.config.steps == 4
-    assert args.compile is args.resume is False
-
-
-def test_flags_that_a_command_does_not_offer():
-    p = cli.run_flags("", "few_shot", {"steps": 4}, without=("--save", "--resume", "--seeds"))
-    args = cli.parse(p, [])
-    assert (args.save, args.resume, args.seeds) == (None, False, [0, 1, 2])
-    with pytest.raises(InputError, match="unrecognized arguments: --resume"):
-        cli.parse(p, ["--resume"])
+    p = command.run_parser("", "few_shot", {"steps": 4}, RUNS | SAVE)
+    args = command.parse(p, ["--methods", "all"])
+    assert len(args.methods) == 11 and args.config.steps == 4
+    assert args.compile is args.overwrite is args.given is False and args.save is None
+    assert str(args.out) == "runs/few_shot"
+    assert command.parse(p, ["--methods", "DIAL", "all"]).methods == args.methods
+    assert command.parse(p, ["--save"]).save == "adapter"
 
 
 @pytest.mark.parametrize("end, code, line", [
     (InputError("no\nway"), 2, "error: no way\n"), (KeyboardInterrupt(), 130, "stopped\n"),
     (FloatingPointError("nan"), 2, "error: nan\n"), (None, None, "")])
 def test_exit_codes(end, code, line, capsys):
-    def main():
-        if end:
-            raise end
+    def run():
+        with command.exit_codes():
+            if end:
+                raise end
 
     if code is None:
-        assert flags.command_line(main) is None
+        run()
     else:
         with pytest.raises(SystemExit) as stop:
-            flags.command_line(main)
+            run()
         assert stop.value.code == code
     assert capsys.readouterr().err == line
 
 
 def test_what_is_no_fault_of_the_user_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):  # Python's exit code is then 1
-        flags.command_line(lambda: 1 / 0)
-    assert all("command_line(main)" in (ROOT / "experiments" / f"{name}.py").read_text()
-               for name in (*COMMANDS, "rlhf_shift"))
+    with pytest.raises(ZeroDivisionError), command.exit_codes():  # Python's exit code is then 1
+        1 / 0
+    for path in (ROOT / "experiments").glob("*.py"):
+        assert path.read_text(encoding="utf-8").endswith(
+            'if __name__ == "__main__":\n    with exit_codes():\n        main()\n')
