@@ -1,6 +1,5 @@
 """Data that cannot be used: one line that names file, line and remedy."""
 import gzip
-from argparse import Namespace
 
 import huggingface_hub
 import pytest
@@ -10,7 +9,7 @@ from test_records import HUB, TEXT, write
 from data import InputError, Preference
 from domains.records import load_preferences, load_unlabeled
 from domains.splits import Domain
-from support import untrained
+from methods import untrained
 
 
 BAD = [
@@ -102,6 +101,5 @@ def test_the_hub_says_what_is_wrong(monkeypatch, error, message):
 
 def test_more_responses_than_letters():
     many = Domain("mine", test=[Preference("Q?", "a", tuple(map(str, range(26))))])
-    run = Namespace(job=Namespace(method="Base LM"))
-    with pytest.raises(InputError, match="mine: 27 responses to a prompt; Base LM has a letter"):
-        untrained.base_lm(run, many)
+    with pytest.raises(InputError, match="mine: 27 responses to a prompt; there is a letter for 26"):
+        untrained.base_lm(many, 0, None, None, None, {})

@@ -2,18 +2,18 @@
 import pytest
 import torch
 import transformers
+from conftest import random_classifier
 
 import dial
-from conftest import random_classifier
-from support.policy import Policy, Responses, join
+from rlhf.policy import Policy, Responses, join
 
 CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4)
 PROMPTS, ACTIONS, END = [[2, 5, 6, 7, 8], [2, 9]], [[10, 11, 1], [12, 11, 13, 14, 1]], 1
 TOKENS = [1, 10, 11, 12, 13, 14]
 
 
-def language_model(kind="gemma3_text"):
-    config = random_classifier(kind).config
+def language_model(kind="gemma3_text", **changes):
+    config = random_classifier(kind, **changes).config
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     for p in model.parameters():
@@ -96,7 +96,7 @@ def test_sampling_follows_the_policy():
 def test_nothing_is_said_after_the_end():
     policy = policy_of(language_model())
     torch.manual_seed(1)
-    responses = policy.respond([[2, 5]] * 200, 8)
+    responses = policy.respond([[2, 5]] * 100, 8)
     lengths = responses.real.sum(1)
     assert 1 <= lengths.min() < lengths.max() == 8
     for actions, real, n in zip(responses.actions, responses.real, lengths):
@@ -119,11 +119,13 @@ def test_responses_meet_at_a_column():
     assert responses.select(torch.tensor([1])).actions.tolist() == [[12, 11, 13, 14, 1]]
 
 
-def test_in_bf16_log_probs_of_few_tokens_are_not_rounded():
+@pytest.mark.parametrize("tokens", [TOKENS, None])
+def test_in_bf16_log_probs_are_not_rounded(tokens):
+    """Of few tokens and of all; rounded, they would be noise in PPO's ratios."""
     model = language_model().bfloat16()
-    policy, responses = Policy(model, CONFIG, TOKENS, [END]), join(PROMPTS, ACTIONS)
+    policy, responses = Policy(model, CONFIG, tokens, [END]), join(PROMPTS, ACTIONS)
     hidden = 30 * torch.randn(2, 5, model.config.hidden_size).bfloat16()
-    output = model.get_output_embeddings().weight[TOKENS].double()
+    output = model.get_output_embeddings().weight[tokens or slice(None)].double()
     expected = (hidden.double() @ output.T).log_softmax(-1).float()
     torch.testing.assert_close(policy.log_policy(hidden), expected, atol=1e-3, rtol=1e-4)
     assert policy(responses)[0].dtype == torch.float32

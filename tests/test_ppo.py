@@ -5,9 +5,9 @@ import pytest
 import torch
 from test_policy import ACTIONS, CONFIG, END, PROMPTS, TOKENS, language_model, policy_of
 
-from support import ppo
-from support.policy import Policy, join
-from support.ppo import PPOConfig
+from rlhf import ppo
+from rlhf.policy import Policy, join
+from rlhf.ppo import PPOConfig
 
 
 def test_at_the_start_the_ratio_is_1_and_the_divergence_0():
@@ -48,43 +48,49 @@ def test_divergence_is_exact():
     assert kl.max() > 1e-3
 
 
-@pytest.mark.parametrize("setting", [{}, {"passes": 1}])
-def test_the_policy_climbs_a_bandit(setting):
-    policy = Policy(language_model(), CONFIG, TOKENS, [END])
-    optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], 1e-2)
+def learner(learning_rate):
+    """A policy of a single layer, which is enough to learn from a prompt's last token, with its
+    optimiser."""
+    policy = Policy(language_model("llama", num_hidden_layers=1), CONFIG, TOKENS, [END])
+    trained = [p for p in policy.parameters() if p.requires_grad]
     torch.manual_seed(0)
+    return policy, torch.optim.AdamW(trained, learning_rate)
+
+
+@pytest.mark.parametrize("epochs, learning_rate, setting", [
+    (10, 0.02, {}), (16, 0.05, {"passes": 1})])
+def test_the_policy_climbs_a_bandit(epochs, learning_rate, setting):
+    policy, optimizer = learner(learning_rate)
     shares, rare = [], None
-    for _ in range(16):
+    for _ in range(epochs):
         responses = policy.respond(PROMPTS * 16, 1)
         rare = rare or min(TOKENS[1:], key=responses.actions.flatten().tolist().count)
         reward = (responses.actions[:, 0] == rare).float()
         shares.append(reward.mean().item())
-        ppo.ppo_epoch(policy, optimizer, responses, reward, PPOConfig(**setting))
+        ppo.ppo_epoch(policy, optimizer, responses, reward, PPOConfig(batch_size=16, **setting))
     assert shares[0] < 0.2 and shares[-1] > 0.9, shares
 
 
 def test_a_heavy_divergence_keeps_the_policy_where_it_was():
     moved = {}
     for weight in (0.0, 10.0):
-        policy = Policy(language_model(), CONFIG, TOKENS, [END])
-        optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad], 1e-2)
-        torch.manual_seed(0)
-        for _ in range(8):
+        policy, optimizer = learner(0.015)
+        for _ in range(6):
             responses = policy.respond(PROMPTS * 16, 1)
             moved[weight] = ppo.ppo_epoch(policy, optimizer, responses,
                                           (responses.actions[:, 0] == 13).float(),
-                                          PPOConfig(kl_weight=weight))
+                                          PPOConfig(kl_weight=weight, batch_size=16))
     assert moved[10.0] < moved[0.0] / 5, moved
 
 
 def test_the_value_learns_what_to_expect():
-    policy = Policy(language_model(), CONFIG, TOKENS, [END])
-    optimizer = torch.optim.AdamW(policy.value_head.parameters(), 1e-2)
-    torch.manual_seed(0)
+    policy, _ = learner(0.0)
+    optimizer = torch.optim.AdamW(policy.value_head.parameters(), 0.03)
     responses = policy.respond(PROMPTS * 8, 3)
     reward = torch.tensor([1.0, -1.0] * 8)  # by prompt
-    for _ in range(40):
-        ppo.ppo_epoch(policy, optimizer, responses, reward, PPOConfig(kl_weight=0.0))
+    for _ in range(20):
+        ppo.ppo_epoch(policy, optimizer, responses, reward,
+                      PPOConfig(kl_weight=0.0, batch_size=16))
     values = policy(responses)[1]
     error = ppo.mean((values - reward[:, None]).abs(), responses.real)
     assert error < 0.2

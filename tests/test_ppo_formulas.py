@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from support import ppo
+from rlhf import ppo
 
 
 def test_token_rewards_of_three_actions():

@@ -1,17 +1,13 @@
 """prepare.py: the flags that choose and change records, what cannot be used, and files written
 whole."""
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 import prepare
 from data import InputError
-from domains.selection import longer_wins
-
-ROOT = Path(__file__).resolve().parents[1]
+from harness.command import exit_codes
+from public.selection import longer_wins
 
 
 @pytest.fixture
@@ -104,15 +100,17 @@ def test_errors_leave_no_file(prepared, tmp_path, name, file, content, flags, ex
     assert not (tmp_path / "out" / "out.jsonl").exists()
 
 
-def test_empty_texts_are_an_error_of_one_line_unless_skipped(prepared, tmp_path):
+def test_empty_texts_are_an_error_of_one_line_unless_skipped(prepared, tmp_path, capsys):
     row = {"prompt": "p", "chosen": "a", "rejected": "b"}
     assert judged(prepared("plain", "a.jsonl", [row | {"rejected": ""}, row], "--skip-empty")) == [
         ("a", ["b"])]
-    result = subprocess.run(
-        [sys.executable, ROOT / "experiments/prepare.py", "plain", "a.jsonl", "--out", "o.jsonl"],
-        cwd=tmp_path, text=True, capture_output=True)
-    assert result.returncode == 2 and not (tmp_path / "o.jsonl").exists()
-    assert result.stderr.count("\n") == 1 and "1 of 2 records have an empty text" in result.stderr
+    (tmp_path / "out" / "out.jsonl").unlink()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop, exit_codes():
+        prepared("plain", "a.jsonl", None)
+    assert stop.value.code == 2 and not (tmp_path / "out" / "out.jsonl").exists()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "1 of 2 records have an empty text" in said
 
 
 def test_outputs_over_inputs_and_half_written_ones(prepared, tmp_path, monkeypatch):

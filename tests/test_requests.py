@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from data import InputError
-from domains import requests as domain
-from support import rewriting, rlhf_start
-from support.judge import Judge
+from models import generation
+from rlhf import requests as domain
+from rlhf.judge import Judge
+from rlhf.start import end_tokens
 
 XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
            "homonyms" if safe else "contrast_homonyms", text, label)
@@ -119,8 +120,8 @@ def test_the_judge_is_asked_about_each(monkeypatch, capsys):
             return [chat[0]["content"] for chat in chats]
 
     said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say", "Bold": "**COMPLIES**"}
-    monkeypatch.setattr(rewriting, "load", lambda *_: (None, Tokenizer))
-    monkeypatch.setattr(rewriting, "generate", lambda model, tokenizer, asked, n: [
+    monkeypatch.setattr(generation, "load", lambda *_: (None, Tokenizer))
+    monkeypatch.setattr(generation, "generate", lambda model, tokenizer, asked, n: [
         said[text.rpartition(": ")[2]] for text in asked])
     task = domain.requests(0)
     ask = Judge(Namespace(judge="any", device="cpu", dtype="auto"))
@@ -145,7 +146,7 @@ def test_what_ends_a_response():
             return {"<end_of_turn>": 107}
 
     lm = Namespace(generation_config=Namespace(eos_token_id=[1, 106]))
-    assert rlhf_start.end_tokens(lm, Tokenizer) == [107, 1, 106]
+    assert end_tokens(lm, Tokenizer) == [107, 1, 106]
     Tokenizer.chat_template = None
     lm.generation_config.eos_token_id = None
-    assert rlhf_start.end_tokens(lm, Tokenizer) == [1]
+    assert end_tokens(lm, Tokenizer) == [1]

@@ -7,7 +7,8 @@ import transformers
 
 import prepare
 from data import InputError
-from support import backbones, rewriting
+from models import backbones, generation
+from public import rewriting
 
 ROWS = [{"prompt": f"First line {i}\n\nlast line", "chosen": f"yes {i}", "rejected": "no"}
         for i in range(3)]
@@ -23,7 +24,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIAL_CACHE", str(folder))
-        classifier, tokenizer = backbones.load("tiny", "cpu", "float32")
+        classifier, tokenizer, *_ = backbones.load("tiny", "cpu", "float32")
     tokenizer.add_special_tokens({"additional_special_tokens": ["eng_Latn", "kor_Hang"]})
     tokenizer.chat_template = (
         "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<answer>")
@@ -47,7 +48,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def change(models, tmp_path, monkeypatch):
     """A function that runs the command on ROWS, in fp32; it returns what it wrote."""
-    monkeypatch.setattr(backbones, "pick_dtype", lambda *_: torch.float32)
+    monkeypatch.setattr(generation, "pick_machine", lambda device, dtype: (device, "float32"))
 
     def run(name, *flags, out="out.jsonl", rows=ROWS):
         (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
