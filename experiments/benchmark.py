@@ -26,9 +26,10 @@ import harness  # noqa: F401  (first of the project: it sets the path)
 import data
 import dial
 from domains.foods import food_domain
-from harness.command import PARSER, Parser, count, exit_codes, make_folder
+from harness.command import count, exit_codes, run_parser
+from harness.flags import MACHINE, MEMORY
 from harness.figures import figure
-from harness.tables import mean_and_error, print_columns, write_results
+from harness.tables import make_folder, mean_and_error, print_columns, write_results
 from speed import peers
 from speed.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
                          timed)
@@ -131,13 +132,13 @@ def draw(rows, path, title):
 
 
 def main(argv=None):
-    p = Parser(description=__doc__, **PARSER)
-    add = p.add_argument
+    p = run_parser(__doc__, "benchmark", {}, MACHINE | MEMORY)
+    p.tables, add = (), p.add_argument
     add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
     add("--pairs", type=count, help="records of each domain in all of them, instead of "
         + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
     add("--growth", action="store_true", help="DIAL's step while its batch grows, instead")
-    peers.measuring_flags(p, "benchmark")
+    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
     args = p.parse_args(argv)
     make_folder(args.out)
     start, name = time.time(), "growth" if args.growth else "benchmark"

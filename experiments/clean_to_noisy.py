@@ -11,25 +11,25 @@ punctuation and lost capitals (domains/noise.py). Test questions are in no train
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from harness.command import exit_codes
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.command import exit_codes, given_domains, parse, run_parser
+from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE
 from harness.report import report
 from harness.runs import run_all
 
 # The critic sees answers less their pair's mean: chosen on validation questions.
 PRESET = LAPTOP | {"center_prompts": True}
-METHODS = ("Longest", "Seen words", "Src-Pref", "DIAL")
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "clean_to_noisy", PRESET, batch_size=4, methods=METHODS, own=True)
+    p = run_parser(__doc__, "clean_to_noisy", PRESET, RUNS | SAVE | MADE | OWN, batch_size=4,
+                   methods=["Longest", "Seen words", "Src-Pref", "DIAL"])
     args = parse(p, argv)
 
     def answers(seed):
         return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, seed)
                       for form in ("clean", "noisy"))]
 
-    domains = given_domains(args) or {seed: answers(seed) for seed in args.seeds}
+    domains = given_domains(args) if args.given else {seed: answers(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Clean to noisy")
 
 

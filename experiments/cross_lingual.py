@@ -12,8 +12,8 @@ target.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain
-from harness.command import exit_codes
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.command import exit_codes, given_domains, parse, run_parser
+from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE
 from harness.report import report
 from harness.runs import run_all
 
@@ -24,7 +24,7 @@ PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "cross_lingual", PRESET, own=True)
+    p = run_parser(__doc__, "cross_lingual", PRESET, RUNS | SAVE | MADE | OWN)
     p.add_argument("--source", default="desserts:en",
                    help="labelled, category[:language] (%(default)s)")
     p.add_argument("--target", nargs="+", default=["desserts:th"],
@@ -36,9 +36,8 @@ def main(argv=None):
                             for name in (args.source, *args.target))
         return [(source, target) for target in targets]
 
-    given = given_domains(args)
-    domains = given or {seed: lists(seed) for seed in args.seeds}
-    report(args, run_all(args, domains), "Cross-lingual transfer", chance=0.5 if given else 0.2)
+    domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
+    report(args, run_all(args, domains), "Cross-lingual transfer", 0.5 if args.given else 0.2)
 
 
 if __name__ == "__main__":

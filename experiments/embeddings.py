@@ -20,16 +20,17 @@ import dial
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from harness.command import count, exit_codes, make_folder
+from harness.command import count, exit_codes, given_domains, parse, run_parser
 from harness.figures import plot_embeddings
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.flags import LAPTOP, RUNS
 from harness.runs import encode_all, new_model, training_of
-from harness.tables import print_columns
+from harness.tables import make_folder, print_columns
 from methods.table import METHODS
 from models import backbones
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
+FLAGS = {name: flag for name, flag in RUNS.items() if name != "--overwrite"}
 LOOKS = 4  # besides the one before training; with --paper there is one at each epoch's end
 
 
@@ -72,7 +73,7 @@ def looks_of(args, backbone, encoded, name, seed, source, target):
     looks, n_looks = [], LOOKS
     if args.paper:
         n_looks = args.training.get(name, args.training["others"]).epochs
-    every, options = math.ceil(config.steps / n_looks), backbones.pack_options(*backbone)
+    every, options = math.ceil(config.steps / n_looks), backbone.pack_options
     with new_model(args, backbone, config, seed) as (model, critic):
         def look(step):
             if step % every == 0 or step == config.steps:
@@ -99,7 +100,7 @@ def gap(source, target):
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "embeddings", PRESET, seeds=[0], made=False, save=False)
+    p = run_parser(__doc__, "embeddings", PRESET, FLAGS, seeds=[0])
     p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
     p.add_argument("--target", default="desserts:ko", help="category[:language] (%(default)s)")
     p.add_argument("--tsne", action="store_true", help="instead of PCA; needs scikit-learn")
@@ -109,8 +110,8 @@ def main(argv=None):
         raise InputError("embeddings.py takes one seed")
     if unknown := [m for m in args.methods if not METHODS[m].step]:
         raise InputError(f"--methods {unknown[0]}: it is not trained")
-    seed, given = args.seeds[0], given_domains(args)
-    source, target = given[seed][0] if given else (
+    seed = args.seeds[0]
+    source, target = given_domains(args)[seed][0] if args.given else (
         food_domain(name, seed, n_test=args.n_test) for name in (args.source, args.target))
     source, target = some(source, args.n_test, seed), some(target, args.n_test, seed)
     jobs = [(name, seed, [(source, target)]) for name in args.methods]

@@ -13,8 +13,8 @@ import harness  # noqa: F401  (first: it sets the path)
 from domains import records
 from domains.files import checksum
 from domains.safety import few_shot_domains, read_answers
-from harness.command import exit_codes
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.command import exit_codes, given_domains, parse, run_parser
+from harness.flags import KINDS, LAPTOP, MADE, RUNS, SAVE
 from harness.report import report
 from harness.runs import run_all
 from models.backbones import load_tokenizer
@@ -23,10 +23,8 @@ PRESET = LAPTOP | {"center_prompts": True}  # chosen on seeds 3 and 4
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "few_shot", PRESET, made=False)
-    p.add_argument("--data", help="labelled preferences: a file, a folder, hub:owner/name/file")
-    p.add_argument("--part", choices=["validation", "test"], default="test",
-                   help="what to evaluate on (%(default)s)")
+    p = run_parser(__doc__, "few_shot", PRESET, RUNS | SAVE | {"--part": MADE["--part"]})
+    p.add_argument("--data", help=f"your labelled preferences: {KINDS}")
     args = parse(p, argv)
     rows = None
     if args.data:
@@ -36,7 +34,7 @@ def main(argv=None):
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]
 
-    domains = given_domains(args) or {seed: answers(seed) for seed in args.seeds}
+    domains = given_domains(args) if args.paper else {seed: answers(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Few-shot to full")
 
 

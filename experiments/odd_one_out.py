@@ -13,8 +13,8 @@ import itertools
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, food_domain
-from harness.command import exit_codes
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.command import exit_codes, given_domains, parse, run_parser
+from harness.flags import LAPTOP, MADE, RUNS, SAVE
 from harness.report import report
 from harness.runs import run_all
 
@@ -23,7 +23,7 @@ PRESET = LAPTOP | {"steps": 160}
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "odd_one_out", PRESET, batch_size=4)
+    p = run_parser(__doc__, "odd_one_out", PRESET, RUNS | SAVE | MADE, batch_size=4)
     p.add_argument("--source", default="desserts",
                    help="labelled, category[:language] (%(default)s)")
     p.add_argument("--target", nargs="+", default=["fruits"],
@@ -41,7 +41,7 @@ def main(argv=None):
                 for name in dict.fromkeys(sum(names, ()))}
         return [(made[source], made[target]) for source, target in names]
 
-    domains = given_domains(args) or {seed: lists(seed) for seed in args.seeds}
+    domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Odd one out", chance=0.2)
 
 

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from data import InputError
 from dial import DialConfig
-from harness.command import PARSER, Parser, count, exit_codes, settings, whole
-from harness.flags import LAPTOP, machine_flags
+from harness.command import count, exit_codes, run_parser, settings, whole
+from harness.flags import LAPTOP, SETTINGS
 from harness.folder import results_folder
 from harness.report import summarize
 from harness.tables import print_columns, write_results
@@ -43,16 +43,8 @@ PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 12
 
 
 def read_flags(argv):
-    p = Parser(description=__doc__, **PARSER)
-    p.tables = (PRESET,), (PPO_PRESET, PPOConfig, "--ppo")
-    machine_flags(p, "rlhf_shift")
-    add = p.add_argument
-    add("--max-length", type=count, default=1024, help="longest text, in tokens (%(default)s)")
-    add("--set", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
-        help="settings of the method, see below")
-    add("--overwrite", action="store_true",
-        help="delete what an earlier command left in --out, and begin anew")
-    add("--dry-run", action="store_true", help="print what would be run, and stop")
+    p = run_parser(__doc__, "rlhf_shift", PRESET, SETTINGS, ppo_preset=PPO_PRESET)
+    p.tables, add = [(PRESET,), (PPO_PRESET, PPOConfig, "--ppo")], p.add_argument
     add("--arms", nargs="+", choices=ARMS, default=["Src-Pref", "Src-Pref, halved", "DIAL"],
         help=f"some of {'; '.join(ARMS)} (the first two and DIAL)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
@@ -69,7 +61,6 @@ def read_flags(argv):
     add("--ppo", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of PPO, see below")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
-    p.set_defaults(preset=PRESET, ppo_preset=PPO_PRESET)
     args = p.parse_args(argv)
     if args.xstest == "":
         raise InputError("--xstest: the name is empty")
@@ -104,7 +95,7 @@ def train_arms(args, tasks):
     """Train what is not finished in --out; return the runs, a dictionary for each."""
     with results_folder(args.out, run_settings(args), args.overwrite) as folder:
         jobs = [(name, seed) for seed in tasks for name in args.arms]
-        left = [job for job in jobs if not folder.find(*job, PAIR)]
+        left = [job for job in jobs if (*job, *PAIR) not in folder.runs]
         judge, start = Judge(args) if left else None, None
         if args.overwrite:
             folder.clear()
@@ -117,7 +108,7 @@ def train_arms(args, tasks):
             folder.write({"method": name, "seed": seed, "log": log,
                           "seconds": round(time.time() - began, 1),
                           "results": [results(name, tasks[seed], log)]})
-        return [folder.find(*job, PAIR) for job in jobs]
+        return [folder.runs[*job, *PAIR] for job in jobs]
 
 
 def main(argv=None):

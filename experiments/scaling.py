@@ -15,15 +15,16 @@ import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
 from domains.splits import split_items
-from harness.command import count, exit_codes
+from harness.command import count, exit_codes, given_domains, parse, run_parser
 from harness.figures import COLORS, figure
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.flags import LAPTOP, MADE, RUNS
 from harness.report import config_of, summarize
 from harness.runs import run_all
 from harness.tables import plus_minus, print_columns, write_results
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
 METHODS = ["DIAL", "Src-Tgt-Pref*"]  # in (a) the first alone
+FLAGS = {name: flag for name, flag in (RUNS | MADE).items() if name != "--methods"}
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
 SIZES = (0.03, 0.1, 0.3, 1)  # of the target in (b), as shares of what there is
 
@@ -46,14 +47,12 @@ def part(args, methods, domains):
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "scaling", PRESET, batch_size=4, methods=METHODS, save=False)
+    p = run_parser(__doc__, "scaling", PRESET, FLAGS, batch_size=4, methods=METHODS)
     p.add_argument("--source", default="desserts", help="category[:language] (%(default)s)")
     p.add_argument("--target", default="fruits", help="category[:language] (%(default)s)")
     p.add_argument("--budget", type=count, default=200, help="records in (a) (%(default)s)")
     args = parse(p, argv)
-    if args.methods != METHODS:
-        raise InputError("--methods: scaling.py has its own")
-    domains = given_domains(args)
+    domains = given_domains(args) if args.given else None
     if domains and (least := min(len(d.labeled) for d in domains[args.seeds[0]][0])):
         args.n_train, args.budget = least, min(args.budget, least)
     if not 10 <= args.budget <= args.n_train:

@@ -13,25 +13,25 @@ preferences; texts are correlated among those of the same prompt.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from harness.command import exit_codes
-from harness.flags import LAPTOP, given_domains, parse, run_flags
+from harness.command import exit_codes, given_domains, parse, run_parser
+from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE
 from harness.report import report
 from harness.runs import run_all
 
 # Chosen on validation questions: the rate for both methods, the small lambda (.3 did harm).
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.03}
-METHODS = ("Longest", "Seen words", "Src-Pref", "DIAL")
 
 
 def main(argv=None):
-    p = run_flags(__doc__, "simple_to_complex", PRESET, batch_size=4, methods=METHODS, own=True)
+    p = run_parser(__doc__, "simple_to_complex", PRESET, RUNS | SAVE | MADE | OWN, batch_size=4,
+                   methods=["Longest", "Seen words", "Src-Pref", "DIAL"])
     args = parse(p, argv)
 
     def arguments(seed):
         return [tuple(argument_domain(form, args.part, args.n_train, args.n_test, seed=seed)
                       for form in ("short", "long"))]
 
-    domains = given_domains(args) or {seed: arguments(seed) for seed in args.seeds}
+    domains = given_domains(args) if args.given else {seed: arguments(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Simple to complex")
 
 

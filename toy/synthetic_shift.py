@@ -24,9 +24,9 @@ from mlp import METHODS, ToyModel  # comes first, because it sets the path
 from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
 from data import InputError
 from dial import Critic, DialConfig, accuracy, train
-from harness.command import PARSER, Parser, exit_codes, make_folder, whole
+from harness.command import PARSER, Parser, exit_codes, whole
 from harness.figures import COLORS, figure
-from harness.tables import mean_and_error, plus_minus, print_columns, write_results
+from harness.tables import make_folder, mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=300, learning_rate=2e-3, decay=0.5, lambda_da=1.0,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)

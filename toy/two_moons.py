@@ -26,9 +26,9 @@ from tqdm import tqdm
 from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from dial import Critic, DialConfig, train
-from harness.command import PARSER, Parser, exit_codes, make_folder, whole
+from harness.command import PARSER, Parser, exit_codes, whole
 from harness.figures import figure
-from harness.tables import mean_and_error, plus_minus, print_columns, write_results
+from harness.tables import make_folder, mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
                       critic_learning_rate=3e-3, critic_beta1=0.5, clip=0.0)

@@ -1,4 +1,4 @@
-"""What commands and toys share on the command line: numbers, NAME=VALUE settings, exit codes."""
+"""The command line: exit codes, numbers, and parsers of the flags in flags.py."""
 import argparse
 import inspect
 import math
@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 
 from data import InputError
 from dial import DialConfig
@@ -39,8 +40,26 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the flags)")
 
 
+GIVEN = ("paper", "data", "source_data", "target_data", "eval_data")  # they say what the data are
+GENERATED = ("source", "target", "all", "part", "n_train", "n_test")  # of domains that are made
 PARSER = {"allow_abbrev": False, "usage": "%(prog)s [flags]",  # for every Parser
           "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
+def run_parser(doc, name, preset, flags, **defaults):
+    """The parser of a command that trains.
+
+    Args:
+        doc: of the command. name: of its experiment, and of its folder in runs/.
+        preset: of DialConfig, over its defaults. flags: of flags.py. defaults: of these flags.
+    """
+    p = Parser(description=doc, **PARSER)
+    p.tables = [(preset,)]
+    for flag, options in flags.items():
+        p.add_argument(flag, **options)
+    p.set_defaults(experiment=name, preset=preset, out=Path("runs") / name, training=None,
+                   eval_every=0, save=None, question="Which answer is the best?", **defaults)
+    return p
 
 
 def number(kind, low, high, words, text):
@@ -58,6 +77,54 @@ def number(kind, low, high, words, text):
 count = partial(number, int, 1, math.inf, "a whole number above 0")
 whole = partial(number, int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
 probability = partial(number, float, 0, 1, "a number from 0 to 1")
+
+
+def parse(p, argv=None):
+    """The flags of a command as a namespace; `config` holds the DialConfig, `given` says whether
+    files say what the data are.
+
+    Raises InputError for what cannot be used, and for what would not be.
+    """
+    args = p.parse_args(argv)
+    given = [name for name in GIVEN if getattr(args, name, None) is not None]
+    if empty := [name for name in given if getattr(args, name) == ""]:
+        raise InputError(f"{flag(empty[0])}: the name is empty")
+    if args.pairs and not args.paper:
+        raise InputError("--pairs goes with --paper")
+    for name in ("methods", "seeds", "target", "pairs"):
+        values = getattr(args, name, [])
+        if isinstance(values, list) and len(set(values)) < len(values):
+            raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
+    others = [*given[1:] * bool(args.paper), *(
+        name for name in GENERATED if given and given != ["data"] and hasattr(args, name)
+        and getattr(args, name) != p.get_default(name))]
+    if others:
+        raise InputError(f"{flag(others[0])} does not go with {flag(given[0])}, which says what "
+                         "the data are")
+    if args.paper:
+        from paper.settings import parse_paper
+        args = parse_paper(p, argv)
+    if "all" in args.methods:
+        from methods.table import METHODS
+        args.methods = list(METHODS)
+    steps = [f"steps={args.steps}"] if args.steps else []
+    args.given = bool(given)
+    args.config = settings(DialConfig, args.preset, args.set + steps, "--set")
+    return args
+
+
+def flag(name):
+    return f"--{name.replace('_', '-')}"
+
+
+def given_domains(args):
+    """{seed: pairs of (source, target) domains} of the paper's files or of a user's own. Raises
+    InputError for what cannot be read, or is missing."""
+    if args.paper:
+        from paper.files import domains
+    else:
+        from domains.own import domains
+    return domains(args)
 
 
 def settings(kind, preset, words, flag):
@@ -87,11 +154,3 @@ def settings_table(preset, kind=DialConfig, flag="--set"):
         value = str(preset.get(name, default.strip('"')))
         lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
     return "\n".join(lines)
-
-
-def make_folder(path):
-    """Make a folder, with those it lies in."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None

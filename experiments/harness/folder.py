@@ -6,6 +6,8 @@ import shutil
 import sys
 import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -31,23 +33,27 @@ def results_folder(out, settings, overwrite=False):
     except OSError as error:
         raise InputError(f"--out {out}: this folder cannot be written: {error.strerror}") from None
     with lock:
-        folder = Folder(out, json.loads(json.dumps(settings)), overwrite)  # as they are read
+        folder = Folder(out / "runs", out / "models", json.loads(json.dumps(settings)))
+        for path in [] if overwrite else sorted(folder.path.glob("*.json")):
+            folder.add(folder.read(path))
         try:
             yield folder
         except BaseException:
             if folder.runs:
-                print(f"{len(folder.runs)} finished runs are kept in {out}: the same command goes "
-                      "on from there", file=sys.stderr)
+                same = "the same command without --overwrite" if overwrite else "the same command"
+                print(f"finished runs are kept in {out}: {same} goes on from there",
+                      file=sys.stderr)
             raise
 
 
+@dataclass
 class Folder:
     """The finished runs of a folder, dictionaries with `method`, `seed` and `results`."""
 
-    def __init__(self, out, settings, overwrite):
-        self.path, self.models, self.settings = out / "runs", out / "models", settings
-        self.runs = [] if overwrite else [
-            self.read(path) for path in sorted(self.path.glob("*.json"))]
+    path: Path  # OUT/runs
+    models: Path  # OUT/models
+    settings: dict
+    runs: dict = field(default_factory=dict)  # by (method, seed, source, target)
 
     def read(self, path):
         """A run file. Raises InputError for one of other settings."""
@@ -65,11 +71,9 @@ class Folder:
             raise InputError(f"{path} {what}: choose another --out, or --overwrite")
         return run
 
-    def find(self, method, seed, pair):
-        """The run that measured a method on a pair of domains, (source, target) by name; or None.
-        """
-        return next((run for run in self.runs if (run["method"], run["seed"]) == (method, seed)
-                     and pair in [(r["source"], r["target"]) for r in run["results"]]), None)
+    def add(self, run):
+        self.runs |= {(run["method"], run["seed"], r["source"], r["target"]): run
+                      for r in run["results"]}
 
     def clear(self):
         """Delete the runs and models that an earlier command left."""
@@ -78,17 +82,21 @@ class Folder:
         self.path.mkdir()
 
     def write(self, run):
-        """Keep a run, in a file named after its method, seed and pairs of domains."""
+        """Keep a run, in a file named after its method, seed and pairs of domains. Raises
+        InputError where its model could not be saved."""
         names = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
         name = f"{run['method']}-{run['seed']}-{zlib.crc32(str(names).encode()):08x}.json"
         run = {"method": run["method"], "seed": run["seed"], "settings": self.settings} | run
         write_whole(self.path / re.sub(r"[*,]", "", name).replace(" ", "_"), json.dumps(run))
-        self.runs.append(run)
+        self.add(run)
+        if run.get("failure"):
+            raise InputError(f"--save: the model of {run['method']} was not kept: "
+                             f"{run['failure']}; without --save the other runs go on")
 
     def to_save(self, asked, jobs, left):
         """The methods of which the next run keeps its model, `asked` for as "adapter" or "merged".
         Raises InputError where it is too late: all is trained, and nothing kept."""
-        kept = {run["method"] for run in self.runs if run["saved"] in ("merged", asked)}
+        kept = {run["method"] for run in self.runs.values() if run["saved"] in ("merged", asked)}
         wanted = {name for name, *_ in jobs if METHODS[name].step} - kept
         if late := wanted - {name for name, *_ in left}:
             raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and "
@@ -100,7 +108,7 @@ class Folder:
         runs = {}
         for name, seed, pairs in jobs:
             names = [(source.name, target.name) for source, target in pairs]
-            for run in (self.find(name, seed, pair) for pair in names):
+            for run in (self.runs[name, seed, *pair] for pair in names):
                 runs[id(run)] = run | {"results": [
                     r for r in run["results"] if (r["source"], r["target"]) in names]}
         return list(runs.values())

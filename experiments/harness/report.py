@@ -22,17 +22,11 @@ def report(args, runs, title, chance=0.5):
         from paper.published import published
         paper = published(args)
     rows = summarize(runs, args.methods, paper)
-    print_columns(table(rows))
     gains = [row for metric in measured(rows) if (row := gain(rows, metric))]
-    for row in gains:
-        print(gain_line(row))
-        print_targets(rows, row["metric"])
-    if lost := lost_source(rows):
-        print(lost)
-    if not measured(rows):
-        print("accuracy on the target: not measured, for there is no --eval-data")
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
                   rows + gains, sum(run["seconds"] for run in runs))
+    print_columns(table(rows))
+    print(*map(gain_line, gains), *targets_lines(rows), *lost_source(rows), sep="\n")
     from harness.figures import plot_pairs, plot_training
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
     if len(pairs) > 1:
@@ -80,6 +74,10 @@ def summarize(runs, methods=(), paper=()):
                      "gain": paired([values[s] - base[s] for s in both]) | {
                          "seeds": both, "paper": None if None in (number, base_number)
                          else number - base_number} if both else None})
+    for name in {(r["method"], r["metric"]) for r in rows}:  # the family is the table
+        gains = [r["gain"] for r in rows if (r["method"], r["metric"]) == name and r["gain"]]
+        for g, p in zip(gains, holm([g["p"] for g in gains])):
+            g["p_holm"] = p
     return rows
 
 
@@ -118,28 +116,27 @@ def words(row):
     return plus_minus(row, "+") + (f" (p = {row['p']:.2g})" if row["p"] is not None else "")
 
 
-def print_targets(rows, metric):
-    """Of several targets, those whose gain is established by itself, after Holm's correction; the
-    corrected p are kept in the rows, too."""
-    ours = [r for r in rows if (r["method"], r["metric"]) == (METHOD, metric) and r["gain"]
-            and r["gain"]["p"] is not None]
-    for row, p in zip(ours, holm([r["gain"]["p"] for r in ours])):
-        row["gain"]["p_holm"] = p
-    if len(ours) > 1:
+def targets_lines(rows):
+    """Of several targets, those whose gain is established by itself, in a line for each metric."""
+    for metric in measured(rows):
+        ours = [r for r in rows if (r["method"], r["metric"]) == (METHOD, metric) and r["gain"]]
         found = [f"{r['source']} -> {r['target']} (p = {r['gain']['p_holm']:.2g})" for r in ours
                  if established(r["gain"], r["gain"]["p_holm"])]
-        print(f"established by itself, of {len(ours)} targets, after Holm's correction: "
-              f"{', '.join(found) or 'none'}")
+        if len(ours) > 1:
+            yield (f"established by itself in {metric}, of {len(ours)} targets, after Holm's "
+                   f"correction: {', '.join(found) or 'none'}")
 
 
 def lost_source(rows):
-    """A line where DIAL does not learn its source; "" where it does. It needs no target labels."""
+    """A line where DIAL does not learn its source, which needs no target labels, and one where the
+    target is not measured."""
     ours, base = ([row["mean"] for row in rows if (row["method"], row["metric"]) == (
         name, "source_accuracy")] for name in (METHOD, BASE))
-    if not ours or not base or statistics.fmean(ours) > statistics.fmean(base) - 0.15:
-        return ""
-    return (f"{METHOD} has not learned its source: source accuracy {statistics.fmean(ours):.3f}, "
-            f"{BASE} {statistics.fmean(base):.3f}; more --steps, or a smaller lambda_da?")
+    if ours and base and statistics.fmean(ours) <= statistics.fmean(base) - 0.15:
+        yield (f"{METHOD} has not learned its source: source accuracy {statistics.fmean(ours):.3f},"
+               f" {BASE} {statistics.fmean(base):.3f}; more --steps, or a smaller lambda_da?")
+    if not measured(rows):
+        yield "accuracy on the target: not measured, for there is no --eval-data"
 
 
 def table(rows):

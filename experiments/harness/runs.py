@@ -31,7 +31,7 @@ def run_all(args, domains):
     to do instead.
 
     Args:
-        args: of `flags.parse`. domains: {seed: [(source, target), ...]}, `domains.splits.Domain`s.
+        args: of `command.parse`. domains: {seed: [(source, target), ...]}, a `Domain` each.
     Returns:
         the runs, a dictionary each: method, seed, settings, seconds, results, log. What is finished
         in --out is not trained again.
@@ -45,12 +45,11 @@ def run_all(args, domains):
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
     with results_folder(args.out, settings, args.overwrite) as folder:
         left = [(name, seed, new) for name, seed, pairs in jobs if (new := [
-            (s, t) for s, t in pairs if not folder.find(name, seed, (s.name, t.name))])]
+            (s, t) for s, t in pairs if (name, seed, s.name, t.name) not in folder.runs])]
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
-        save = getattr(args, "save", None)
-        to_save = folder.to_save(save, jobs, left) if save else set()
+        to_save = folder.to_save(args.save, jobs, left) if args.save else set()
         if left:
             backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
             encoded = encode_all(args, backbone, left)
@@ -58,11 +57,8 @@ def run_all(args, domains):
             folder.clear()
         for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True):
             save = folder.models / name.rstrip("*") if name in to_save else None
-            folder.write(run(args, backbone, encoded, name, seed, pairs, save))
             to_save -= {name}
-            if failure := folder.runs[-1]["failure"]:
-                raise InputError(f"--save: the model of {name} was not kept: {failure}; without "
-                                 "--save the other runs go on")
+            folder.write(run(args, backbone, encoded, name, seed, pairs, save))
         return folder.runs_of(jobs)
 
 
@@ -79,12 +75,11 @@ def run(args, backbone, encoded, name, seed, pairs, save=None):
             if not domain.test:
                 return {}
             if method.rewards:
-                return domain.measure(method.rewards(
-                    domain, source=source, seed=seed, args=args, model=model,
-                    tokenizer=backbone[1]))
+                return domain.measure(method.rewards(domain, source=source, seed=seed, args=args,
+                                                     model=model, backbone=backbone))
             rows = encoded[id(domain.test)]
             return domain.measure(dial.predict(
-                model, data.evaluation_batches(rows, **backbones.pack_options(*backbone)),
+                model, data.evaluation_batches(rows, **backbone.pack_options),
                 f"{name} on {domain.name}", len(rows)))
 
         look, log = None, []
@@ -104,7 +99,7 @@ def run(args, backbone, encoded, name, seed, pairs, save=None):
         failure = None
         if save:
             from models.saving import try_to_save
-            failure = try_to_save(model, backbone[1], config, save, args.save == "merged")
+            failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
     return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
             "saved": args.save if save and not failure else None, "failure": failure,
             "results": results, "log": log}
@@ -112,10 +107,9 @@ def run(args, backbone, encoded, name, seed, pairs, save=None):
 
 @contextmanager
 def new_model(args, backbone, config, seed):
-    """A reward model and a critic with the weights of this seed; LoRA leaves the backbone again at
-    the end."""
+    """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
     torch.manual_seed(seed)
-    model = backbones.reward_model(backbone[0], config, args.checkpoint)
+    model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
     try:
         yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
     finally:
@@ -134,12 +128,12 @@ def training_of(args, backbone, encoded, name, seed, source, target):
                if part == "labeled"]
     unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
     return config, data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
-                                         **backbones.pack_options(*backbone))
+                                         **backbone.pack_options)
 
 
 def results_of(name, pairs, log, measure):
     """A result for each pair of domains; `distance` is the mean W / slope of the last ten steps."""
-    sources = {id(source): measure(source) for source, _ in pairs}
+    sources = {key: measure(s) for key, s in {id(s): s for s, _ in pairs}.items()}  # each once
     distances = [r["distance"] / r["slope"] for r in log[-10:] if r.get("slope")]
     common = {"distance": statistics.fmean(distances)} if distances else {}
     return [{"method": name, "source": source.name, "target": target.name,
@@ -152,13 +146,13 @@ def results_of(name, pairs, log, measure):
 def encode_all(args, backbone, jobs):
     """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
     id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
-    classifier, tokenizer = backbone
     encoded = {}
     for name, _, pairs in jobs:
         for source, target in pairs:
-            METHODS[name].check(name, args, classifier, target)
+            METHODS[name].check(name, args, backbone.classifier, target)
             for domain, part in METHODS[name].reads(source, target):
                 if id(rows := getattr(domain, part)) not in encoded:
-                    encoded[id(rows)] = data.encode(rows, tokenizer, args.max_length,
-                                                    args.truncate, f"{domain.name}, {part}")
+                    encoded[id(rows)] = data.encode(
+                        rows, backbone.tokenizer, args.max_length, args.truncate,
+                        f"{domain.name}, {part}")
     return encoded

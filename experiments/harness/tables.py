@@ -6,6 +6,8 @@ import statistics
 import sys
 from importlib.metadata import version
 
+from data import InputError
+
 LEVEL, SEEDS = 0.05, 5  # a gain is established below this p, over so many seeds or more
 
 
@@ -25,7 +27,7 @@ def mean_and_error(values):
 def paired(gains):
     """Mean and standard error of gains, one a seed, and the two-sided p of a paired t-test: None
     where they do not vary, and for a single one."""
-    row = mean_and_error(gains)
+    row = mean_and_error([round(gain, 12) for gain in gains])  # or rounding errors vary
     if not row["se"]:
         return row | {"p": None}
     from scipy import stats  # it takes a second
@@ -33,11 +35,11 @@ def paired(gains):
 
 
 def holm(ps):
-    """Holm's correction of several p values, in their order."""
-    corrected, largest = list(ps), 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
-        corrected[i] = largest
+    """Holm's correction of several p values, in their order; None stays."""
+    known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    corrected, largest = [None] * len(ps), 0.0
+    for rank, (p, i) in enumerate(known):
+        largest = corrected[i] = max(largest, min(1.0, (len(known) - rank) * p))
     return corrected
 
 
@@ -67,3 +69,11 @@ def write_whole(path, text):
     part = path.with_name(f"{path.name}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def make_folder(path):
+    """Make a folder, with those it lies in."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: this folder cannot be made: {error.strerror}") from None

@@ -1,7 +1,7 @@
 """Rewards that take no training: what length, counting and the prompted base model give.
 
 A function takes the domain whose test is rewarded, and by name what it needs of `source`, `seed`,
-`args`, `model` (a RewardModel as yet untrained, LoRA at 0: the base model) and `tokenizer`. It
+`args`, `backbone` and `model` (a RewardModel as yet untrained, LoRA at 0: the base model). It
 returns the rewards of each record's responses, (responses,).
 
 Base LM and Few-shot LM choose in words, after some thought, as the paper's do. Its prompts are not
@@ -19,7 +19,6 @@ from tqdm import tqdm
 import data
 import dial
 from models import generation
-from models.backbones import pack_options
 from models.language import Likelihood
 
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
@@ -70,7 +69,7 @@ def ask(question, row, rng):
     return "\n".join([question, row.prompt.rstrip(), *listed]), order
 
 
-def base_lm(domain, seed, args, model, tokenizer, shots="", **_):
+def base_lm(domain, seed, args, model, backbone, shots="", **_):
     """The letter that is likeliest after the question, the responses and a line of thought; of a
     single text, the likeliest score from 1 to 6. Raises InputError for more than 26 responses."""
     if (most := max(len(row.responses) for row in domain.test)) > len(LETTERS):
@@ -85,9 +84,8 @@ def base_lm(domain, seed, args, model, tokenizer, shots="", **_):
         choices = LETTERS[: len(order)] if len(order) > 1 else "123456"
         rows.append(data.Preference(f"{prompt} {thought}\nFinal answer: ", choices[0],
                                     tuple(choices[1:])))
-    encoded = data.encode(rows, tokenizer, context, True, domain.name)
-    batches = data.evaluation_batches(
-        encoded, **pack_options(model.backbone.get_base_model(), tokenizer))
+    encoded = data.encode(rows, backbone.tokenizer, context, True, domain.name)
+    batches = data.evaluation_batches(encoded, **backbone.pack_options)
     chosen = dial.predict(Likelihood(model), batches, f"base model on {domain.name}",
                           len(encoded))
     return [letters[torch.tensor(order).argsort()] if len(order) > 1

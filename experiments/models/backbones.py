@@ -10,6 +10,7 @@ The cache is ~/.cache/dial, or $DIAL_CACHE. No remote code is run and no pickle 
 """
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import transformers
@@ -28,6 +29,15 @@ UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)  # wha
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
 
+class Backbone(NamedTuple):
+    """A classifier whose `score` layer is new and untrained, its tokenizer, and how it takes its
+    rows: options of `data.pack`."""
+
+    classifier: torch.nn.Module
+    tokenizer: transformers.PreTrainedTokenizerBase
+    pack_options: dict
+
+
 def load(name, device="auto", dtype="auto", compiled=False):
     """Load a backbone.
 
@@ -36,10 +46,8 @@ def load(name, device="auto", dtype="auto", compiled=False):
         device: auto, cpu, cuda, cuda:1, mps, ...
         dtype: auto (bfloat16 where it is fast), float32, bfloat16.
         compiled: whether to compile its layers (compiled.py).
-    Returns:
-        (classifier, tokenizer): the classifier's `score` layer is new and untrained.
-    Raises:
-        InputError: no such model, no such device, or its packages are missing.
+    Returns a `Backbone`. Raises InputError where there is no such model or no such device, or
+    packages are missing.
     """
     device, dtype = pick_machine(device, dtype)
     try:
@@ -60,7 +68,8 @@ def load(name, device="auto", dtype="auto", compiled=False):
     if compiled:
         from models.compiled import compile_layers
         compile_layers(classifier)
-    return classifier, tokenizer
+    share = classifier.config.model_type in SHARE_ROWS
+    return Backbone(classifier, tokenizer, {"pad_id": tokenizer.pad_token_id, "share": share})
 
 
 def reward_model(classifier, config, checkpoint=False):
@@ -75,11 +84,6 @@ def reward_model(classifier, config, checkpoint=False):
         # Nothing is differentiated below the first LoRA, so nothing is to be computed again there.
         model.transformer.disable_input_require_grads()
     return model
-
-
-def pack_options(classifier, tokenizer):
-    """How a backbone takes its rows, for `data.pack`."""
-    return {"pad_id": tokenizer.pad_token_id, "share": classifier.config.model_type in SHARE_ROWS}
 
 
 def load_tokenizer(name):

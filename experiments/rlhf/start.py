@@ -27,9 +27,9 @@ class Start:
         torch.manual_seed(seed)
         self.lm, self.tokenizer = generation.load(args.model, transformers.AutoModelForCausalLM,
                                                   args.device, args.dtype)
-        classifier, _ = backbones.load(args.model, args.device, args.dtype)
-        self.model = backbones.reward_model(classifier, args.config)
-        self.pack_options = backbones.pack_options(classifier, self.tokenizer)
+        backbone = backbones.load(args.model, args.device, args.dtype)
+        self.model = backbones.reward_model(backbone.classifier, args.config)
+        self.pack_options = backbone.pack_options
         self.ends = end_tokens(self.lm, self.tokenizer)
         self.tokens = None if args.paper else sorted(
             {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})

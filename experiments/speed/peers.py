@@ -17,21 +17,11 @@ from torch import nn
 import data
 import dial
 
-from harness.command import count
-from harness.flags import LAPTOP, machine_flags
+from harness.flags import LAPTOP
 from models import backbones
 
 CONFIG = dial.DialConfig(**LAPTOP | {"lora_modules": "q_proj,v_proj", "lora_layers": 0,
                                      "center_prompts": True})
-
-
-def measuring_flags(p, name):
-    """The flags of a command that measures steps."""
-    add = p.add_argument
-    machine_flags(p, name)
-    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
-    add("--checkpoint", action="store_true", help="keep only each layer's input")
-    add("--compile", action="store_true", help="compile the model's layers, everyone's")
 
 
 def settings(args):
@@ -46,8 +36,8 @@ class Learner:
     """A reward model and a critic with their optimisers, on a backbone of their own."""
 
     def __init__(self, args, attention):
-        classifier, self.tokenizer = backbones.load(args.model, args.device, args.dtype,
-                                                    args.compile)
+        classifier, self.tokenizer, _ = backbones.load(args.model, args.device, args.dtype,
+                                                       args.compile)
         classifier.set_attn_implementation(attention)
         self.model = backbones.reward_model(classifier, CONFIG, args.checkpoint).train()
         self.device = self.model.scale.device
@@ -108,7 +98,7 @@ def trl_preference(args):
     from peft import LoraConfig, TaskType
     from trl import RewardConfig, RewardTrainer
 
-    classifier, tokenizer = backbones.load(args.model, args.device, args.dtype, args.compile)
+    classifier, tokenizer, _ = backbones.load(args.model, args.device, args.dtype, args.compile)
     classifier.set_attn_implementation("sdpa")
     settings = RewardConfig(
         output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint,
