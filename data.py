@@ -35,10 +35,12 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class Preference:
-    """A prompt, its chosen response and one or more rejected ones."""
+    """A prompt, its chosen response and one or more rejected ones. `template`: a chat template
+    wrote the texts, so nothing is put before or into them."""
     prompt: str
     chosen: str
     rejected: tuple
+    template: bool = False
 
     def __post_init__(self):
         if isinstance(self.rejected, str):
@@ -48,24 +50,31 @@ class Preference:
     def responses(self):
         return (self.chosen, *self.rejected)
 
+    def joint(self, response):
+        """What joins plain text: a line break, unless there is white space where the two meet."""
+        white = self.template or self.prompt[-1:].isspace() or response[:1].isspace()
+        return "" if white else "\n"
+
 
 @dataclass(frozen=True)
 class Unlabeled:
-    """A prompt and its responses in alphabetical order. No order of a file can tell which was
-    chosen, and training comes out the same however they were labelled: on a CPU bit for bit, on
-    CUDA up to rounding, which differs between runs there."""
+    """A prompt and its responses in alphabetical order, so that no order tells which was chosen.
+    However they were labelled, training comes out the same, bit for bit on a CPU."""
     prompt: str
     responses: tuple
+    template: bool = False
 
     def __post_init__(self):
         if isinstance(self.responses, str):
             raise InputError("responses: a tuple of texts, not a text")
         object.__setattr__(self, "responses", tuple(sorted(self.responses)))
 
+    joint = Preference.joint
+
 
 def unlabel(preferences):
     """Forget which response was chosen."""
-    return [Unlabeled(p.prompt, p.responses) for p in preferences]
+    return [Unlabeled(p.prompt, p.responses, p.template) for p in preferences]
 
 
 class Encoded(NamedTuple):
@@ -74,40 +83,34 @@ class Encoded(NamedTuple):
     n_prompt: int
     texts: list
 
-    @property
-    def size(self):
-        """The number of tokens, the prompt's counted once."""
-        return self.n_prompt + sum(len(text) - self.n_prompt for text in self.texts)
-
 
 def tokenize(rows, tokenizer):
     """For each record the tokens of its prompt, alone and with each response, uncut."""
     bos, tokens = tokenizer.bos_token_id, {}
-    groups = [[row.prompt + ("" if row.prompt[-1:].isspace() else "\n") + response
+    groups = [[(row.prompt + row.joint(response) + response, row.template)
                for response in ("", *row.responses)] for row in rows]
-    strings = {string: bos is not None and string.startswith(tokenizer.bos_token)
-               for group in groups for string in group}  # whether a chat template wrote BOS
-    for template in set(strings.values()):
-        part = [string for string in strings if strings[string] == template]
-        for string, ids in zip(part, tokenizer(part, add_special_tokens=not template)["input_ids"]):
-            tokens[string] = ids if bos in (None, *ids[:1]) else [bos, *ids]
-    return [[tokens[string] for string in group] for group in groups]
+    keys = dict.fromkeys(key for group in groups for key in group)  # each distinct text once
+    for whole in (False, True):  # texts that have their special tokens already
+        part = [key for key in keys
+                if whole == (key[1] or bos is not None and key[0].startswith(tokenizer.bos_token))]
+        ids = part and tokenizer([text for text, _ in part], add_special_tokens=not whole)
+        for key, x in zip(part, ids and ids["input_ids"]):
+            tokens[key] = x if key[1] or bos in (None, *x[:1]) else [bos, *x]
+    return [[tokens[key] for key in group] for group in groups]
 
 
 def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     """Turn each record into tokens.
 
-    A prompt and a response, joined by a line break unless the prompt ends in white space, are
-    tokenised together, so the tokens are those of the plain tokenizer. BOS leads: without BOS, what
-    a Gemma computes is useless.
+    A prompt and a response are joined (`Preference.joint`) and tokenised together, so the tokens
+    are those of the plain tokenizer. BOS leads plain text: without BOS, a Gemma is useless.
 
     Args:
         rows: Preferences or Unlabeled. max_length: of a text, in tokens. name: for messages.
         truncate: cut longer texts: the prompt from the left, keeping BOS, and where that is not
             enough the responses on the right. A line on stderr says how often.
-    Returns a list of `Encoded`.
-    Raises InputError where a prompt is empty, a text is too long and not to be cut, or a text ends
-    in the padding token; or where the tokenizer has no such token.
+    Returns a list of `Encoded`. Raises InputError where a prompt is empty, a text is too long and
+    not to be cut, or a text ends in the padding token, or where the tokenizer has no such token.
     """
     if tokenizer.pad_token_id is None:
         raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")
@@ -118,9 +121,8 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         n_prompt = min(len(commonprefix([prompt, *texts])), min(map(len, texts)) - 1)
         for response, ids in zip(row.responses, texts):
             where = f"{name}: row {i}, {row.prompt[:40]!r} and {response[:40]!r},"
-            if ids[-1] == tokenizer.pad_token_id:
-                raise InputError(f"{where} ends in {tokenizer.pad_token!r}, which is the padding "
-                                 "token: where it ends would not be known")
+            if ids[-1] == tokenizer.pad_token_id:  # a classifier would not see where it ends
+                raise InputError(f"{where} ends in the padding token {tokenizer.pad_token!r}")
             if len(ids) > max_length and not truncate:
                 raise InputError(f"{where} has {len(ids)} tokens, more than {max_length}: "
                                  "raise --max-length, or pass --truncate")
@@ -180,7 +182,8 @@ def pack(encoded, pad_id=0, share=True):
     """
     texts = [tuple(text) for record in encoded for text in record.texts]
     batch, columns = one_row(texts) if share else (
-        {"input_ids": padded(texts, pad_id)}, [[*range(len(text))] for text in texts])
+        {"input_ids": pad_sequence([torch.tensor(text) for text in texts], True, pad_id)},
+        [[*range(len(text))] for text in texts])
     return batch | {"last_row": torch.tensor([0 if share else n for n in range(len(texts))]),
                     "last_column": torch.tensor([places[-1] for places in columns]),
                     "counts": [len(record.texts) for record in encoded],
@@ -217,10 +220,6 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def padded(rows, value):
-    return pad_sequence([torch.tensor(row) for row in rows], True, value)
-
-
 def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
@@ -252,9 +251,10 @@ def _epochs(rows, rng):
 def evaluation_batches(encoded, tokens=2048, **pack_options):
     """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
     which records a batch holds. A batch is packed when it is asked for."""
+    sizes = [r.n_prompt + sum(len(text) - r.n_prompt for text in r.texts) for r in encoded]
     total, batches = 0, {}
-    for i in sorted(range(len(encoded)), key=lambda i: encoded[i].size):
-        total += encoded[i].size
+    for i in sorted(range(len(encoded)), key=sizes.__getitem__):
+        total += sizes[i]
         batches.setdefault(total // tokens, []).append(i)
     for index in batches.values():
         yield pack([encoded[i] for i in index], **pack_options) | {"index": index}

@@ -16,6 +16,7 @@ with one of the policy's answers and one of its refusals, whichever prompt they 
 training, without W.
 """
 import math
+import sys
 import time
 from dataclasses import asdict
 
@@ -98,14 +99,17 @@ def train_arms(args, tasks):
     with results_folder(args.out, run_settings(args), args.overwrite) as folder:
         jobs = [(name, seed) for seed in tasks for name in args.arms]
         left = [job for job in jobs if (*job, *PAIR) not in folder.runs]
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
+                  file=sys.stderr)
         judge, start = Judge(args) if left else None, None
-        if args.overwrite:
-            folder.clear()
         for name, seed in tqdm(left, "arms", dynamic_ncols=True):
             began = time.time()
             if start is None or start.seed != seed:
                 start = None  # its models go before others come
                 start = Start(args, tasks[seed], seed)
+            if args.overwrite and not folder.runs:  # the models could be loaded
+                folder.clear()
             log = run_arm(start, name, judge)
             folder.write({"method": name, "seed": seed, "log": log,
                           "seconds": round(time.time() - began, 1),

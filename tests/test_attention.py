@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from support import attention
+from models import attention
 
 
 @pytest.mark.parametrize("window", [None, 2, 9])

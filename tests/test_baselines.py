@@ -1,7 +1,6 @@
 """The baselines' steps and the untrained rewards, against transformers, autograd and counting."""
 import copy
 import math
-from argparse import Namespace
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,8 @@ import data
 import dial
 from data import Preference, Unlabeled
 from domains.splits import Domain
-from support import baselines, language, untrained
+from methods import baselines, untrained
+from models import language
 
 
 @pytest.mark.parametrize("critic_steps, center", [(1, False), (3, False), (3, True)])
@@ -112,7 +112,7 @@ def test_likelihoods_are_those_of_transformers(kind, share):
     causal.model.load_state_dict(classifier.model.state_dict())
     causal.tie_weights()
     model, encoded = dial.RewardModel(classifier, dial.DialConfig(lora_rank=4)), random_encoded(4)
-    rewards = dial.predict(untrained.Likelihood(model),
+    rewards = dial.predict(language.Likelihood(model),
                            data.evaluation_batches(encoded, share=share))
     for (n_prompt, texts), found in zip(encoded, rewards, strict=True):
         for text, reward in zip(texts, found, strict=True):
@@ -146,10 +146,9 @@ def test_lengths_and_counts_by_hand():
                                Preference("p", "c", ("b c.",))])
     target = Domain("target", test=[Preference("p", "A b.  c new", ("d",)),
                                     Preference("p", "b", ("a\nb. C",))])
-    run = Namespace(source=source)
 
     def rewards(f):
-        return [values.tolist() for values in f(run, target)]
+        return [values.tolist() for values in f(target, source=source)]
 
     assert rewards(untrained.longest) == [[4, 1], [1, 3]]
     # Chosen a 1, b. 1, c 2; rejected a 1, b. 1, d 1, b 1, c. 1.

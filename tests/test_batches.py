@@ -7,7 +7,12 @@ from conftest import ROWS
 
 import data
 from data import Preference
-from support.language import tokens_to_predict
+from models.language import tokens_to_predict
+
+
+def size(record):
+    """The number of tokens of a record, the prompt's counted once."""
+    return record.n_prompt + sum(len(text) - record.n_prompt for text in record.texts)
 
 
 def random_encoded(seed=0, rows=5):
@@ -92,8 +97,8 @@ def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
     batches = list(data.evaluation_batches(encoded, tokens=200, share=share))
     assert sorted(i for batch in batches for i in batch["index"]) == list(range(9))
     assert len(batches) > 2
-    sizes = [sum(encoded[i].size for i in b["index"]) for b in batches]
-    assert max(sizes) < 200 + max(record.size for record in encoded)
+    sizes = [sum(size(encoded[i]) for i in b["index"]) for b in batches]
+    assert max(sizes) < 200 + max(size(record) for record in encoded)
     for batch in batches:
         last = batch["input_ids"][batch["last_row"], batch["last_column"]].tolist()
         assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]
@@ -110,8 +115,8 @@ def test_a_batch_is_packed_when_it_is_asked_for(monkeypatch):
 def test_measuring_goes_by_length():
     encoded = random_encoded(rows=40)
     batches = list(data.evaluation_batches(encoded, tokens=100))
-    sizes = [encoded[i].size for batch in batches for i in batch["index"]]
-    assert sizes == sorted(sizes) and sizes != [record.size for record in encoded]
+    sizes = [size(encoded[i]) for batch in batches for i in batch["index"]]
+    assert sizes == sorted(sizes) and sizes != [size(record) for record in encoded]
 
 
 def test_rows_are_filled_with_the_padding_token():

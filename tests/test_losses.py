@@ -7,7 +7,8 @@ import torch
 
 from dial import (Critic, DialConfig, accuracy, bradley_terry_loss, critic_view, gradient_penalty,
                   wasserstein_distance)
-from support.correlation import auc, within_prompts
+from domains.correlation import within_prompts
+from rlhf.arms import auc
 
 
 def test_bradley_terry_by_hand():

@@ -10,7 +10,7 @@ from test_batches import mixed_encoded, random_encoded, texts_of
 import data
 import dial
 from dial import DialConfig, RewardModel
-from support import backbones
+from models import backbones
 
 SMALL = DialConfig(lora_rank=4, lora_alpha=4)
 

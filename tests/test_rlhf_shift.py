@@ -1,4 +1,4 @@
-"""rlhf_shift.py to the end on the small model: --resume, --paper, and what cannot be used."""
+"""rlhf_shift.py to the end on the small model; goes on where it stopped; what cannot be used."""
 import json
 from argparse import Namespace
 
@@ -11,19 +11,20 @@ from test_rlhf import small
 
 import rlhf_shift
 from data import InputError
-from domains import requests as domain
-from support import backbones, rlhf, rlhf_report
-from support.report import summarize
-from support.rlhf_start import SUPERVISED, Start
+from harness.report import summarize
+from models import backbones
+from rlhf import report
+from rlhf.requests import requests
+from rlhf.start import SUPERVISED
 
 RECORD = {"step": 1, "true_reward": 0.5, "held_out": 0.5, "kl": 0.0, "auc": 0.5}
-TINY = ["--model", "tiny", "--epochs", "2"]
+TINY = ["--model", "tiny", "--epochs", "2", "--max-new-tokens", "6", "--arms", "Src-Pref", "DIAL"]
 
 
 @pytest.fixture(autouse=True)
 def few_prompts(monkeypatch):
     monkeypatch.setattr(rlhf_shift, "requests", small)
-    monkeypatch.setitem(SUPERVISED, "steps", 10)
+    monkeypatch.setitem(SUPERVISED, "steps", 2)
 
 
 def run(tmp_path, *flags):
@@ -35,54 +36,65 @@ def stopped(*_):
     raise KeyboardInterrupt
 
 
-def test_to_the_end_and_resume_by_arm_and_seed(tmp_path, cache, monkeypatch, capsys):
-    record = run(tmp_path, "--seeds", "0", "--arms", "Src-Pref", "DIAL")
+@pytest.fixture
+def begun(monkeypatch):
+    """What starts and arms were asked for; none is trained."""
+    found = []
+    monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
+        found.append((seed, task.train)), Namespace(seed=seed))[1])
+    monkeypatch.setattr(rlhf_shift, "run_arm", lambda start, name, judge: (
+        found.append((start.seed, name)), [RECORD])[1])
+    return found
+
+
+def test_to_the_end(tmp_path, cache, capsys):
+    record = run(tmp_path, "--seeds", "0")
     assert "DIAL less Src-Pref" in capsys.readouterr().out
     assert {row["method"] for row in record["rows"]} == {"Src-Pref", "DIAL"}
     assert (tmp_path / "out" / "rlhf_shift.png").exists()
-    trained, starts = [], []
-    monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
-        starts.append((seed, task.train)), Start(args, task, seed))[1])
-    original = rlhf.run_arm
-    monkeypatch.setattr(rlhf, "run_arm", lambda start, name, judge: (
-        trained.append((name, start.seed)), original(start, name, judge))[1])
-    record = run(tmp_path, "--seeds", "0", "1", "--arms", "Src-Pref", "DIAL", "--resume")
-    assert trained == [("Src-Pref", 1), ("DIAL", 1)]
-    assert starts == [(1, small(1).train)]
+    config = record["config"]
+    assert (config["epochs"], config["steps"]) == (2, None)
+    assert (config["device"], config["dtype"]) == backbones.pick_machine()
+    assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
+        ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
+
+
+def test_it_goes_on_by_arm_and_seed(tmp_path, begun, monkeypatch, capsys):
+    """Of a seed the arms have a start together; finished arms of the same settings are kept."""
+    run(tmp_path, "--seeds", "4", "--arms", "DIAL")
+    record = run(tmp_path, "--seeds", "4", "7")
+    assert begun == [(4, small(4).train), (4, "DIAL"), (4, small(4).train), (4, "Src-Pref"),
+                     (7, small(7).train), (7, "Src-Pref"), (7, "DIAL")]
+    assert "1 of 4 runs are finished in " in capsys.readouterr().err
     areas = [row for row in record["rows"] if row["metric"] == "area"]
     assert [len(row["values"]) for row in areas] == [2, 2]
     for flags, message in ((["--epochs", "3"], "epochs 2, not 3"),
                            (["--ppo", "clip=.1"], "ppo_clip 0.2, not 0.1"),
                            (["--set", "lambda_da=3"], "lambda_da 0.01, not 3.0"),
-                           (["--max-new-tokens", "5"], "max_new_tokens 18, not 5")):
-        with pytest.raises(InputError, match=f"--resume: .* has {message}"):
-            run(tmp_path, "--seeds", "0", *flags, "--resume")
-    config = record["config"]
-    assert (config["epochs"], config["steps"]) == (2, None)
-    assert (config["device"], config["dtype"]) == tuple(backbones.machine(
-        Namespace(device="auto", dtype="auto")).values())
-    assert {(row["metric"], row["n_test"]) for row in record["rows"]} >= {
-        ("area", 12), ("true_reward", 12), ("kl", 12), ("held_out", 4)}
-    with pytest.raises(InputError, match="nothing: cannot be loaded"):
-        run(tmp_path, "--seeds", "0", "--model", "nothing")  # which moves nothing aside
-    assert not list((tmp_path / "out").glob("runs-*"))
-    monkeypatch.setattr(rlhf, "run_arm", stopped)
+                           (["--max-new-tokens", "5"], "max_new_tokens 6, not 5")):
+        with pytest.raises(InputError, match=f"has {message}: choose another --out, or --overwr"):
+            run(tmp_path, "--seeds", "4", *flags)
+    assert len(begun) == 7
+    monkeypatch.setattr(rlhf_shift, "run_arm", stopped)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, "--seeds", "0")
-    assert "finished runs are kept" not in capsys.readouterr().err
-    assert not list((tmp_path / "out").glob("runs-*"))  # none was finished: all is as it was
+        run(tmp_path, "--seeds", "4", "8")
+    assert "finished runs are kept" in capsys.readouterr().err
     assert len(list((tmp_path / "out" / "runs").glob("*.json"))) == 4
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, "--seeds", "4", "--overwrite", "--epochs", "3")
+    assert "finished runs are kept" not in capsys.readouterr().err
+    assert not list((tmp_path / "out" / "runs").glob("*.json"))
 
 
-def test_seeds_start_apart_and_arms_together(tmp_path, monkeypatch):
-    starts, arms = [], []
-    monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
-        starts.append(seed), Namespace(seed=seed, task=task))[1])
-    monkeypatch.setattr(rlhf, "run_arm", lambda start, name, judge: (
-        arms.append((start.seed, start.task.train, name)), [RECORD])[1])
-    run(tmp_path, "--seeds", "0", "4", "--arms", "Src-Pref", "DIAL")
-    assert starts == [0, 4] and arms == [(seed, small(seed).train, name) for seed in (0, 4)
-                                         for name in ("Src-Pref", "DIAL")]
+def test_a_model_that_cannot_be_loaded_deletes_nothing(tmp_path, begun, monkeypatch):
+    start = rlhf_shift.Start
+    run(tmp_path, "--seeds", "0")
+    monkeypatch.undo()
+    assert rlhf_shift.Start is not start
+    for flags in (["--model", "nothing"], ["--judge", "nothing"]):
+        with pytest.raises(InputError, match="nothing: cannot be loaded"):
+            run(tmp_path, "--seeds", "0", *flags, "--overwrite")
+    assert len(list((tmp_path / "out" / "runs").glob("*.json"))) == 2
 
 
 def test_how_long_completions_are(tmp_path, monkeypatch):
@@ -99,7 +111,7 @@ def test_results_by_hand():
     log = [{"true_reward": t, "held_out": h, "kl": 2.0, "auc": a} for t, h, a in
            ((0.2, 0.1, 0.9), (0.4, 0.2, 0.7), (0.6, 0.3, None), (0.6, 0.4, 0.5), (0.7, 0.5, 0.5),
             (0.5, 0.6, 0.1))]
-    metrics = rlhf_report.results("DIAL", domain.requests(0), log)["metrics"]
+    metrics = report.results("DIAL", requests(0), log)["metrics"]
     assert metrics == pytest.approx({"area": 0.5, "true_reward": 0.5, "held_out": 0.6, "kl": 2.0,
                                      "auc_first": 0.65, "auc_last": 0.45})
 
@@ -108,10 +120,10 @@ def test_the_table_and_the_curves_by_hand(tmp_path, monkeypatch):
     log = [{"step": e + 1, "true_reward": t, "held_out": h, "kl": 2.0, "auc": 0.5}
            for e, (t, h) in enumerate([(0.2, 0.3), (0.6, 0.9)])]
     runs = [{"method": name, "seed": seed, "log": log,
-             "results": [rlhf_report.results(name, domain.requests(0), log)]}
+             "results": [report.results(name, requests(0), log)]}
             for name in ("Src-Pref", "DIAL") for seed in (0, 1)]
     runs[-1]["results"][0]["metrics"]["area"] += 0.2
-    lines = rlhf_report.table(summarize(runs, {}))
+    lines = report.table(summarize(runs, {}))
     assert dict(zip(lines[0], lines[1])) == {
         "arm": "Src-Pref", "6a, mean of epochs": "0.400 ± 0.000", "6a, last": "0.600 ± 0.000",
         "6b, last": "0.900 ± 0.000", "AUC, first 5": "0.500 ± 0.000",
@@ -119,14 +131,14 @@ def test_the_table_and_the_curves_by_hand(tmp_path, monkeypatch):
     assert lines[2][:2] == ["DIAL", "0.500 ± 0.100"] and lines[3][:3] == [
         "DIAL less Src-Pref", "+0.100 ± 0.100", "+0.000 ± 0.000"]
     curves = []
-    monkeypatch.setattr(rlhf_report, "plot_seeds", lambda ax, seeds, name: (
+    monkeypatch.setattr(report, "plot_seeds", lambda ax, seeds, name: (
         curves.append(seeds[0]), ax.plot([0], [0], label=name)))
-    rlhf_report.draw(tmp_path / "a.png", runs)
+    report.draw(tmp_path / "a.png", runs)
     assert curves[::2] == [{0: 0.2, 1: 0.6}, {1: 0.3, 2: 0.9}, {0: 0.5, 1: 0.5}]  # epochs so far
 
 
 def test_what_a_run_depends_on():
-    """Every flag that changes what is trained changes what --resume compares."""
+    """Every flag that changes what is trained is a setting of its runs."""
     chosen = rlhf_shift.run_settings(rlhf_shift.read_flags([]))
     assert (chosen["ppo_passes"], chosen["ppo_learning_rate"], chosen["ppo_kl_weight"],
             chosen["ppo_gae_lambda"], chosen["learning_rate"], chosen["lambda_da"]) == (
@@ -153,7 +165,7 @@ def test_what_cannot_be_used(tmp_path, flags, message):
 
 def chat_model(folder):
     """A small random Gemma in a folder, with a tokenizer that has a chat template."""
-    _, tokenizer = backbones.load("tiny", "cpu", "float32")
+    tokenizer = backbones.load_tokenizer("tiny")
     tokenizer.chat_template = ("{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>"
                                "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}"
                                "<model>{% endif %}")
@@ -175,11 +187,11 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
         assert part in printed
     model = chat_model(tmp_path / "model")
     starts = []
-    original = rlhf.run_arm
-    monkeypatch.setattr(rlhf, "run_arm", lambda start, *rest: (
+    original = rlhf_shift.run_arm
+    monkeypatch.setattr(rlhf_shift, "run_arm", lambda start, *rest: (
         starts.append(start), original(start, *rest))[1])
-    rlhf_shift.main([*flags, "--model", model, "--epochs", "1", "--max-new-tokens", "3",
-                     "--judge", model, "--out", str(tmp_path / "out")])
+    rlhf_shift.main([*flags, "--model", model, "--epochs", "2", "--max-new-tokens", "2",
+                     "--arms", "DIAL", "--judge", model, "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
     prompt, tokens = next(iter(starts[0].prompts.items()))
     assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"

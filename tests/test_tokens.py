@@ -19,6 +19,26 @@ def test_tokens_are_those_of_the_plain_tokenizer(tiny):
         assert tokenizer.decode(texts[1][:n_prompt]) == "<bos>" + prompt
 
 
+@pytest.mark.parametrize("prompt, responses", [
+    ("\n\nHuman: Q\n\nAssistant:", (" apple", " carrot")), ("Q:", ("\tyes", "\nno")),
+    ("Q ", ("a", "b"))])
+def test_white_space_where_prompt_and_response_meet_is_joint_enough(tiny, prompt, responses):
+    """The same dialogue with and without a prompt column is the same text."""
+    ((_, texts),) = data.encode([Preference(prompt, responses[0], responses[1:])], tiny[1], 99)
+    assert [tiny[1].decode(text) for text in texts] == [f"<bos>{prompt}{r}" for r in responses]
+
+
+@pytest.mark.parametrize("split", range(1, len("<s>[INST]q[/INST]Ind")))
+def test_what_a_template_wrote_stays_as_it_is(tiny, split):
+    """Wherever it is divided into prompt and response, in a word too; no BOS that it has not."""
+    whole = "<s>[INST]q[/INST]Indeed", "<s>[INST]q[/INST]Indirectly"
+    row = Preference(whole[0][:split], whole[0][split:], (whole[1][split:],), template=True)
+    for rows in ([row], data.unlabel([row])):
+        ((_, texts),) = data.encode(rows, tiny[1], 99)
+        assert [tiny[1].decode(text) for text in texts] == list(whole)
+    assert data.unlabel([row])[0].template
+
+
 def test_bos_leads_once(tiny):
     """Where the tokenizer forgets it, and where a chat template has written it already."""
     from tokenizers import processors

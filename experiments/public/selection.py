@@ -20,10 +20,10 @@ def read_records(name, files):
         if kind == "scored":
             item, score = read_scored(row, where)
             record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
-        elif kind == "unlabeled":
-            record = vars(read_unlabeled(row, where))
         else:
-            record = vars(read_preference(row, where, allow_empty=True))
+            item = (read_unlabeled(row, where) if kind == "unlabeled"
+                    else read_preference(row, where, allow_empty=True))
+            record = {name: value for name, value in vars(item).items() if name != "template"}
         yield group or record["prompt"], record
 
 

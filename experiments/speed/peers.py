@@ -13,6 +13,7 @@ from dataclasses import asdict
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 import data
 import dial
@@ -63,8 +64,9 @@ def padded_dial(learner):
     dtype, positions = model.transformer.dtype, []
 
     def embed(texts):
-        ids = data.padded(texts, 0).to(learner.device)
-        mask = data.padded([[1] * len(text) for text in texts], 0).to(learner.device)
+        ids = pad_sequence([*map(torch.tensor, texts)], True).to(learner.device)
+        mask = pad_sequence([torch.ones(len(text)).long() for text in texts], True
+                            ).to(learner.device)
         positions.append(ids.numel())
         with torch.autocast(learner.device.type, dtype, enabled=dtype != torch.float32):
             hidden = model.transformer(input_ids=ids, attention_mask=mask, use_cache=False,
