@@ -1,19 +1,20 @@
-"""What a training step costs: ours, the authors' recipe and TRL, in turn in one run.
+"""Measure what a training step costs: ours, the authors' recipe and TRL, by turns in one run.
 
     python experiments/benchmark.py                       # ten minutes on two CPU cores
     python experiments/benchmark.py --lengths lists       # two or three minutes
     python experiments/benchmark.py --growth --repeats 2  # DIAL's step while its batch grows
 
-Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
-SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
-`full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA (as the paper,
-on q and v of all layers), head and critic in the same precision; speed/peers.py has what each of
-them does. TRL takes part where it is installed (`pip install trl`).
+There are three kinds of records: `lists` are odd-one-out lists of desserts; `dialogues` are pairs
+with lengths like SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text
+above 1024); `full` are pairs of 1024 tokens. All get the same records and train the same LoRA (on q
+and v of all layers, as in the paper), head and critic in the same precision. speed/peers.py says
+what each of them does. TRL takes part if it is installed (`pip install trl`).
 
-A token is informative if no other position of the batch could stand for it: what texts begin with
-alike counts once. `share` is what the informative tokens need, over what this machine reaches in a
-plain matrix product of the backbone's shape: the products of the frozen layers forward and
-backward, LoRA's, and attention's.
+A token is informative if no other position of the batch could stand for it, so a beginning that
+several texts share counts once. `share` is the number of operations that the informative tokens
+need each second, divided by what this machine reaches in a plain matrix product of the backbone's
+shape. These operations are the products of the frozen layers, forward and backward, LoRA's, and
+attention's.
 """
 import random
 import statistics

@@ -1,13 +1,14 @@
-"""What embeddings a reward model learns (section 3.5, Figure 3).
+"""Draw the embeddings that a reward model learns (section 3.5, Figure 3).
 
     python experiments/embeddings.py                           # English -> Korean lists of desserts
     python experiments/embeddings.py --source desserts --target fruits
     python experiments/embeddings.py --paper                   # SHP's legaladvice in Korean
 
-Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
-response of the test, of source and target, projected to a plane: by PCA, or with `--tsne` as in the
-paper's figure (pip install scikit-learn). Points are what DIAL's critic sees. With --paper they are
-of 500 test records, 1000 of each domain, drawn at random, and the looks at the ends of epochs.
+Src-Pref and DIAL are trained once each. At some steps the embeddings of test responses, the chosen
+one and one rejected one of each record of both domains, are projected to a plane, by PCA or with
+`--tsne` as in the paper's figure (pip install scikit-learn). The points are what DIAL's critic
+sees. With --paper they come from 500 test records of each domain, 1000 responses, drawn at random,
+and a look is taken at each epoch's end.
 """
 import math
 from dataclasses import replace
