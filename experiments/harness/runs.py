@@ -55,7 +55,7 @@ def run_all(args, domains):
             encoded = encode_all(args, backbone, left)
         if args.overwrite:
             folder.clear()
-        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True):
+        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True, disable=not left):
             save = folder.models / name.rstrip("*") if name in to_save else None
             to_save -= {name}
             folder.write(run(args, backbone, encoded, name, seed, pairs, save))
