@@ -37,7 +37,7 @@ def read_rows(path):
 
 
 def checksum(*paths):
-    """A number for all that files hold, so that --resume sees other data."""
+    """A number for all that files hold, so that finished runs of other data are refused."""
     rows = [row for path in paths if path for _, row in read_rows(path)]
     return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 
