@@ -128,7 +128,7 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
                 raise InputError(f"{where} has {len(ids)} tokens, more than {max_length}: "
                                  "raise --max-length, or pass --truncate")
         excess = max(0, max(map(len, texts)) - max_length)
-        cut = min(excess, n_prompt - keep)  # of the prompt
+        cut = max(0, min(excess, n_prompt - keep))  # of the prompt
         n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]
         encoded.append(Encoded(n_prompt - cut, [(ids[:keep] + ids[keep + cut:])[:max_length]
                                                 for ids in texts]))
