@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 from test_batches import random_encoded, record, texts_of
-from torch.utils.flop_counter import FlopCounterMode
 
 import benchmark
 import dial
@@ -85,20 +84,6 @@ def test_trl_takes_a_step_where_it_is_installed(options):
     assert peers.trl_preference(options)(records, None) == 20 * longest
 
 
-def test_operations_are_those_that_torch_counts(ours):
-    """Against torch's counter: all products of a Src-Pref step but attention's, which it counts by
-    whole squares, and the first layer's gradient of its inputs, which nobody needs."""
-    records = lists(1)
-    with FlopCounterMode(display=False) as counter:
-        peers.ours(ours, dial.preference_step)(records, None)
-    counts = counter.get_flop_counts()["Global"]
-    products = sum(n for op, n in counts.items() if str(op) in ("aten.mm", "aten.addmm"))
-    everything, attention = meter.operations(ours.model, records)
-    assert everything - attention == pytest.approx(products, rel=0.1)
-    beginnings = {tuple(text[:i + 1]) for text in texts_of(records) for i in range(len(text))}
-    assert attention == 12 * sum(map(len, beginnings)) * 2 * 16 * 4  # heads, their size, layers
-
-
 def test_memory_and_time_of_a_call():
     def run(n):
         time.sleep(0.1)
@@ -130,15 +115,14 @@ def test_it_runs_and_leaves_its_table(cache, tmp_path, capsys, short):
     positions = {(r["source"], r["method"]): r["mean"] for r in rows
                  if r["metric"] == "positions a token"}
     assert positions["lists", "DIAL"] == 1 < 5 < positions["lists", "DIAL, authors' recipe"]
-    assert (tmp_path / "benchmark.png").exists() and "times" in capsys.readouterr().out
+    assert "times" in capsys.readouterr().out
 
 
 def test_growth_measures_more_and_more(cache, tmp_path, monkeypatch, short):
     monkeypatch.setattr(growth, "FACTORS", (1, 2))
     benchmark.main(["--growth", "--model", "tiny", "--repeats", "1", "--out",
                     str(tmp_path)])
-    assert not (tmp_path / "benchmark.png").exists()
     seconds, _ = seconds_of(tmp_path)
     positions = {source: row["n_test"] for (source, _), row in seconds.items()}
-    assert len(positions) == 6 and (tmp_path / "growth.png").exists()
+    assert len(positions) == 6
     assert positions["records x 2"] == pytest.approx(2 * positions["records x 1"], rel=0.02)
