@@ -81,8 +81,8 @@ def line(*cells):
     return "|" + "".join(f" {c} |" if c != "" else " |" for c in cells)
 
 
-def verdict(p, gains):
-    return "established" if p < 0.05 and len(gains) > 4 and fmean(gains) > 0 else "no gain found"
+def verdict(p, gains, otherwise="no gain found"):
+    return "established" if p < 0.05 and len(gains) > 4 and fmean(gains) > 0 else otherwise
 
 
 def judged(gains, corrected=None):
@@ -90,7 +90,7 @@ def judged(gains, corrected=None):
     cells = mean(gains, "+"), len(gains), short(p)
     if corrected is None:
         return *cells, verdict(p, gains)
-    return *cells, short(corrected), verdict(corrected, gains)
+    return *cells, short(corrected), verdict(corrected, gains, "not established")
 
 
 def by_method(file, methods, metric="accuracy"):
@@ -159,7 +159,7 @@ def rlhf():
                        ("DIAL", "Src-Pref, continued")):
         gains = [less(a, b) for a, b in zip(arms[one], arms[other])]
         yield line(f"{one} less {other}", len(gains[0]), *(mean(g, "+") for g in gains))
-        yield line("its p", len(gains[0]), *(short(p_value(g)) for g in gains))
+        yield line("p of the row above", len(gains[0]), *(short(p_value(g)) for g in gains))
 
 
 def xstest():
