@@ -9,8 +9,8 @@ from domains.splits import PARTS, split_items
 
 
 def read_records(name, files):
-    """The records of a format as (group, dictionary in the plain form), checked; only responses of
-    preferences may be empty.
+    """The records of a format as (group, dictionary in the plain form), checked; a text may be
+    empty.
 
     Raises:
         InputError: the file, line and field that cannot be used.
@@ -18,12 +18,14 @@ def read_records(name, files):
     for where, group, row in FORMATS[name](files):
         kind = kind_of(row)
         if kind == "scored":
-            item, score = read_scored(row, where)
+            item, score = read_scored(row, where, allow_empty=True)
             record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
         elif kind == "unlabeled":
-            record = vars(read_unlabeled(row, where))
+            item = read_unlabeled(row, where, allow_empty=True)
+            record = {"prompt": item.prompt, "responses": item.responses}
         else:
-            record = vars(read_preference(row, where, allow_empty=True))
+            item = read_preference(row, where, allow_empty=True)
+            record = {"prompt": item.prompt, "chosen": item.chosen, "rejected": item.rejected}
         yield group or record["prompt"], record
 
 
