@@ -64,6 +64,27 @@ def test_what_to_measure_with_is_optional_and_may_have_scores(given):
     assert [r.responses for r in target.test] == [("a0",), ("a1",), ("a2",), ("a3",)]
 
 
+def test_a_chat_template_on_one_side_alone_is_said(given, monkeypatch, capsys):
+    load = own.load_tokenizer
+
+    def load_with_template(name):
+        tokenizer = load(name)
+        tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+        return tokenizer
+
+    monkeypatch.setattr(own, "load_tokenizer", load_with_template)
+    plain = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "no"} for i in range(20)]
+    chat = [{"prompt": [{"role": "user", "content": row["prompt"]}], **{
+        name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}}
+        for row in plain]
+    for source, target, said in ((chat, plain, True), (plain, chat, True), (plain, plain, False),
+                                 (chat, chat, False)):
+        given(source=source, target=target, eval=target)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition(": ")[2] for line in lines[:3]] == ["20 records of 1 file"] * 3
+        assert len(lines) == 3 + said and ("conversations in " in lines[-1]) == said
+
+
 def test_files_that_will_not_do(given):
     for name in ("source", "target"):
         with pytest.raises(InputError, match=f"--{name}-data is missing"):

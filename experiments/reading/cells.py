@@ -33,7 +33,7 @@ def unpack(value, name, where):
     data = _read(value)
     if _has_messages(data):
         return data
-    if data is not None or _is_code(value):
+    if _is_code(value) if data is None else not _has_messages(data, any):
         return value
     raise InputError(f"{where}: '{name}' begins like a conversation but cannot be read as one, "
                      f"{value.strip()[:40]!r}: write JSON lines instead of a table")
@@ -51,10 +51,10 @@ def _read(text):
     return None
 
 
-def _has_messages(data):
-    """Whether it is a message, or messages, or lists of them."""
+def _has_messages(data, all=all):
+    """Whether it is a message, or a list all of messages, or lists of them."""
     if isinstance(data, list):
-        return bool(data) and all(map(_has_messages, data))
+        return bool(data) and all(_has_messages(entry, all) for entry in data)
     return isinstance(data, dict) and {"role", "content"} <= data.keys()
 
 

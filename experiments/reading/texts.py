@@ -6,6 +6,8 @@ from pathlib import Path
 
 from data import InputError
 
+from reading.hub import package
+
 COMPRESSED = (".gz", ".zst")
 # The first bytes of a file that say its encoding. UTF-32 comes first: it begins like UTF-16.
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
@@ -28,7 +30,7 @@ def read_text(file):
     except IsADirectoryError:
         raise InputError(f"{file}: a folder; here its files are named one by one, for example "
                          f"{file}/*") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: pyarrow's
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
     marked = (name for mark, name in MARKS.items() if content.startswith(mark))
     encoding = next(marked, "utf-8-sig")
@@ -44,9 +46,12 @@ def read_text(file):
 
 def _content(file):
     if file.suffix.lower() == ".zst":
-        from reading.hub import package
-        with package("pyarrow", file).input_stream(str(file), compression="zstd") as f:
-            return f.read()
+        arrow = package("pyarrow", file)
+        try:
+            with arrow.input_stream(str(file), compression="zstd") as f:
+                return f.read()
+        except arrow.ArrowInvalid as error:
+            raise OSError(error) from None
     opener = gzip.open if file.suffix.lower() == ".gz" else open
     with opener(file, "rb") as f:
         return f.read()
