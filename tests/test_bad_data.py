@@ -44,6 +44,7 @@ BAD = [
     ("a.jsonl", TEXT.replace("bad", "good"), "a.jsonl: chosen and rejected are the same in all"),
     ("a.jsonl", '{"chosen": "\u82f9\u679c", "rejected": "\u82f9\u6c34"}', "a.jsonl:1: no column"),
     ("a.csv", "sep=;\nprompt;chosen\nQ;a\n", "a.csv:3: no column 'rejected'"),
+    ("a.csv", "\r\n\nprompt;chosen\nQ;a\n", "a.csv:4: no column 'rejected'"),
     ("a.csv", "prompt;chosen;rejected\nQ;a\n", "a.csv:2: not 3 columns"),
     ("a.csv", "p\0r\0o\0m\0", "a.csv: cannot be read as UTF-8 text, for it holds zero bytes: save"),
     ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),

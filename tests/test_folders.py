@@ -81,6 +81,16 @@ def test_conversations_in_cells(tmp_path, chatml, form):  # noqa: F811
     assert sorted(expected) == texts(load_unlabeled(write(tmp_path / "a.jsonl", line), chatml)[0])
 
 
+def test_messages_with_other_fields_in_cells(tmp_path, chatml):  # noqa: F811
+    first = {"name": "me"} | USER
+    file = table(tmp_path, chosen=repr([first, GOOD]), rejected=as_numpy([first, BAD]))
+    expected = [written(chatml, USER, message) for message in (GOOD, BAD)]
+    assert texts(load_preferences(file, chatml)[0]) == expected
+    others = [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}]
+    with pytest.raises(InputError, match="a.csv:2: 'chosen': a message has 'role' and 'content'"):
+        load_preferences(table(tmp_path, chosen=repr(others), rejected=repr(others)), chatml)
+
+
 def test_messages_that_stand_alone_in_a_cell(tmp_path, chatml):  # noqa: F811
     file = table(tmp_path, prompt="Q", chosen=repr(GOOD), rejected=json.dumps(BAD))
     expected = [written(chatml, USER, message) for message in (GOOD, BAD)]
@@ -89,7 +99,8 @@ def test_messages_that_stand_alone_in_a_cell(tmp_path, chatml):  # noqa: F811
 
 @pytest.mark.parametrize("text", [
     "sorted(map(str, [3, 0]))", "['3', '0']", "[]", "{}", "[{'a': 1}, {'b': 2}]", '[["a"]]',
-    "{'role': 'admin'}", '{"role": "admin", "rights": []}', "[{'role': 'admin', 'content': 1}][0]",
+    "{'role': 'admin'}", "{'a': 'role: x', 'content': ", "[{'name': 'x', 'role': 'cook'}]",
+     '{"role": "admin", "rights": []}', "[{'role': 'admin', 'content': 1}][0]",
     "[{'role': 'user', 'content': q} for q in questions]", "{'role': role, 'content': \"\\d\"}",
     "[ ] { 'role'", "role: user", "print({'role': 'user'})"])
 def test_answers_that_are_code_are_text(tmp_path, chatml, text):  # noqa: F811
@@ -101,6 +112,7 @@ def test_answers_that_are_code_are_text(tmp_path, chatml, text):  # noqa: F811
     "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'conte...",  # as Excel cuts it
     "[array([{'role': 'user', 'content': 'Q'}], dtype=object)]",
     "[{'role': 'user', 'content': 'Q'} ... {'role': 'assistant', 'content': 'A'}]",
+    "[{'id': 7, 'role': 'user', 'content': 'Q'}, {'id': 8, 'role': 'assist",
     "[{'role': 'user', 'content': nan}]", "[{'role': 'user', 'content': 'Q'}, {'role': 'user'}]",
     '[{"role": "user", "content": "Q"}, {"role": }]'])
 def test_cells_that_cannot_be_read_as_the_conversation_they_begin(

@@ -1,9 +1,9 @@
 """Conversations that were written into a text, as `to_csv` does with lists of messages.
 
-A text that begins like a list of messages, `[{'role': ...`, is read as one where it is one: as
-JSON, or as Python wrote it, with commas between the messages or, from numpy, without. Python code
-that begins so is code and stays text. Anything else that begins so is refused, for it may have been
-cut.
+A text that begins like a list of objects, `[{'role': ...`, is read as a conversation where all of
+them are messages: as JSON, or as Python wrote it, with commas between the messages or, from numpy,
+without. Other data, and Python code, stay text. What begins so, names a role and a content and is
+neither is refused, for it may have been cut.
 Nothing is ever executed.
 """
 import ast
@@ -13,8 +13,8 @@ import warnings
 
 from data import InputError
 
-BEGINS = re.compile(r"""\s*(?:\[\s*|(?:np\.)?array\(\s*|list\(\s*){0,5}"""
-                    r"""\{\s*(['"])(?:role|content)\1\s*:""")
+BEGINS = re.compile(r"""\s*(?:\[\s*|(?:np\.)?array\(\s*|list\(\s*){0,5}\{\s*(['"])\w+\1\s*:""")
+FIELDS = [re.compile(rf"""(['"]){name}\1\s*:""") for name in ("role", "content")]
 # A string, which is left alone, or the end of an object or list that another one follows.
 BETWEEN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([}\]])\s*(?=[{\[])""", re.DOTALL)
 NUMPY = {"array", "np", "list", "object", "nan"}  # names in what is data, not code
@@ -33,7 +33,9 @@ def unpack(value, name, where):
     data = _read(value)
     if _has_messages(data):
         return data
-    if _is_code(value) if data is None else not _has_messages(data, any):
+    messages = (_has_messages(data, any) if data is not None else
+                all(field.search(value) for field in FIELDS) and not _is_code(value))
+    if not messages:
         return value
     raise InputError(f"{where}: '{name}' begins like a conversation but cannot be read as one, "
                      f"{value.strip()[:40]!r}: write JSON lines instead of a table")
@@ -55,7 +57,8 @@ def _has_messages(data, all=all):
     """Whether it is a message, or a list all of messages, or lists of them."""
     if isinstance(data, list):
         return bool(data) and all(_has_messages(entry, all) for entry in data)
-    return isinstance(data, dict) and {"role", "content"} <= data.keys()
+    return isinstance(data, dict) and ({"role", "content"} <= data.keys()
+                                       or {"from", "value"} <= data.keys())  # to be refused
 
 
 def _is_code(text):

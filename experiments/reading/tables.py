@@ -14,7 +14,8 @@ from data import InputError
 from reading.fields import no_column
 from reading.texts import read_text, suffix
 
-SEPARATOR = re.compile(r'"?sep=(.)"?(\r\n|\r|\n|$)', re.IGNORECASE)
+# Before the header: empty lines and what Excel says.
+SEPARATOR = re.compile(r'[\r\n]*(?:"?sep=(?P<said>[^\w\r\n"])"?(?:[\r\n]+|$))?', re.IGNORECASE)
 LIST = re.compile(r"\[\s*['\"].*['\"]\s*\]$", re.DOTALL)  # as pandas writes one into a cell
 csv.field_size_limit(2**31 - 1)
 
@@ -26,12 +27,11 @@ def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
         delimiter: if not given, what the header says. columns: that must be there.
         quoting: as for the csv module.
     """
-    text = read_text(file)
-    said = SEPARATOR.match(text)
-    skipped = 0
-    if said:
-        text, delimiter, skipped = text[said.end():], said[1], 1
-    delimiter = delimiter or _delimiter(text, "," if suffix(file) == ".csv" else "\t")
+    whole = read_text(file)
+    before = SEPARATOR.match(whole)
+    text, skipped = whole[before.end():], len(before[0].splitlines())
+    usual = "," if suffix(file) == ".csv" else "\t"
+    delimiter = before["said"] or delimiter or _delimiter(text, usual)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting,
                             strict=True)
     rows = []
