@@ -1,10 +1,9 @@
 """Files and folders that the package `datasets` wrote, and data sets of the hub; no network."""
 import json
-import random
 import sys
 
 import pytest
-from test_conversations import (BAD, GOOD, TEMPLATES, USER, WORSE, chatml, texts,  # noqa: F401
+from test_conversations import (BAD, GOOD, USER, WORSE, chatml, texts,  # noqa: F401
                                 tiny_tokenizer, written)
 from test_records import PAIR, TEXT, write
 
@@ -131,22 +130,3 @@ def test_without_the_package_one_line_says_so(tmp_path, monkeypatch, capsys):
 def test_names_of_the_hub(name):
     with pytest.raises(InputError, match="named hub:owner/name, hub:owner/name:split or hub:own"):
         read_rows(f"hub:{name}")
-
-
-def test_damaged_parquet_and_arrow(datasets, tmp_path):
-    rng, rows = random.Random(0), [ROW | {"chosen": "good" * i} for i in range(1, 20)]
-    made(datasets, *rows).save_to_disk(tmp_path / "saved")
-    made(datasets, *rows).to_parquet(tmp_path / "a.parquet")
-    (tmp_path / "a.arrow").write_bytes(next((tmp_path / "saved").glob("*.arrow")).read_bytes())
-    for name in ("a.parquet", "a.arrow"):
-        whole = (tmp_path / name).read_bytes()
-        for _ in range(60):
-            content = bytearray(whole[:rng.choice((len(whole), rng.randrange(len(whole))))])
-            for _ in range(3):
-                i = rng.randrange(len(content) + 1)
-                content[i:i + 1] = bytes([rng.randrange(256)])
-            (tmp_path / name).write_bytes(content)
-            try:
-                load_preferences(tmp_path / name)
-            except InputError as error:
-                assert "\n" not in str(error)

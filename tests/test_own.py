@@ -65,24 +65,17 @@ def test_what_to_measure_with_is_optional_and_may_have_scores(given):
 
 
 def test_a_chat_template_on_one_side_alone_is_said(given, monkeypatch, capsys):
-    load = own.load_tokenizer
-
-    def load_with_template(name):
-        tokenizer = load(name)
-        tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
-        return tokenizer
-
-    monkeypatch.setattr(own, "load_tokenizer", load_with_template)
+    tokenizer = own.load_tokenizer("tiny")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+    monkeypatch.setattr(own, "load_tokenizer", lambda name: tokenizer)
     plain = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "no"} for i in range(20)]
-    chat = [{"prompt": [{"role": "user", "content": row["prompt"]}], **{
-        name: [{"role": "assistant", "content": row[name]}] for name in ("chosen", "rejected")}}
-        for row in plain]
-    for source, target, said in ((chat, plain, True), (plain, chat, True), (plain, plain, False),
-                                 (chat, chat, False)):
+    chat = [r | {"prompt": [{"role": "user", "content": r["prompt"]}]} for r in plain]
+    for source, target, said in ((chat, plain, 1), (plain, chat, 1), (plain, plain, 0),
+                                 (chat, chat, 0)):
         given(source=source, target=target, eval=target)
         lines = capsys.readouterr().err.splitlines()
         assert [line.partition(": ")[2] for line in lines[:3]] == ["20 records of 1 file"] * 3
-        assert len(lines) == 3 + said and ("conversations in " in lines[-1]) == said
+        assert len(lines) == 3 + said and lines[-1].startswith("conversations in ") == bool(said)
 
 
 def test_files_that_will_not_do(given):

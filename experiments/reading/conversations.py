@@ -59,8 +59,9 @@ def chat_texts(prompt, responses, names, where, tokenizer):
     Returns (text, list of texts). Raises InputError for what is no conversation.
     """
     if not getattr(tokenizer, "chat_template", None):
+        here = "" if tokenizer else "; prepare.py takes plain texts"
         raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, "
-                         "of an instruction-tuned --model; prepare.py takes plain texts")
+                         f"of an instruction-tuned --model{here}")
     for name, response in zip(names, responses):
         if is_chat(response) != is_chat(responses[0]):
             raise InputError(f"{where}: '{name}' must be a conversation, as '{names[0]}' is"
