@@ -14,10 +14,11 @@ input raises `InputError`. This is a whole script, with dial.py and this file al
     train(model, critic, batches, config)
     rewards = predict(model, evaluation_batches(source, **options))
 """
+import itertools
 import random
 import sys
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from os.path import commonprefix
 from typing import NamedTuple
 
@@ -127,7 +128,7 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
                 raise InputError(f"{where} has {len(ids)} tokens, more than {max_length}: "
                                  "raise --max-length, or pass --truncate")
         excess = max(0, max(map(len, texts)) - max_length)
-        cut = min(excess, n_prompt - keep)  # of the prompt
+        cut = max(0, min(excess, n_prompt - keep))  # of the prompt
         n_cut = [n_cut[0] + (excess > 0), n_cut[1] + (excess > cut)]
         encoded.append(Encoded(n_prompt - cut, [(ids[:keep] + ids[keep + cut:])[:max_length]
                                                 for ids in texts]))
@@ -231,7 +232,9 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
     if not all(labeled):
         raise InputError("a labelled part has no records")
     parts = [*labeled, *([unlabeled] if unlabeled else [])]
-    orders = [_epochs(part, random.Random(seed + i)) for i, part in enumerate(parts)]
+    orders = [itertools.chain.from_iterable(  # without end
+        map(random.Random(seed + i).sample, repeat(part), repeat(len(part))))
+        for i, part in enumerate(parts)]
     n_labeled = len(labeled) * batch_size
     for _ in range(steps):
         records = [record for order in orders for record in islice(order, batch_size)]
@@ -241,11 +244,6 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
         sizes = {"n_source": sum(counts), "n_source_records": n_labeled}
         yield pack(records, **pack_options) | sizes | dict(
             zip(("chosen", "rejected"), torch.tensor(pairs).T))
-
-
-def _epochs(rows, rng):
-    while True:
-        yield from rng.sample(rows, len(rows))
 
 
 def evaluation_batches(encoded, tokens=2048, **pack_options):

@@ -1,25 +1,19 @@
-"""What a training step costs: ours, the authors' recipe and TRL, in turn in one run.
+"""Measure what a training step costs: ours, the authors' recipe and TRL, by turns in one run.
 
     python experiments/benchmark.py                       # ten minutes on two CPU cores
     python experiments/benchmark.py --lengths lists       # two or three minutes
     python experiments/benchmark.py --growth --repeats 2  # DIAL's step while its batch grows
 
-Three kinds of records: `lists`, odd-one-out lists of desserts; `dialogues`, pairs of lengths like
-SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text above 1024);
-`full`, pairs of 1024 tokens. Everyone gets the same records and trains the same LoRA (as the paper,
-on q and v of all layers), head and critic in the same precision; speed/peers.py has what each of
-them does. TRL takes part where it is installed (`pip install trl`).
-
-A token is informative if no other position of the batch could stand for it: what texts begin with
-alike counts once. `share` is what the informative tokens need, over what this machine reaches in a
-plain matrix product of the backbone's shape: the products of the frozen layers forward and
-backward, LoRA's, and attention's.
+There are three kinds of records: `lists` are odd-one-out lists of desserts; `dialogues` are pairs
+with lengths like SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text
+above 1024); `full` are pairs of 1024 tokens. All get the same records and train the same LoRA (on q
+and v of all layers, as in the paper), head and critic in the same precision. speed/peers.py says
+what each of them does. TRL takes part if it is installed (`pip install trl`).
 """
 import random
 import statistics
 import time
 
-import torch
 from tqdm import tqdm
 
 import harness  # noqa: F401  (first of the project: it sets the path)
@@ -28,15 +22,12 @@ import dial
 from domains.foods import food_domain
 from harness.command import count, exit_codes, run_parser
 from harness.flags import MACHINE, MEMORY
-from harness.figures import figure
 from harness.tables import make_folder, mean_and_error, print_columns, write_results
 from speed import peers
-from speed.meter import (ceiling, dialogue_lengths, operations, peak_memory, random_records,
-                         timed)
+from speed.growth import grow
+from speed.meter import dialogue_lengths, peak_memory, random_records, timed
 
 SIZES = {"lists": 8, "dialogues": 4, "full": 2}  # records of each domain
-COLORS = {"DIAL": "tab:blue", "DIAL, authors' recipe": "tab:gray", "Src-Pref": "tab:orange",
-          "Src-Pref, TRL": "tab:brown"}
 PEER_OF = {"DIAL": "DIAL, authors' recipe", "Src-Pref": "Src-Pref, TRL"}
 
 
@@ -57,7 +48,7 @@ def batches_of(name, n, repeats, tokenizer):
 
 
 def compare(args):
-    """Measure everyone on every kind of records; print; return the rows of results and a title."""
+    """Measure everyone on every kind of records; print; return the rows of results."""
     own, padded = (peers.Learner(args, name) for name in ("blocks", "sdpa"))
     runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
             "Src-Pref": peers.ours(own, dial.preference_step)}
@@ -65,43 +56,36 @@ def compare(args):
         runs[PEER_OF["Src-Pref"]] = peers.trl_preference(args)
     except ImportError as error:
         print(f"without TRL: {error}")
-    most, rows = 0, []
+    rows = []
     for length in args.lengths:
         n, found, memory = args.pairs or SIZES[length], {name: [] for name in runs}, {}
         batches = list(batches_of(length, n, args.repeats + 1, own.tokenizer))
         for i, (labeled, unlabeled) in enumerate(tqdm(batches, desc=length, dynamic_ncols=True)):
-            limit = ceiling(own.model)  # of this round: others may use the machine, too
-            most = max(most, limit)
             for name, run in runs.items():
                 if i == 0:  # to warm up
                     memory[name] = peak_memory(own.device, run, labeled, unlabeled)
                     continue
                 records = labeled + unlabeled if name.startswith("DIAL") else labeled
                 tokens = data.pack(records)["input_ids"].numel()
-                needed, attention = operations(own.model, records)
                 positions, seconds = timed(own.device, run, labeled, unlabeled)
                 found[name].append({
                     "seconds a step": seconds, "records a second": len(records) / seconds,
                     "tokens a second": tokens / seconds, "positions a token": positions / tokens,
-                    "GiB": memory[name] / 2**30, "share": needed / seconds / limit,
-                    "attention's part": attention / needed})
+                    "GiB": memory[name] / 2**30})
         for name, steps in found.items():
             for metric in steps[0]:
                 values = [step[metric] for step in steps]
                 rows.append({"method": name, "source": length, "target": "", "metric": metric,
                              **mean_and_error(values), "median": statistics.median(values),
                              "n_test": n, "paper": None})
-    print(f"a plain matrix product: {most / 1e9:.0f} GFLOP/s at best")
     table(rows)
-    return rows, (f"{args.model}, {own.model.transformer.dtype}, {own.device}, "
-                  f"{torch.get_num_threads()} threads".replace("torch.", ""))
+    return rows
 
 
 def table(rows):
     """Medians by kind of records and method; seconds with the least and the most."""
     cells = {(r["source"], r["method"], r["metric"]): r for r in rows}
-    names = ("records a second", "tokens a second", "positions a token", "GiB", "share",
-             "attention's part")
+    names = ("records a second", "tokens a second", "positions a token", "GiB")
     lines = [("records", "method", "seconds a step", "ours is faster", *names)]
     for length, method in dict.fromkeys(key[:2] for key in cells):
         row, peer = (cells.get((length, name, "seconds a step"))
@@ -112,23 +96,6 @@ def table(rows):
                       f"{statistics.median(ratios):.1f} times" if ratios else "",
                       *(f"{cells[length, method, name]['median']:.2f}" for name in names)))
     print_columns(lines)
-
-
-def draw(rows, path, title):
-    """Seconds a step, a bar each."""
-    seconds = [r for r in rows if r["metric"] == "seconds a step"]
-    lengths = list(dict.fromkeys(r["source"] for r in seconds))
-    names = list(dict.fromkeys(r["method"] for r in seconds))
-    sizes = {r["source"]: r["n_test"] for r in seconds}
-    with figure(path, f"Seconds a training step: {title}", (2 + 2.2 * len(lengths), 3.6)) as ax:
-        for k, name in enumerate(names):
-            bars = [r for r in seconds if r["method"] == name]
-            x = [lengths.index(r["source"]) + (k - (len(names) - 1) / 2) * 0.2 for r in bars]
-            drawn = ax.bar(x, [r["median"] for r in bars], 0.18, color=COLORS[name], label=name)
-            ax.bar_label(drawn, fmt="%.1f", fontsize=7)
-        ax.set(xticks=range(len(lengths)), ylabel="seconds, median",
-               xticklabels=[f"{name}, {sizes[name]} + {sizes[name]}" for name in lengths])
-        ax.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def main(argv=None):
@@ -142,12 +109,7 @@ def main(argv=None):
     args = p.parse_args(argv)
     make_folder(args.out)
     start, name = time.time(), "growth" if args.growth else "benchmark"
-    if args.growth:
-        from speed.growth import grow
-        rows = grow(args)
-    else:
-        rows, title = compare(args)
-        draw(rows, args.out / "benchmark.png", title)
+    rows = grow(args) if args.growth else compare(args)
     write_results(args.out, name, args.model, peers.settings(args), rows, time.time() - start)
 
 

@@ -1,13 +1,14 @@
-"""Clean to noisy (section 3.2): preferences between well-written answers hold for hasty ones.
+"""Clean to noisy (section 3.2): do preferences between well-written answers hold for hasty ones?
 
     python experiments/clean_to_noisy.py
     python experiments/clean_to_noisy.py --methods all
     python experiments/clean_to_noisy.py --source-data clean.jsonl --target-data noisy.jsonl \\
-        --eval-data noisy_test.jsonl                           # one's own two domains
+        --eval-data noisy_test.jsonl                           # your own two domains
 
-The default learns from pairs of answers to a question, labelled, the better one with fewer flaws
-(domains/arguments.py says which), and from unlabelled answers with typos, slang, emoji, dropped
-punctuation and lost capitals (domains/noise.py). Test questions are in no training text.
+By default the source is labelled pairs of well-written answers to a question, of which the better
+one has fewer flaws (domains/arguments.py says which). The target is unlabelled answers with typos,
+slang, emoji, dropped punctuation and lost capitals (domains/noise.py). No training text has a
+question of the test.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain

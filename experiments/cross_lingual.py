@@ -1,14 +1,14 @@
-"""Cross-lingual transfer (section 3.1): preferences labelled in one language hold in another.
+"""Cross-lingual transfer (section 3.1): do preferences labelled in one language hold in another?
 
     python experiments/cross_lingual.py                        # English -> Thai, on a laptop
     python experiments/cross_lingual.py --target desserts:ko desserts:th desserts:zh
     python experiments/cross_lingual.py --source-data en.jsonl --target-data ko.jsonl --save
 
-The default learns from odd-one-out lists of desserts in English, labelled, and such lists in
-Thai, unlabelled. Of one's own files (domains/records.py says which columns) the source holds
-preferences; the target may, too, but only an oracle method ever reads them. A tenth of the source's
-prompts is kept to measure the source accuracy; `--eval-data ko_test.jsonl`, labelled, measures the
-target.
+By default the source is labelled odd-one-out lists of desserts in English, and the target is
+unlabelled lists in Thai. With your own files (domains/records.py lists the columns) the source
+holds preferences. The target may hold preferences, too, but only an oracle reads their labels. A
+tenth of the source's prompts is kept to measure the source accuracy. `--eval-data ko_test.jsonl`,
+labelled, measures the target.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain

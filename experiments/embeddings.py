@@ -1,13 +1,14 @@
-"""What embeddings a reward model learns (section 3.5, Figure 3).
+"""Draw the embeddings that a reward model learns (section 3.5, Figure 3).
 
     python experiments/embeddings.py                           # English -> Korean lists of desserts
     python experiments/embeddings.py --source desserts --target fruits
     python experiments/embeddings.py --paper                   # SHP's legaladvice in Korean
 
-Src-Pref and DIAL are trained once each and looked at on the way: every chosen and one rejected
-response of the test, of source and target, projected to a plane: by PCA, or with `--tsne` as in the
-paper's figure (pip install scikit-learn). Points are what DIAL's critic sees. With --paper they are
-of 500 test records, 1000 of each domain, drawn at random, and the looks at the ends of epochs.
+Src-Pref and DIAL are trained once each. At some steps the embeddings of test responses, the chosen
+one and one rejected one of each record of both domains, are projected to a plane, by PCA or with
+`--tsne` as in the paper's figure (pip install scikit-learn). The points are what DIAL's critic
+sees. With --paper they come from 500 test records of each domain, 1000 responses, drawn at random,
+and a look is taken at each epoch's end.
 """
 import math
 from dataclasses import replace
@@ -23,7 +24,7 @@ from domains.splits import split_items
 from harness.command import count, exit_codes, given_domains, parse, run_parser
 from harness.figures import plot_embeddings
 from harness.flags import LAPTOP, RUNS
-from harness.runs import encode_all, new_model, training_of
+from harness.runs import encode_all, run
 from harness.tables import make_folder, print_columns
 from methods.table import METHODS
 from models import backbones
@@ -52,38 +53,35 @@ def pca(points):
 
 @torch.no_grad()
 def embed(model, batches, config):
-    """(embeddings, accuracy) of test records: (B, 2, D), of the first two responses of each, the
-    chosen one first; with `center_prompts` less the mean over all responses of the record."""
-    training, rows, rewards = model.training, {}, {}
+    """Embeddings (B, 2, D) of the first two responses of test records, the chosen one first; with
+    `center_prompts` less the mean over all responses of the record."""
+    training, rows = model.training, {}
     model.eval()
     for batch in batches:
-        emb = model.embed(dial.to_device(batch, model))
-        values = model.reward_head(emb).squeeze(-1).cpu()
-        for i, e, r in zip(batch["index"], emb.cpu().split(batch["counts"]),
-                           values.split(batch["counts"])):
+        emb = model.embed(dial.to_device(batch, model)).cpu()
+        for i, e in zip(batch["index"], emb.split(batch["counts"])):
             rows[i] = e[:2] - (e.mean(dim=0) if config.center_prompts else 0)
-            rewards[i] = r
     model.train(training)
-    return torch.stack([rows[i] for i in sorted(rows)]), dial.accuracy([*rewards.values()])
+    return torch.stack([rows[i] for i in sorted(rows)])
 
 
-def looks_of(args, backbone, encoded, name, seed, source, target):
+def looks_of(args, backbone, encoded, name, seed, pair):
     """Train once; return for every look (step, source emb, target emb, target accuracy)."""
-    config, batches = training_of(args, backbone, encoded, name, seed, source, target)
     looks, n_looks = [], LOOKS
     if args.paper:
         n_looks = args.training.get(name, args.training["others"]).epochs
-    every, options = math.ceil(config.steps / n_looks), backbone.pack_options
-    with new_model(args, backbone, config, seed) as (model, critic):
+
+    def looker(model, config, measure):
         def look(step):
-            if step % every == 0 or step == config.steps:
-                (s, _), (t, accuracy) = (
-                    embed(model, data.evaluation_batches(encoded[id(d.test)], **options), config)
-                    for d in (source, target))
-                looks.append((step, s, t, accuracy))
+            if step % math.ceil(config.steps / n_looks) == 0 or step == config.steps:
+                emb = [embed(model, data.evaluation_batches(
+                    encoded[id(domain.test)], **backbone.pack_options), config) for domain in pair]
+                looks.append((step, *emb, measure(pair[1])["accuracy"]))
 
         look(0)
-        dial.train(model, critic, batches, config, METHODS[name].step, look, name)
+        return look
+
+    run(args, backbone, encoded, name, seed, [pair], looker=looker)
     return looks
 
 
@@ -104,7 +102,8 @@ def main(argv=None):
     p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
     p.add_argument("--target", default="desserts:ko", help="category[:language] (%(default)s)")
     p.add_argument("--tsne", action="store_true", help="instead of PCA; needs scikit-learn")
-    p.add_argument("--n-test", type=count, default=150, help="records of each domain (%(default)s)")
+    p.add_argument("--n-test", dest="points", type=count, default=150,
+                   help="records of each domain (%(default)s)")  # goes with --paper, too
     args = parse(p, argv)
     if len(args.seeds) > 1:
         raise InputError("embeddings.py takes one seed")
@@ -112,8 +111,8 @@ def main(argv=None):
         raise InputError(f"--methods {unknown[0]}: it is not trained")
     seed = args.seeds[0]
     source, target = given_domains(args)[seed][0] if args.given else (
-        food_domain(name, seed, n_test=args.n_test) for name in (args.source, args.target))
-    source, target = some(source, args.n_test, seed), some(target, args.n_test, seed)
+        food_domain(name, seed, n_test=args.points) for name in (args.source, args.target))
+    source, target = some(source, args.points, seed), some(target, args.points, seed)
     jobs = [(name, seed, [(source, target)]) for name in args.methods]
     if args.dry_run:
         from harness.dry_run import describe
@@ -124,7 +123,7 @@ def main(argv=None):
     backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
     encoded = encode_all(args, backbone, jobs)
     make_folder(args.out)
-    looks = {name: looks_of(args, backbone, encoded, name, seed, source, target)
+    looks = {name: looks_of(args, backbone, encoded, name, seed, (source, target))
              for name in args.methods}
     print_columns([("method", "step", "target accuracy",
                     "distance of the groups' means, by the mean norm")] + [

@@ -1,13 +1,13 @@
-"""Few-shot to full (section 3.3): ten labelled examples, and the rest of the domain unlabelled.
+"""Few-shot to full (section 3.3): learn from ten labelled examples and an unlabelled rest.
 
     python experiments/few_shot.py
     python experiments/few_shot.py --methods all
-    python experiments/few_shot.py --data my.jsonl             # one's own labelled preferences
+    python experiments/few_shot.py --data my.jsonl             # your own labelled preferences
 
-The default has questions with a safe and an unsafe answer (domains/safety.py). A seed says which
-ten are labelled, as the paper's splits do; here also which questions are kept for the test, two
-fifths of them. Of one's own file, the labels of all but the ten are used for the test and by
-oracles only.
+By default the prompts are questions, each with a safe and an unsafe answer (domains/safety.py). The
+seed says which ten are labelled, as the paper's splits do; here it also says which two fifths of
+the questions are kept for the test. In your own file all records have labels, but only those of the
+ten are learned from; the test and the oracles use the others.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains import records

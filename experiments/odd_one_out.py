@@ -4,9 +4,9 @@
     python experiments/odd_one_out.py --source snacks --target sauces:ko  # and en, ko, th, zh
     python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
 
-A list holds four foods of one category and one of another category; the reward model must prefer
-the one that does not belong. On lists of desserts, a reward for "not a dessert" is always right; on
-lists of fruits it is right by chance alone.
+A list holds four foods of one category and one food of another, which the reward model must prefer.
+On lists of desserts a reward for "not a dessert" is always right. On lists of fruits it is right
+only by chance.
 """
 import itertools
 

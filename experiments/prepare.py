@@ -1,4 +1,4 @@
-"""Make files of the plain form (domains/records.py) of public data, or of one's own.
+"""Make files in the plain form (domains/records.py) from public data, or from your own.
 
     python experiments/prepare.py sib200 sib200/eng_Latn/train.tsv --out english.jsonl
     python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --out short.jsonl
@@ -6,11 +6,11 @@
     python experiments/prepare.py translate my.jsonl --to kor_Hang --out korean.jsonl
     python experiments/prepare.py formal my.jsonl --out formal.jsonl
 
---help says which NAMEs there are, `NAME --help` which flags. Every record is checked, the flags
-choose some, their texts are changed (--noise, translate, formal), and --out is written whole or not
-at all. What is translated or formal is kept beside it, in korean.done: stopped and started again,
-it goes on from there. White space ends a word, so nothing here counts words in Chinese or Thai.
-Which data may be used for what is for their licences to say.
+--help lists the NAMEs, `NAME --help` the flags of one. Every record is checked, the flags choose
+some of them and change their texts (--noise, translate, formal), and --out is written as a whole or
+not at all. translate and formal keep what they have done in a file beside it, such as korean.done;
+if you stop them, the same command goes on from there. A word ends at white space, so words in
+Chinese or Thai are not counted. The licence of a data set says what you may use it for.
 """
 import json
 import random

@@ -5,13 +5,15 @@
     python experiments/rlhf_shift.py --paper --xstest FOLDER   # gemma-1.1-2b-it, on CUDA
 
 A reward model learns from preferences between responses that others wrote. PPO then moves the
-policy away from where it is right. DIAL adapts it, epoch by epoch, to what the policy writes:
-source are the labelled preferences, target the policy's own responses, unlabelled, one a prompt.
-True reward is 1 where a response complies exactly where it should. Beside Figure 6 the table has
-what the claim rests on: the AUC of the reward model between right and wrong responses of the policy
-as it is, to prompts of one kind (on ours every prompt is paired with one of the policy's answers
-and one of its refusals, whoever got them). An arm of Src-Pref has DIAL's halved learning rates, one
-its further training without W.
+policy away from where the reward model is right. DIAL adapts the reward model after every epoch:
+the source is the labelled preferences, the target the policy's own responses, unlabelled, one a
+prompt. The true reward is 1 where a response complies exactly where it should.
+
+Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
+responses of the policy as it is then, to prompts of one kind. Each of our own prompts is paired
+with one of the policy's answers and one of its refusals, whichever prompt they were for. The arm
+"Src-Pref, halved" has DIAL's halved learning rates; "Src-Pref, continued" also has its further
+training, without W.
 """
 import math
 import sys

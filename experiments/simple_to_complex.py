@@ -1,15 +1,15 @@
-"""Simple to complex (section 3.4): what is a sound paragraph tells what is a sound essay.
+"""Simple to complex (section 3.4): do preferences between short arguments hold for essays?
 
     python experiments/simple_to_complex.py
     python experiments/simple_to_complex.py --methods all
     python experiments/simple_to_complex.py --source-data short.jsonl --target-data long.jsonl \\
-        --eval-data long_scored.jsonl                          # one's own two domains
+        --eval-data long_scored.jsonl                          # your own two domains
 
-The default learns from pairs of short arguments of neighbouring scores, labelled, and from essays
-of three times the length, unlabelled; it is measured by the correlation of its rewards with the
-true scores of new essays on new questions (domains/arguments.py says how both are made). Of one's
-own files, the evaluation data hold {"prompt": ..., "response": ..., "score": number} or
-preferences; texts are correlated among those of the same prompt.
+By default the source is labelled pairs of short arguments with neighbouring scores, and the target
+is unlabelled essays three times as long. The result is the correlation of the rewards with the true
+scores of new essays on new questions (domains/arguments.py says how the texts are made). Of your
+own files, the evaluation data hold {"prompt": ..., "response": ..., "score": number}, or
+preferences. Only texts with the same prompt are correlated with each other.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain

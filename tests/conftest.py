@@ -132,7 +132,7 @@ def trained(monkeypatch):
     return weights
 
 
-def random_classifier(kind, **changes):
+def random_classifier(kind, n_labels=1, **changes):
     """A small random classifier, its attention windows shorter than the texts of the tests."""
     common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
                   num_attention_heads=2, num_key_value_heads=1, head_dim=16,
@@ -147,12 +147,15 @@ def random_classifier(kind, **changes):
         "mistral": lambda: transformers.MistralConfig(**common | {"sliding_window": 7}),
         "qwen2": lambda: transformers.Qwen2Config(**common),
         "qwen3": lambda: transformers.Qwen3Config(**common),
+        "neox": lambda: transformers.GPTNeoXConfig(
+            vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+            num_attention_heads=2, pad_token_id=0),
         "bloom": lambda: transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=2,
                                                   n_head=2, pad_token_id=0),
     }
     torch.manual_seed(0)
     model_config = configs[kind]()
-    model_config.num_labels = 1
+    model_config.num_labels = n_labels
     classifier = transformers.AutoModelForSequenceClassification.from_config(model_config)
     for p in classifier.parameters():  # the usual weights hardly mix positions and hide mistakes
         if p.ndim == 2:

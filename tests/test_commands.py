@@ -58,40 +58,52 @@ def test_a_command_ends_in_a_table(main, flags, metrics, paper, cache, tmp_path,
     assert (tmp_path / "training.png").exists()
 
 
-SCALING = [*FAST, "--n-train", "40", "--n-test", "2", "--budget", "20"]
+@pytest.fixture
+def scale(cache, tmp_path, capsys, undrawn, monkeypatch):
+    """Run scaling.py with a stand-in that trains nothing; return the lines of its table, and of
+    each run (method, labelled source, labelled target, unlabelled target)."""
+    sizes = []
+
+    class Sizes(StandIn):
+        def __call__(self, args, backbone, encoded, name, seed, pairs, save=None):
+            ((source, target),) = pairs
+            sizes.append((name, *map(len, (source.labeled, target.labeled, target.unlabeled))))
+            return super().__call__(args, backbone, encoded, name, seed, pairs, save)
+
+    monkeypatch.setattr(runs, "run", Sizes())
+
+    def scale(*flags):
+        sizes.clear()
+        scaling.main([*FAST, "--n-train", "20", "--n-test", "2", "--budget", "10", "--out",
+                      str(tmp_path), *flags])
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return lines[1:], list(sizes)
+
+    return scale
 
 
-def test_scaling(cache, tmp_path, capsys, undrawn):
-    flags = [*SCALING, "--out", str(tmp_path)]
-    scaling.main([*flags, "--dry-run"])
-    assert "Src-Tgt-Pref*, seed 0, 1 steps: desserts:en -> 12 fruits:en" in capsys.readouterr().out
-    scaling.main(flags)
-    table = [line.split() for line in capsys.readouterr().out.splitlines()]
-    mixes = [(int(r[2]), int(r[4])) for r in table if r[0] == "a" and r[5] == "fruits:en"]
-    assert mixes == [(18, 2), (15, 5), (10, 10), (5, 15), (2, 18)]
-    assert [(r[1], r[3]) for r in table if r[0] == "b" and r[4] == "fruits:en"] == [
-        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("1", "4", "12", "40")]
+def test_scaling(scale, tmp_path):
+    mixes = [(9, 1), (8, 2), (5, 5), (2, 8), (1, 9)]
+    table, sizes = scale()
+    assert sizes == [("DIAL", n, m, m) for n, m in mixes] + [
+        (method, 20, n, n) for method in ("DIAL", "Src-Tgt-Pref*") for n in (1, 2, 6, 20)]
+    assert [(r[:5]) for r in table[:5]] == [
+        ["a", "DIAL", str(n), "desserts:en", str(m)] for n, m in mixes]
+    assert [(r[1], r[3]) for r in table[5:]] == [
+        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("1", "2", "6", "20")]
     assert len(rows_of(tmp_path)) == 13 and (tmp_path / "scaling.png").exists()
-    before = {path: path.read_bytes() for path in (tmp_path / "runs").iterdir()}
-    scaling.main(flags)
-    assert "8 of 8 runs are finished" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in (tmp_path / "runs").iterdir()} == before
-
-
-def test_scaling_keeps_both_parts_with_overwrite_and_goes_on(cache, tmp_path, capsys, undrawn,
-                                                             monkeypatch):
-    """Another target's runs in the folder stay, and are not reported; --overwrite deletes them,
-    but not the runs of part (a) before part (b)."""
-    monkeypatch.setattr(runs, "run", trainer := StandIn())
-    flags, table = [*SCALING, "--out", str(tmp_path)], []
-    for target in (["--target", "sauces"], [], ["--overwrite"]):
-        trainer.done = []
-        scaling.main([*flags, *target])
-        table.append([line.split() for line in capsys.readouterr().out.splitlines()][1:])
-        assert len(trainer.done) == 13
-    assert {line[5 if line[0] == "a" else 4] for line in table[1]} == {"fruits:en"}
-    assert len(table[1]) == 13 and table[1] == table[2]
+    assert scale() == (table, [])
+    # another target's runs are not reported, and stay; --overwrite deletes no part of its own
+    assert {line[-2] for line in scale("--target", "sauces")[0]} == {"sauces:en"}
+    assert scale() == (table, []) and len(list((tmp_path / "runs").iterdir())) == 26
+    assert scale("--overwrite") == (table, sizes)
     assert len(list((tmp_path / "runs").iterdir())) == 13
+
+
+def test_a_dry_run_of_scaling(scale, tmp_path):
+    lines, sizes = scale("--dry-run")
+    assert sizes == [] and not list(tmp_path.iterdir())
+    assert "Src-Tgt-Pref*, seed 0, 1 steps: desserts:en -> 6 fruits:en".split() in lines
 
 
 def test_backbones_that_will_not_do(tiny, tmp_path):

@@ -4,15 +4,16 @@ import itertools
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from conftest import ROOT, random_classifier
 
-import few_shot
 from domains.splits import Domain
-from support import backbones, cli, paper, paper_files, untrained
-from support.training import training_of
+from harness import command
+from harness.flags import RUNS
+from methods import untrained
+from models import backbones
+from paper import files, settings
 
 # Of each experiment: the longest text (A.4: 768), its pairs, the rows of a source and a target that
 # 3.1, 3.3, 3.4 and A.6 name; of each method, of A.2 to A.6: records of each domain a step, learning
@@ -34,13 +35,13 @@ SECTIONS = {
 }
 TRAINED = ("Src-Pref", "Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DIAL", "DEAL", "Tgt-Pref*",
            "Src-Tgt-Pref*")
-# Of small files with six rows each (few-shot's ten are six here, twice): DIAL's steps, those that
-# end an epoch, and the number of the first cell of the paper's table.
+# Of small files with four rows each (few-shot's ten are four here, twice; of essays two pairs are
+# four texts): DIAL's steps, those that end an epoch, and the first number of the paper's table.
 SMALL = {
-    "cross_lingual": (5, [2, 4, 5], (0.68, 0.00)), "clean_to_noisy": (5, [2, 4, 5], (0.76, 0.01)),
-    "few_shot": (3, [2, 3], (0.852, 0.042)),
-    "simple_to_complex": (15, [2, 3, 5, 6, 8, 9, 11, 12, 14, 15], (0.577, 0.011)),
-    "odd_one_out": (4, [1, 2, 3, 4], (0.686, 0.035)),
+    "cross_lingual": (3, [1, 2, 3], (0.68, 0.00)), "clean_to_noisy": (3, [1, 2, 3], (0.76, 0.01)),
+    "few_shot": (2, [1, 2], (0.852, 0.042)),
+    "simple_to_complex": (10, [*range(1, 11)], (0.577, 0.011)),
+    "odd_one_out": (3, [1, 2, 3], (0.686, 0.035)),
 }
 FILES = {  # how many files, and the test and validation file of the last target
     "cross_lingual": (33, "explainlikeimfive_zho_Hans_test.json",
@@ -65,7 +66,7 @@ def model(cache, tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, capsys):
     """A function that writes all files of an experiment, with the authors' names and columns."""
-    def folder(experiment, name, n=6, long=1100):
+    def folder(experiment, name, n=4, long=100):
         importlib.import_module(experiment).main(["--paper", "--dry-run"])
         listed = capsys.readouterr().out.partition("files:\n")[2].split()
         for file in [line.rpartition("/")[2] for line in listed]:
@@ -79,24 +80,35 @@ def folder(tmp_path, capsys):
             elif file == "long_val.json":
                 rows = [{"text": f"{file} {'x' * (i or long)}", "label": i} for i in range(n)]
             (tmp_path / file).write_text(json.dumps(rows))
-        return ["--paper", str(tmp_path), "--model", name, "--seeds", "0",
-                "--device", "cpu", "--dtype", "float32", "--out", str(tmp_path / "out")]
+        return ["--paper", str(tmp_path), "--model", name, "--seeds", "0", "--device", "cpu",
+                "--dtype", "float32", "--out", str(tmp_path / "out")]
 
     return folder
 
 
+def watch(monkeypatch, experiment):
+    """A command, and a list that gets the (flags, domains) of its runs."""
+    main, made = importlib.import_module(experiment), []
+    run_all = main.run_all
+    monkeypatch.setattr(main, "run_all", lambda args, domains: (
+        made.append((args, domains)), run_all(args, domains))[1])
+    return main.main, made
+
+
 @pytest.mark.parametrize("experiment", SECTIONS)
 def test_settings_and_files(experiment, monkeypatch, capsys):
-    main, made = importlib.import_module(experiment), []
-    monkeypatch.setattr(main, "plan", lambda args, domains: made.append((args, domains(0))) or [])
-    main.main(["--paper", "--dry-run"])
-    ((args, pairs),) = made
+    main, made = watch(monkeypatch, experiment)
+    main(["--paper", "--dry-run"])
+    ((args, domains),) = made
     max_length, n_pairs, n_source, n_target, lines = SECTIONS[experiment]
-    assert (args.max_length, len(pairs)) == (max_length, n_pairs)
+    assert args.max_length == max_length and list(domains) == args.seeds == [0, 1, 2]
+    assert [len(pairs) for pairs in domains.values()] == [n_pairs] * 3
     source = Domain("s", labeled=range(n_source), unlabeled=range(n_source))
     target = Domain("t", labeled=range(n_target), unlabeled=range(n_target))
+    if experiment == "simple_to_complex":  # pairs to learn from for an oracle, texts for others
+        target.unlabeled = range(17_000)
     for name in TRAINED:
-        config, batch_size, epochs = training_of(args, name, source, target)
+        config, batch_size, epochs = settings.training_of(args, name, source, target)
         assert (batch_size, config.learning_rate, config.weight_decay, epochs, config.steps
                 ) == lines.get(name, lines["others"]), name
         assert (config.lora_rank, config.lora_alpha, config.lambda_da, config.lambda_gp) == (
@@ -104,38 +116,36 @@ def test_settings_and_files(experiment, monkeypatch, capsys):
         assert (config.critic_steps, config.critic_learning_rate, config.critic_weight_decay) == (
             3, 1e-4, 1e-3)
         assert not config.scale_embeddings and not config.center_prompts and not config.lora_layers
-    assert (args.model, args.seeds) == ("google/gemma-2b", [0, 1, 2])
+    assert (args.model, args.truncate) == ("google/gemma-2b", True)
     assert args.eval_every == (0 if experiment == "odd_one_out" else 1000)  # A.6
     assert args.repeat == (1000 if experiment == "few_shot" else 0)  # A.4
-    listed = capsys.readouterr().out.partition("files:\n")[2].split()
+    out = capsys.readouterr().out
+    batch_size, rate, decay, epochs, _ = lines.get("DIAL", lines["others"])
+    assert f"DIAL, seed 0, {epochs} epochs: " in out
+    assert ["DIAL", str(epochs), "larger", str(batch_size), f"{rate:g}", f"{decay:g}"] in [
+        line.split() for line in out.splitlines()]
+    listed = out.partition("files:\n")[2].split()
     count, *names = FILES[experiment]
     assert len(listed) == count and all(f.startswith("hub:david9dragon9/") for f in listed)
     assert set(names) <= {file.rpartition("/")[2] for file in listed}
 
 
 def test_what_is_set_by_hand_holds_for_all_methods(monkeypatch):
-    made = []
-    monkeypatch.setattr(few_shot, "plan", lambda args, domains: made.append(args) or [])
-    few_shot.main(["--paper", "--dry-run", "--batch-size", "2", "--set", "weight_decay=0.5",
-                   "lambda_da=3"])
+    main, made = watch(monkeypatch, "few_shot")
+    main(["--paper", "--dry-run", "--batch-size", "2", "--set", "weight_decay=0.5", "lambda_da=3"])
     domain = Domain("d", labeled=range(10), unlabeled=range(10))
     for name, epochs, rate in (("Src-Pref", 50, 5e-5), ("DIAL", 2, 1e-5)):
-        config, batch_size, _ = training_of(made[0], name, domain, domain)
+        config, batch_size, _ = settings.training_of(made[0][0], name, domain, domain)
         assert (batch_size, config.weight_decay, config.lambda_da) == (2, 0.5, 3)
         assert (config.learning_rate, config.steps) == (rate, epochs * 5)
 
 
-def test_the_ten_are_repeated_a_thousand_times(folder):
-    """A.4; also where the file holds them repeated already."""
-    flags = folder("few_shot", "tiny")
-    args = cli.parse(cli.run_flags("", "few_shot", {"steps": 1}), [*flags, "--pairs", "b"])
-    ((source, target),) = paper_files.domains(args)
-    path = Path(args.paper, "split_b_sampler.json")
-    path.write_text(json.dumps(json.loads(path.read_text()) * 3))
-    ((again, _),) = paper_files.domains(args)
-    assert again.labeled == source.labeled
-    assert Counter(source.labeled) == dict.fromkeys(source.labeled, 1000)
-    assert len(source.labeled) == 6000 and len(target.labeled) == len(target.unlabeled) == 6
+def domains_of(experiment, flags):
+    """The pairs of domains that a command reads."""
+    parser = command.run_parser("", experiment, {"steps": 1}, RUNS)
+    ((seed, pairs),) = files.domains(command.parse(parser, flags)).items()
+    assert seed == 0
+    return pairs
 
 
 def files_of(rows):
@@ -144,48 +154,73 @@ def files_of(rows):
 
 
 @pytest.mark.parametrize("experiment", SECTIONS)
-def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(paper.EXPERIMENTS["few_shot"], "repeat", 2)
-    monkeypatch.setattr(untrained, "THOUGHTS", 2)
-    pairs = dict(list(paper.EXPERIMENTS[experiment]["pairs"].items())[:2])
-    flags = [*folder(experiment, model), "--pairs", *pairs]
-    names = ["Base LM", "Src-Pref", "DIAL", "DEAL", "Tgt-Pref*"]
-    main, made = importlib.import_module(experiment), []
-    plan = main.plan
-    monkeypatch.setattr(main, "plan", lambda args, domains: made.extend(domains(0))
-                        or plan(args, domains))
-    main.main([*flags, "--methods", *names])
-    assert " records are longer than " in capsys.readouterr().err
+def test_every_part_is_of_its_file(experiment, folder, monkeypatch):
+    monkeypatch.setitem(settings.EXPERIMENTS["few_shot"], "repeat", 2)
+    names = settings.EXPERIMENTS[experiment]["pairs"]
+    pairs = domains_of(experiment, folder(experiment, "tiny"))
     for (source, target), ((train, test), (target_train, target_test)) in zip(
-            made, pairs.values(), strict=True):
+            pairs, names.values(), strict=True):
         assert files_of(source.labeled) == {train.rpartition("/")[2]}
         assert files_of(source.test) == {test}
         assert files_of(target.unlabeled) == files_of(target.labeled) == {target_train}
         assert files_of(target.test) == {target_test}
         assert files_of(target.validation.test) == {target_train.replace("train", "val")}
+
+
+def test_the_ten_are_repeated_a_thousand_times(folder, tmp_path):
+    """A.4; also where the file holds them repeated already."""
+    flags = [*folder("few_shot", "tiny"), "--pairs", "b"]
+    ((source, target),) = domains_of("few_shot", flags)
+    path = tmp_path / "split_b_sampler.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) * 3))
+    ((again, _),) = domains_of("few_shot", flags)
+    assert again.labeled == source.labeled
+    assert Counter(source.labeled) == dict.fromkeys(source.labeled, 1000)
+    assert len(source.labeled) == 4000 and len(target.labeled) == len(target.unlabeled) == 4
+
+
+def test_essays_of_the_target_are_single_texts(folder, tmp_path):
+    """Pairs were chosen by their scores, so none is shown: each text once, however many it has."""
+    flags = folder("simple_to_complex", "tiny")
+    (tmp_path / "long_pref_train.json").write_text(json.dumps([
+        {"prompt": "Rate.", "response_chosen": f"essay {i + 1}", "response_rejected": f"essay {i}"}
+        for i in range(5)]))
+    ((_, target),) = domains_of("simple_to_complex", flags)
+    assert {row.prompt for row in target.unlabeled} == {"Rate."}
+    assert sorted(row.responses for row in target.unlabeled) == [(f"essay {i}",) for i in range(6)]
+    assert len(target.labeled) == 5  # for oracles
+
+
+@pytest.mark.parametrize("experiment", SECTIONS)
+def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
+    """Of cross-lingual transfer two targets of a source, which Src-Pref is trained once for."""
+    monkeypatch.setitem(settings.EXPERIMENTS["few_shot"], "repeat", 2)
+    monkeypatch.setattr(untrained, "THOUGHTS", 2)
+    n_pairs, n = 2 if experiment == "cross_lingual" else 1, 2 if "simple" in experiment else 4
+    pairs = list(settings.EXPERIMENTS[experiment]["pairs"])[:n_pairs]
+    names = ["Base LM", "Src-Pref", "DIAL", "Tgt-Pref*"]
+    importlib.import_module(experiment).main([
+        *folder(experiment, model, n), "--max-length", "60", "--pairs", *pairs,
+        "--methods", *names])
+    assert " records are longer than 60 tokens" in capsys.readouterr().err
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     rows = [r for r in results["rows"] if r["metric"] in ("accuracy", "pearson")]
     assert {r["method"] for r in rows} == {*names, "DIAL less Src-Pref", "Src-Pref, best*",
-                                           "DIAL, best*", "DEAL, best*", "Tgt-Pref, best*"}
+                                           "DIAL, best*", "Tgt-Pref, best*"}
     steps, ends, number = SMALL[experiment]
-    first = [r for r in rows if (r["source"], r["target"]) == (made[0][0].name, made[0][1].name)]
-    assert [(r["paper"], r["paper_se"]) for r in first
-            if r["method"] in ("DIAL", "DIAL, best*")] == [number] * 2
+    assert [(r["paper"], r["paper_se"]) for r in rows
+            if r["method"] in ("DIAL", "DIAL, best*")][:2] == [number] * 2
     assert results["config"]["steps"] is results["config"]["learning_rate"] is None
-    run = json.loads(next((tmp_path / "out" / "runs").glob("DIAL-*")).read_text())
-    assert run["log"][-1]["step"] == len(run["log"]) == steps
-    assert [r["step"] for r in run["log"] if "target_validation" in r] == ends
-    main.main([*flags, "--dry-run"])
-    _, _, _, _, lines = SECTIONS[experiment]
-    batch_size, rate, decay, epochs, _ = lines.get("DIAL", lines["others"])
-    out = capsys.readouterr().out
-    assert f"DIAL, seed 0, {epochs} epochs: " in out and "memory: about" in out
-    assert ["DIAL", str(epochs), "larger", str(batch_size), f"{rate:g}", f"{decay:g}"] in [
-        line.split() for line in out.splitlines()]
+    runs = [json.loads(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*.json")]
+    by_method = Counter(run["method"] for run in runs)
+    assert by_method == {"Base LM": 1, "Src-Pref": 1, "DIAL": n_pairs, "Tgt-Pref*": n_pairs}
+    log = next(run["log"] for run in runs if run["method"] == "DIAL")
+    assert log[-1]["step"] == len(log) == steps
+    assert [r["step"] for r in log if any(" of " in key for key in r)] == ends
 
 
 def test_the_documents_table_is_the_dry_runs(capsys):
-    """experiments/README.md, "What `--paper` trains", without its last column, the paper's words."""
+    """"What `--paper` trains" in experiments/README.md, less its last column, the paper's words."""
     text = (ROOT / "experiments" / "README.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")[:7]]
             for line in text.partition("## What `--paper` trains")[2].splitlines()

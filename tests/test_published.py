@@ -1,21 +1,16 @@
 """The paper's numbers against its tables."""
-from argparse import Namespace
 import itertools
+from argparse import Namespace
 
 import pytest
 
-import clean_to_noisy
-import cross_lingual
-import few_shot
-import odd_one_out
-import simple_to_complex
-from support import published
+from paper import published
 
 # The paper's tables in whole numbers, as they read: Table 5 by subreddit, then language; Table 6 by
 # subreddit; Table 7 by split; Table 4 Pearson, Spearman; the last of each is DEAL's own (Tables 2
 # to 5 of its paper).
 TABLES = {
-    (cross_lingual, 100): {
+    ("cross_lingual", 100): {
         "Base LM": [58, 57, 60, 57, 58, 55, 55, 54, 51],
         "Src-Pref": [60, 63, 61, 57, 62, 59, 65, 63, 68],
         "Src-Pref-SFT": [62, 59, 64, 56, 61, 56, 65, 64, 61],
@@ -24,77 +19,96 @@ TABLES = {
         "Tgt-Pref*": [69, 66, 67, 62, 67, 62, 67, 65, 68],
         "Src-Tgt-Pref*": [69, 72, 70, 63, 67, 64, 70, 67, 69],
         "DEAL": [67.9, 65.6, 67.8, 63.4, 68.1, 62.4, 67.8, 65.3, 66.7]},
-    (clean_to_noisy, 100): {
+    ("clean_to_noisy", 100): {
         "Base LM": [55, 56, 55], "Src-Pref": [71, 63, 67], "Src-Pref-SFT": [71, 61, 64],
         "Src-Pref-Tgt-NTP": [70, 61, 63], "DIAL": [76, 65, 70], "Tgt-Pref*": [77, 67, 74],
         "Src-Tgt-Pref*": [78, 69, 73], "DEAL": [75.5, 64.9, 70.4]},
-    (few_shot, 1000): {
+    ("few_shot", 1000): {
         "Few-shot LM": [599, 643, 646], "Src-Pref": [820, 862, 852],
         "Src-Pref-SFT": [744, 788, 710], "Src-Pref-Tgt-NTP": [759, 721, 721],
         "DIAL": [852, 965, 943], "Tgt-Pref*": [999] * 3, "DEAL": [852, 965, 943]},
-    (simple_to_complex, 1000): {
+    ("simple_to_complex", 1000): {
         "Base LM": [408, 394], "Src-Pref": [516, 508], "Src-Pref-SFT": [567, 562],
         "Src-Pref-Tgt-NTP": [567, 558], "DIAL": [577, 556], "Tgt-Pref*": [857, 855],
         "Src-Tgt-Pref*": [860, 857], "DEAL": [532, 521]}}
 ERRORS = {  # of them
-    (cross_lingual, 100): {
+    ("cross_lingual", 100): {
         "Src-Pref": [3, 1, 2, 1, 1, 1, 1, 1, 1], "Src-Pref-SFT": [1, 4, 0, 2, 2, 1, 0, 0, 0],
         "Src-Pref-Tgt-NTP": [1, 4, 2, 1, 1, 1, 1, 1, 1], "DIAL": [0, 1, 3, 0, 0, 1, 1, 0, 1],
         "Tgt-Pref*": [1, 1, 1, 1, 0, 1, 0, 1, 1], "Src-Tgt-Pref*": [1, 1, 0, 1, 1, 1, 1, 1, 1],
         "DEAL": [0.5, 0.6, 3.2, 0.3, 0.2, 0.8, 1.1, 0.4, 0.6]},
-    (clean_to_noisy, 100): {
+    ("clean_to_noisy", 100): {
         "Src-Pref": [1, 1, 1], "Src-Pref-SFT": [2, 2, 1], "Src-Pref-Tgt-NTP": [3, 1, 1],
         "DIAL": [1, 1, 1], "Tgt-Pref*": [0, 1, 0], "Src-Tgt-Pref*": [1, 2, 0],
         "DEAL": [1.4, 1.3, 1.2]},
-    (few_shot, 1000): {
+    ("few_shot", 1000): {
         "Src-Pref": [11, 5, 21], "Src-Pref-SFT": [28, 11, 34], "Src-Pref-Tgt-NTP": [20, 13, 37],
         "DIAL": [42, 3, 5], "Tgt-Pref*": [0, 0, 0], "DEAL": [42, 3, 5]},
-    (simple_to_complex, 1000): {
+    ("simple_to_complex", 1000): {
         "Base LM": [3, 3], "Src-Pref": [11, 14], "Src-Pref-SFT": [18, 23],
         "Src-Pref-Tgt-NTP": [20, 25], "DIAL": [11, 11], "Tgt-Pref*": [3, 3],
         "Src-Tgt-Pref*": [1, 1], "DEAL": [5, 7]}}
 
 
-@pytest.mark.parametrize("command, unit", TABLES)
-def test_the_papers_numbers(command, unit):
-    assert command.PAPER.keys() == TABLES[command, unit].keys()
-    for method, numbers in TABLES[command, unit].items():
-        errors = ERRORS[command, unit].get(method, [None] * len(numbers))
-        for (mean, error), n, e in zip(command.PAPER[method], numbers, errors, strict=True):
+# Table 8, in thousandths: Src-Pref and DIAL, then their errors.
+SOURCE = [363, 400, 234, 477, 261, 254, 649, 91, 398, 251, 285, 405, 174, 708, 202, 247, 304, 183,
+          248, 229]
+DIAL = [686, 743, 489, 728, 561, 404, 714, 455, 610, 442, 454, 643, 389, 756, 538, 471, 629, 397,
+        683, 396]
+SOURCE_ERRORS = [90, 107, 57, 45, 60, 101, 16, 17, 35, 8, 56, 71, 29, 12, 41, 92, 18, 12, 29, 16]
+DIAL_ERRORS = [35, 28, 37, 13, 47, 19, 2, 38, 18, 37, 37, 5, 19, 10, 61, 40, 33, 27, 68, 64]
+FOODS = ("desserts", "fruits", "sauces", "vegetables", "snacks")
+
+
+@pytest.mark.parametrize("experiment, unit", TABLES)
+def test_the_papers_numbers(experiment, unit):
+    table = published.typed(published.TABLES[experiment])
+    assert table.keys() == TABLES[experiment, unit].keys()
+    for method, numbers in TABLES[experiment, unit].items():
+        errors = ERRORS[experiment, unit].get(method, [None] * len(numbers))
+        for (mean, error), n, e in zip(table[method], numbers, errors, strict=True):
             assert mean == pytest.approx(n / unit)
             assert error is e is None or error == pytest.approx(e / unit)
 
 
-def test_table_8_line_by_line():
-    source = [363, 400, 234, 477, 261, 254, 649, 91, 398, 251, 285, 405, 174, 708, 202, 247, 304,
-              183, 248, 229]
-    dial = [686, 743, 489, 728, 561, 404, 714, 455, 610, 442, 454, 643, 389, 756, 538, 471, 629,
-            397, 683, 396]
-    errors = [90, 107, 57, 45, 60, 101, 16, 17, 35, 8, 56, 71, 29, 12, 41, 92, 18, 12, 29, 16], [
-        35, 28, 37, 13, 47, 19, 2, 38, 18, 37, 37, 5, 19, 10, 61, 40, 33, 27, 68, 64]
-    foods = ("desserts", "fruits", "sauces", "vegetables", "snacks")
-    assert odd_one_out.TABLE_8 == {
-        "-".join(pair): [(s / 1000, x / 1000), (d / 1000, y / 1000)] for pair, s, d, x, y in zip(
-            itertools.permutations(foods, 2), source, dial, *errors, strict=True)}
-    assert odd_one_out.PAPER["DEAL"] == odd_one_out.PAPER["DIAL"]
-    assert odd_one_out.PAPER["Src-Pref"][7] == (0.091, 0.017)
+@pytest.mark.parametrize("paper, name", [(None, "{}:en"), ("folder", "{}_sub_out_train")])
+def test_table_8_line_by_line(paper, name):
+    """It stands beside our lists, too, which are made as the paper's are."""
+    numbers = published.published(Namespace(experiment="odd_one_out", paper=paper))
+    for pair, s, d, x, y in zip(itertools.permutations(map(name.format, FOODS), 2), SOURCE, DIAL,
+                                SOURCE_ERRORS, DIAL_ERRORS, strict=True):
+        for method, number in (("Src-Pref", (s / 1000, x / 1000)), ("DIAL", (d / 1000, y / 1000)),
+                               ("DEAL", (d / 1000, y / 1000))):
+            assert numbers.pop((method, *pair, "accuracy")) == number
+            assert numbers.pop((f"{method}, best*", *pair, "accuracy")) == number
+    assert not numbers
 
 
-def test_published_is_the_mean_or_each_cell():
-    pairs, metrics = [("a", "b"), ("a", "c")], ("pearson", "spearman")
-    table = published.typed("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2")
-    assert table == {"DIAL": [(0.5, 0.1), (0.6, None), (0.7, None), (0.8, 0.2)],
-                     "Some LM": [(0.1, None), (0.2, None)]}
-    del table["Some LM"]
-    runs = [{"results": [{"source": s, "target": t}]} for s, t in pairs]
-    args = Namespace(paper=None, source_data=None)
-    numbers = published.published(args, runs, table, metrics=metrics)
-    assert numbers == {("DIAL", "a", t, m): (pytest.approx(v), None) for t in "bc"
-                       for m, v in (("pearson", 0.6), ("spearman", 0.7))}
-    numbers = published.published(args, runs, table, pairs, metrics)
-    assert numbers == {(name, "a", t, m): v for name in ("DIAL", "DIAL, best*") for t, m, v in (
-        ("b", "pearson", (0.5, 0.1)), ("b", "spearman", (0.6, None)),
-        ("c", "pearson", (0.7, None)), ("c", "spearman", (0.8, 0.2)))}
-    assert published.published(args, [], table) == {}
-    for own in ({"source_data": "a.jsonl"}, {"data": "a.jsonl"}):
-        assert published.published(Namespace(**own), runs, table) == {}
+def test_a_number_stands_beside_its_cell():
+    """By hand: the last cell of Table 5 and one of its middle, Table 4's two metrics, Table 7."""
+    def of(experiment, *key):
+        return published.published(Namespace(experiment=experiment, paper="folder"))[key]
+
+    eli5 = "explainlikeimfive"
+    assert of("cross_lingual", "Src-Tgt-Pref*", f"{eli5}_english_train", f"{eli5}_zho_Hans_train",
+              "accuracy") == (0.69, 0.01)
+    assert of("cross_lingual", "DIAL", "askscience_english_train", "askscience_kor_Hang_train",
+              "accuracy") == (0.63, 0.0)
+    essays = ("short_pref_train", "long_pref_train")
+    assert of("simple_to_complex", "DIAL, best*", *essays, "pearson") == (0.577, 0.011)
+    assert of("simple_to_complex", "DIAL", *essays, "spearman") == (0.556, 0.011)
+    assert of("few_shot", "Few-shot LM", "split_b_sampler", "train", "accuracy") == (0.643, None)
+    assert of("few_shot", "Tgt-Pref, best*", "split_c_sampler", "train", "accuracy") == (0.999, 0.0)
+    legal = ("legaladvice_formal_train", "legaladvice_english_train", "accuracy")
+    assert of("clean_to_noisy", "DEAL", *legal) == (0.755, 0.014)
+
+
+def test_where_our_data_are_others_there_are_none():
+    for experiment in published.TABLES:
+        assert published.published(Namespace(experiment=experiment, paper=None)) == {}
+
+
+def test_lines_of_one_name_are_put_together():
+    assert published.typed("DIAL  .5±.1  .6\nSome LM  .1  .2\nDIAL  .7  .8±.2") == {
+        "DIAL": [(0.5, 0.1), (0.6, None), (0.7, None), (0.8, 0.2)],
+        "Some LM": [(0.1, None), (0.2, None)]}

@@ -18,7 +18,8 @@ from rlhf.requests import requests
 from rlhf.start import SUPERVISED
 
 RECORD = {"step": 1, "true_reward": 0.5, "held_out": 0.5, "kl": 0.0, "auc": 0.5}
-TINY = ["--model", "tiny", "--epochs", "2", "--max-new-tokens", "6", "--arms", "Src-Pref", "DIAL"]
+TINY = ["--model", "tiny", "--epochs", "2", "--max-new-tokens", "6", "--arms", "Src-Pref", "DIAL",
+        "--set", "lora_layers=1", "critic_steps=1"]
 
 
 @pytest.fixture(autouse=True)

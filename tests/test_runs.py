@@ -2,6 +2,7 @@
 settings, deletes them with --overwrite. A stand-in trains here."""
 import itertools
 import json
+import shutil
 
 import pytest
 
@@ -196,10 +197,16 @@ def test_overwrite_deletes_only_where_the_command_can_run(command, trainer, monk
         assert contents(command.out) == before
     command("--overwrite", "--dry-run", "--steps", "3")
     assert contents(command.out) == before
+    (command.out / "models").rename(command.out / "other")
+    shutil.copytree(backbones.locate("tiny"), command.out / "models" / "DIAL")
+    before = contents(command.out)
+    with pytest.raises(InputError, match="models/DIAL: --overwrite would delete it"):
+        command("--overwrite", "--model", str(command.out / "models" / "DIAL"))
+    assert contents(command.out) == before
     trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         command("--overwrite")
-    assert contents(command.out) == {}
+    assert [path.name for path in contents(command.out)] == ["x"]
 
 
 def test_dry_run_trains_nothing_and_writes_nothing(command, capsys):

@@ -101,14 +101,14 @@ def test_bf16_is_checked_as_closely_as_it_rounds(tiny, config, tmp_path, scaled)
         tmp_path, num_labels=1, dtype=torch.bfloat16).eval()
     loaded.config.pad_token_id = 0
     seen = 0
-    for seed in range(20):
+    for seed in range(8):
         torch.manual_seed(seed)
         torch.nn.init.normal_(model.reward_head.weight, std=32**-0.5)
         try:
-            saving.check_same_rewards(model, loaded, tiny[1])
+            saving.check_same_rewards(model, loaded, tiny[1], tiny[1])
         except RuntimeError:
             seen += 1
-    assert seen >= 17
+    assert seen >= 7
 
 
 def test_a_whole_model_of_an_earlier_command_goes(tiny, config, tmp_path):
@@ -123,11 +123,11 @@ def test_save_notices_other_rewards(tiny, config, tmp_path, monkeypatch):
     saving.save(model, tiny[1], config, tmp_path)
     loaded = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1).eval()
     loaded.config.pad_token_id = 0
-    saving.check_same_rewards(model.eval(), loaded, tiny[1])
+    saving.check_same_rewards(model.eval(), loaded, tiny[1], tiny[1])
     assert not model.training
     model.reward_head.weight.data += 1
     with pytest.raises(RuntimeError, match="saved model gives"):
-        saving.check_same_rewards(model, loaded, tiny[1])
+        saving.check_same_rewards(model, loaded, tiny[1], tiny[1])
     embed = dial.RewardModel.embed
     monkeypatch.setattr(dial.RewardModel, "embed", lambda *a: embed(*a) + 0.01)
     with pytest.raises(RuntimeError, match="saved model gives"):

@@ -28,10 +28,11 @@ def test_white_space_where_prompt_and_response_meet_is_joint_enough(tiny, prompt
     assert [tiny[1].decode(text) for text in texts] == [f"<bos>{prompt}{r}" for r in responses]
 
 
+@pytest.mark.parametrize("bos", ["<s>", "<bos>"])  # the second is the tokenizer's, one token
 @pytest.mark.parametrize("split", range(1, len("<s>[INST]q[/INST]Ind")))
-def test_what_a_template_wrote_stays_as_it_is(tiny, split):
+def test_what_a_template_wrote_stays_as_it_is(tiny, split, bos):
     """Wherever it is divided into prompt and response, in a word too; no BOS that it has not."""
-    whole = "<s>[INST]q[/INST]Indeed", "<s>[INST]q[/INST]Indirectly"
+    whole = f"{bos}[INST]q[/INST]Indeed", f"{bos}[INST]q[/INST]Indirectly"
     row = Preference(whole[0][:split], whole[0][split:], (whole[1][split:],), template=True)
     for rows in ([row], data.unlabel([row])):
         ((_, texts),) = data.encode(rows, tiny[1], 99)

@@ -70,13 +70,13 @@ def test_dial_py_by_itself(tmp_path, run, capsys):
 
 
 def test_two_moons(tmp_path, monkeypatch, capsys):
-    few = replace(two_moons.SETTINGS, steps=80, learning_rate=6e-3)
+    few = replace(two_moons.SETTINGS, steps=60, learning_rate=0.01)
     monkeypatch.setattr(two_moons, "SETTINGS", few)
     two_moons.main(["--seeds", "1", "--labels-at", "uneven", "--out", str(tmp_path)])
     rows = {r["method"]: r for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
     plain, dial = rows["Src-Pref"], rows["DIAL"]
     assert dial["gain"]["mean"] == pytest.approx(dial["mean"] - plain["mean"]) and (
-        dial["gain"]["mean"] > 0.1)  # 0 without alignment
+        dial["gain"]["mean"] > 0.08)  # 0 without alignment
     assert plain["called_second"][0] < 0.4 and abs(dial["called_second"][0] - 0.5) < 0.1
     assert f"{dial['mean']:.3f}" in capsys.readouterr().out
     assert (tmp_path / "two_moons.png").read_bytes()[:4] == b"\x89PNG"
@@ -125,7 +125,7 @@ def test_the_known_reward_is_kept_by_every_kind_of_shift():
 
 
 def test_gaussians(monkeypatch, capsys):
-    few = replace(gaussians.SETTINGS, steps=90, learning_rate=6e-3)
+    few = replace(gaussians.SETTINGS, steps=60, learning_rate=0.01)
     monkeypatch.setattr(gaussians, "SETTINGS", few)
     gaussians.main()
     plain, dial = (line.split() for line in capsys.readouterr().out.splitlines()[1:])

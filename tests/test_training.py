@@ -25,11 +25,11 @@ def state(module):
 
 
 def test_only_lora_head_and_critic_move_and_runs_repeat(config, batches):
-    runs = []
+    runs, config.steps = [], 2
     for seed in (0, 0, 1):
         model, critic = build(config, seed)
         before, critic_before = state(model), state(critic)
-        records = train(model, critic, batches(seed=seed), config)
+        records = train(model, critic, batches(2, seed), config)
         after = state(model)
         moved = {k for k, v in after.items() if not torch.equal(v, before[k])}
         assert "reward_head.weight" in moved and any("lora_A" in k for k in moved)
@@ -41,9 +41,9 @@ def test_only_lora_head_and_critic_move_and_runs_repeat(config, batches):
 
 
 def test_training_learns(config, tiny):
-    config.steps, encoded = 30, data.encode(ROWS, tiny[1], 512)
+    config.steps, encoded = 15, data.encode(ROWS, tiny[1], 512)
     model, critic = build(config)
-    train(model, critic, data.training_batches([encoded], None, 4, 30), config,
+    train(model, critic, data.training_batches([encoded], None, 4, 15), config,
           dial.preference_step)
     assert dial.accuracy(predict(model, data.evaluation_batches(encoded))) == 1.0
 
@@ -67,23 +67,25 @@ def test_evaluate_sees_each_step_and_adds_to_its_record(config, batches):
     assert all(type(r[name]) is float for r in log for name in ("source_loss", "distance"))
 
 
-def test_losses_are_read_every_ten_steps(config, batches, monkeypatch):
+def test_losses_are_read_every_ten_steps(monkeypatch):
     """Reading one makes the host wait for the device; none is left unread, nor unchecked."""
-    model, critic = build(config)
-    config.steps, reads, read = 13, [], dial.to_floats
+    config, reads, read = DialConfig(steps=13), [], dial.to_floats
     monkeypatch.setattr(dial, "to_floats", lambda records: reads.append(
         [r["step"] for r in records if torch.is_tensor(r["source_loss"])]) or read(records))
-    log = train(model, critic, batches(13), config)
+
+    def losses(*values):
+        rest = iter(values)
+        return train(torch.nn.Linear(1, 1), Critic(1), [{}] * 13, config, lambda *_: {
+            name: torch.tensor(value) for name, value in (
+                ("source_loss", next(rest)), ("distance", 2.0))})
+
+    log = losses(*map(float, range(13)))
     assert reads == [list(range(1, 11)), [11, 12, 13]]
-    assert all(type(r["distance"]) is float for r in log) and len(log) == 13
-
-    def step(*args):
-        losses = dial.preference_step(*args)
-        return {"source_loss": losses["source_loss"] * (math.nan if next(numbers) == 12 else 1)}
-
-    numbers = itertools.count(1)
-    with pytest.raises(FloatingPointError, match="step 12: "):
-        train(model, critic, batches(13), config, step)
+    assert log == [{"step": i + 1, "source_loss": float(i), "distance": 2.0} for i in range(13)]
+    assert all(type(r["distance"]) is float for r in log)
+    for value in (math.nan, math.inf):
+        with pytest.raises(FloatingPointError, match="step 12: "):
+            losses(*[1.0] * 11, value, 1.0)
 
 
 def test_predict_restores_the_mode_and_keeps_the_order(config, tiny):
@@ -170,17 +172,17 @@ def test_defaults_are_the_papers():
 
 
 def test_optimizers_that_outlive_a_call_go_on(config, batches):
-    """Two calls of 3 steps with the same optimisers are one of 6, where the rate is constant."""
+    """Two calls of 2 steps with the same optimisers are one of 4, where the rate is constant."""
     ends = []
-    for parts in ((6,), (3, 3)):
+    for parts in ((4,), (2, 2)):
         model, critic = build(config)
         torch.manual_seed(5)
-        optimizers, rest = dial.make_optimizers(model, critic, config), batches(6)
+        optimizers, rest = dial.make_optimizers(model, critic, config), batches(4)
         for steps in parts:
             config.steps = steps
             train(model, critic, itertools.islice(rest, steps), config, optimizers=optimizers)
         ends.append(state(model) | {f"critic {k}": v for k, v in state(critic).items()})
     assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
     config.learning_rate = 0.0  # a later call's rate is its own
-    train(model, critic, batches(3), config, optimizers=optimizers)
+    train(model, critic, batches(2), config, optimizers=optimizers)
     assert all(torch.equal(v, ends[1][name]) for name, v in state(model).items())

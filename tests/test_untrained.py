@@ -25,8 +25,7 @@ def rewards_of(args):
         backbone = load(args)
         with runs.new_model(args, backbone, args.config, seed) as (model, _):
             return METHODS[method].rewards(
-                target, source=source, seed=seed, args=args, model=model,
-                tokenizer=backbone.tokenizer, pack_options=backbone.pack_options)
+                target, source=source, seed=seed, args=args, model=model, backbone=backbone)
 
     return rewards_of
 

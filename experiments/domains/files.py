@@ -53,7 +53,8 @@ def read_rows(path):
 
 
 def checksum(*parts):
-    """A number for all rows of `read_rows`, so that an interrupted command sees other data."""
+    """A number for all rows of `read_rows`, so that finished runs of other data are
+    refused."""
     rows = [row for part in parts for _, row in part]
     return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 

@@ -1,10 +1,12 @@
 """A domain, and how items are divided into parts."""
 import random
+import sys
 from dataclasses import dataclass
 
 import torch
 
 import dial
+from data import InputError
 
 PARTS = ("train", "validation", "test")
 
@@ -20,6 +22,31 @@ class Domain:
     test: list = ()  # Preferences; with `scores`, Unlabeled texts to correlate with them
     scores: list = None
     validation: "Domain" = None  # with --paper, its `test` is an oracle's validation set
+
+    def check(self, part, encoded, n_tokens):
+        """Raise InputError where tokens have no embedding, and where most records of preferences
+        teach nothing: their responses are the same, or each pair stands there in both orders. Of
+        fewer, say how many.
+
+        Args: part: labeled, unlabeled or test. n_tokens: that the model has embeddings of.
+        """
+        name, texts = f"{self.name}, {part}", [record.texts for record in encoded]
+        if any(max(text) >= n_tokens for record in texts for text in record):
+            raise InputError(f"{name}: the tokenizer gives tokens beyond the model's {n_tokens} "
+                             "embeddings; resize them to the tokenizer, or use its own")
+        if part == "unlabeled" or self.scores is not None:
+            return
+        pairs = {(hash(tuple(chosen)), hash(tuple(text))) for chosen, *rest in texts
+                 for text in rest}
+        for n, all_of_them, what in (
+                (sum(chosen in rest for chosen, *rest in texts), len(texts),
+                 "records have a rejected response that is the chosen one"),
+                (sum(a != b and (b, a) in pairs for a, b in pairs), len(pairs),
+                 "pairs stand there in both orders")):
+            if n > all_of_them / 2:
+                raise InputError(f"{name}: {n} of {all_of_them} {what}: nothing can be learned")
+            if n:
+                print(f"{name}: {n} of {all_of_them} {what}", file=sys.stderr)
 
     def measure(self, rewards):
         """The accuracy of rewards of `test`; of texts with scores, their correlations.

@@ -76,7 +76,10 @@ class Folder:
                       for r in run["results"]}
 
     def clear(self):
-        """Delete the runs and models that an earlier command left."""
+        """Delete the runs and models that an earlier command left. Raises InputError where --model
+        is one of them."""
+        if self.models.resolve() in Path(self.settings["model"]).resolve().parents:
+            raise InputError(f"--model {self.settings['model']}: --overwrite would delete it")
         for path in (self.path, self.models):
             shutil.rmtree(path, ignore_errors=True)
         self.path.mkdir()

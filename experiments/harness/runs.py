@@ -55,21 +55,27 @@ def run_all(args, domains):
             encoded = encode_all(args, backbone, left)
         if args.overwrite:
             folder.clear()
-        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True):
+        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True, disable=not left):
             save = folder.models / name.rstrip("*") if name in to_save else None
             to_save -= {name}
             folder.write(run(args, backbone, encoded, name, seed, pairs, save))
         return folder.runs_of(jobs)
 
 
-def run(args, backbone, encoded, name, seed, pairs, save=None):
+def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
     """Train a method on the first of the pairs of domains, and measure it on all of them.
 
     Args:
         backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
+        looker: of (model, config, measure), a function that is called at each step; its dictionary
+            of floats goes into the log.
     """
     method, (source, target), began = METHODS[name], pairs[0], time.time()
-    config, batches = training_of(args, backbone, encoded, name, seed, source, target)
+    config, batch_size, log = args.config, args.batch_size, []
+    if args.paper:
+        from paper import looks, settings
+        config, batch_size, epochs = settings.training_of(args, name, source, target)
+        looker = looker or looks.looker(args, pairs, epochs)
     with new_model(args, backbone, config, seed) as (model, critic):
         def measure(domain):
             if not domain.test:
@@ -82,24 +88,24 @@ def run(args, backbone, encoded, name, seed, pairs, save=None):
                 model, data.evaluation_batches(rows, **backbone.pack_options),
                 f"{name} on {domain.name}", len(rows)))
 
-        look, log = None, []
-        if args.paper:
-            from paper.looks import looker
-            look = looker(args, name, pairs, config.steps, measure)
         try:
             if method.step:
-                log = dial.train(model, critic, batches, config, method.step, look,
-                                 f"{name}, seed {seed}")
+                labeled = [encoded[id(domain.labeled)] for domain, part
+                           in method.reads(source, target) if part == "labeled"]
+                unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
+                batches = data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
+                                                **backbone.pack_options)
+                log = dial.train(model, critic, batches, config, method.step,
+                                 looker and looker(model, config, measure), f"{name}, seed {seed}")
             results = results_of(name, pairs, log, measure)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None
-        if args.paper:
-            from paper.looks import best_results
-            results += best_results(name, pairs, log)
         failure = None
         if save:
             from models.saving import try_to_save
             failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
+    if args.paper:
+        results += looks.best_results(name, pairs, log)
     return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
             "saved": args.save if save and not failure else None, "failure": failure,
             "results": results, "log": log}
@@ -118,19 +124,6 @@ def new_model(args, backbone, config, seed):
         model.backbone.unload()
 
 
-def training_of(args, backbone, encoded, name, seed, source, target):
-    """(config, batches) that a method is trained with."""
-    method, config, batch_size = METHODS[name], args.config, args.batch_size
-    if args.paper:
-        from paper.settings import training_of as of_paper
-        config, batch_size, _ = of_paper(args, name, source, target)
-    labeled = [encoded[id(domain.labeled)] for domain, part in method.reads(source, target)
-               if part == "labeled"]
-    unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
-    return config, data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
-                                         **backbone.pack_options)
-
-
 def results_of(name, pairs, log, measure):
     """A result for each pair of domains; `distance` is the mean W / slope of the last ten steps."""
     sources = {key: measure(s) for key, s in {id(s): s for s, _ in pairs}.items()}  # each once
@@ -146,7 +139,7 @@ def results_of(name, pairs, log, measure):
 def encode_all(args, backbone, jobs):
     """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
     id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
-    encoded = {}
+    encoded, n_tokens = {}, len(backbone.classifier.get_input_embeddings().weight)
     for name, _, pairs in jobs:
         for source, target in pairs:
             METHODS[name].check(name, args, backbone.classifier, target)
@@ -155,4 +148,5 @@ def encode_all(args, backbone, jobs):
                     encoded[id(rows)] = data.encode(
                         rows, backbone.tokenizer, args.max_length, args.truncate,
                         f"{domain.name}, {part}")
+                    domain.check(part, encoded[id(rows)], n_tokens)
     return encoded

@@ -9,12 +9,12 @@
 The cache is ~/.cache/dial, or $DIAL_CACHE. No remote code is run and no pickle is read.
 """
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 import dial
 from data import InputError
@@ -24,7 +24,7 @@ from models import attention  # noqa: F401  (it registers "blocks")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 GEMMA = "gemma-3-270m"
-UNUSABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError)  # what loading raises
+TRUST = {"trust_remote_code": False}  # for every from_pretrained: no code of a model's folder runs
 # The kinds of model that take rows of several texts (a test tries them). Others get one a row.
 SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
@@ -50,20 +50,30 @@ def load(name, device="auto", dtype="auto", compiled=False):
     packages are missing.
     """
     device, dtype = pick_machine(device, dtype)
+    if (Path(name) / "adapter_config.json").exists():
+        raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
+                         "merged")
     try:
         path, tokenizer = locate(name), load_tokenizer(name)
-        classifier = transformers.AutoModelForSequenceClassification.from_pretrained(
-            path, num_labels=1, dtype=getattr(torch, dtype), use_safetensors=True)
+        classifier, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+            path, num_labels=1, dtype=getattr(torch, dtype), use_safetensors=True,
+            output_loading_info=True, **TRUST)
         if classifier.config.model_type in SHARE_ROWS:
             classifier.set_attn_implementation("blocks")
-    except UNUSABLE as error:
+    except Exception as error:  # libraries raise all kinds
         raise unusable(name, error) from None
+    if not any("score" in key or "classifier" in key for key in info["missing_keys"]):
+        print(f"--model {name}: its trained reward head is not used, training begins with a new "
+              "one", file=sys.stderr)
     if missing := [name for name in ("num_hidden_layers", "hidden_size", "pad_token_id")
                    if not hasattr(classifier.config, name)]:
         raise InputError(f"--model {name}: its configuration has no {missing[0]}; a model of text "
                          "and images does not do here, its text model alone may")
     if classifier.config.pad_token_id is None:  # a classifier finds the last token by it
         classifier.config.pad_token_id = tokenizer.pad_token_id
+    if tokenizer.pad_token_id >= len(classifier.get_input_embeddings().weight):
+        raise InputError(f"--model {name}: its padding token has no embedding; resize the model's "
+                         "embeddings to its tokenizer")
     classifier.to(device)
     if compiled:
         from models.compiled import compile_layers
@@ -95,9 +105,16 @@ def load_tokenizer(name):
                 tokenizer_file=file, bos_token="<bos>", eos_token="<eos>",
                 unk_token="<unk>", pad_token="<pad>")
         else:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name))
-    except UNUSABLE as error:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name), **TRUST)
+        tokens = tokenizer(["Which is a fruit?", "Apple"])["input_ids"]
+    except Exception as error:
         raise unusable(name, error) from None
+    if tokens[0] == tokens[1]:  # transformers makes one up that knows no words
+        raise InputError(f"{name}: no tokenizer in this folder, such as tokenizer.json; copy that "
+                         "of the base model there")
+    if name not in (GEMMA, "tiny"):
+        from models.bos import add_bos
+        add_bos(tokenizer)
     if tokenizer.pad_token_id is None:  # rather not eos, in which conversations end
         spare = [token for token in tokenizer.get_vocab()
                  if token.startswith("<|") and ("pad" in token or "reserved" in token)]
@@ -108,11 +125,8 @@ def load_tokenizer(name):
 def locate(name):
     """The folder of a backbone that is kept in the cache, made at its first use; other names as
     they are."""
-    if (Path(name) / "adapter_config.json").exists():
-        raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
-                         "merged")
-    if name not in (GEMMA, "tiny"):
-        return name
+    if name not in (GEMMA, "tiny"):  # absolute, since a saved adapter remembers it
+        return str(Path(name).resolve()) if Path(name).is_dir() else name
     folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
     if not (folder / "done").exists():
         from models import made

@@ -2,7 +2,7 @@
 model."""
 import torch
 
-from models.backbones import UNUSABLE, load_tokenizer, locate, pick_machine, unusable
+from models.backbones import TRUST, load_tokenizer, locate, pick_machine, unusable
 
 
 def load(name, kind, device, dtype="auto"):
@@ -12,8 +12,8 @@ def load(name, kind, device, dtype="auto"):
     tokenizer.padding_side = "left"
     try:
         model = kind.from_pretrained(locate(name), use_safetensors=True,
-                                     dtype=getattr(torch, dtype))
-    except UNUSABLE as error:
+                                     dtype=getattr(torch, dtype), **TRUST)
+    except Exception as error:
         raise unusable(name, error) from None
     return model.to(device).eval(), tokenizer
 

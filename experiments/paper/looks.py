@@ -2,23 +2,22 @@
 the test's value where the validation's was best: an oracle's choice of a checkpoint."""
 
 
-def looker(args, name, pairs, steps, measure):
-    """A function for `dial.train` that measures every target at each epoch's end, and every
-    `args.eval_every` steps.
-
-    Args: measure: a function from a domain to its metrics.
+def looker(args, pairs, epochs):
+    """For `runs.run`: measure every target at each epoch's end, and every `args.eval_every` steps.
     """
-    epochs = args.training.get(name, args.training["others"]).epochs
+    def start(model, config, measure):
+        def look(step):
+            steps = config.steps
+            due = step * epochs // steps > (step - 1) * epochs // steps  # an epoch ends
+            due |= bool(args.eval_every) and step % args.eval_every == 0
+            return {f"{part} {metric} of {target.name}": value for _, target in pairs * due
+                    if target.validation for part, domain in (("validation", target.validation),
+                                                              ("test", target))
+                    for metric, value in measure(domain).items()}
 
-    def look(step):
-        due = step * epochs // steps > (step - 1) * epochs // steps  # an epoch ends
-        due |= bool(args.eval_every) and step % args.eval_every == 0
-        return {f"{part} {metric} of {target.name}": value for _, target in pairs * due
-                if target.validation for part, domain in (("validation", target.validation),
-                                                          ("test", target))
-                for metric, value in measure(domain).items()}
+        return look
 
-    return look
+    return start
 
 
 def best_results(name, pairs, log):

@@ -95,7 +95,7 @@ EXPERIMENTS = {
 LEGAL_KOREAN = "legaladvice-kor_Hang"  # the pair of Figures 3 and 4
 TRAINING |= dict.fromkeys(("embeddings", "scaling"), TRAINING["cross_lingual"])
 for _figure, _own in (
-        ("embeddings", {"seeds": [0], "tsne": True, "n_test": 500}),  # 1000 points of the target
+        ("embeddings", {"seeds": [0], "tsne": True, "points": 500}),  # 1000 points of the target
         ("scaling", {"n_train": 20_000, "budget": 20_000})):  # 3.1; the figure's are not stated
     EXPERIMENTS[_figure] = EXPERIMENTS["cross_lingual"] | _own | {
         "pairs": {LEGAL_KOREAN: EXPERIMENTS["cross_lingual"]["pairs"][LEGAL_KOREAN]}}
@@ -125,7 +125,8 @@ def parse_paper(p, argv):
 def training_of(args, name, source, target):
     """How a method is trained: (config, records of each domain a step, epochs)."""
     line = args.training.get(name, args.training["others"])
-    n = {"source": len(source.labeled), "target": len(target.unlabeled)}
+    target_rows = target.labeled if "target" in METHODS[name].labels else target.unlabeled
+    n = {"source": len(source.labeled), "target": len(target_rows)}
     n["larger"] = max(n.values())
     steps = args.steps or math.ceil(line.epochs * n[line.epoch_of] / line.batch_size)
     return replace(args.config, steps=steps or 1,  # in a dry run there may be no records

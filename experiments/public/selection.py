@@ -20,12 +20,10 @@ def read_records(name, files):
         if kind == "scored":
             item, score = read_scored(row, where, allow_empty=True)
             record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
-        elif kind == "unlabeled":
-            item = read_unlabeled(row, where, allow_empty=True)
-            record = {"prompt": item.prompt, "responses": item.responses}
         else:
-            item = read_preference(row, where, allow_empty=True)
-            record = {"prompt": item.prompt, "chosen": item.chosen, "rejected": item.rejected}
+            read = read_unlabeled if kind == "unlabeled" else read_preference
+            item = read(row, where, allow_empty=True)
+            record = {name: value for name, value in vars(item).items() if name != "template"}
         yield group or record["prompt"], record
 
 

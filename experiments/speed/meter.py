@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-import data
 from data import Encoded
 
 
@@ -46,27 +45,6 @@ def peak_memory(device, run, *args):
         return of_process("VmHWM:") - before
     except (OSError, AttributeError, TypeError):
         return 0
-
-
-def operations(model, records):
-    """Floating-point operations that the records' tokens need, each once: (all, attention's)."""
-    batch, config = data.pack(records), model.transformer.config
-    tokens = batch["input_ids"].numel()
-    lora = sum(p.numel() for name, p in model.named_parameters() if "lora_" in name)
-    frozen = sum(m.weight.numel() for name, m in model.transformer.named_modules()
-                 if isinstance(m, torch.nn.Linear) and "lora_" not in name)
-    sees = int((batch["position_ids"] + 1).sum())  # keys: a token's text up to it
-    attention = 12 * sees * config.num_attention_heads * config.head_dim * config.num_hidden_layers
-    return tokens * (4 * frozen + 6 * lora) + attention, attention
-
-
-def ceiling(model, tokens=2048):
-    """Operations a second of the plain product of `tokens` states and an MLP's matrix."""
-    config, dtype = model.transformer.config, model.transformer.dtype
-    a = torch.randn(tokens, config.hidden_size, device=model.scale.device).to(dtype)
-    b = torch.randn(config.hidden_size, config.intermediate_size, device=a.device).to(dtype)
-    seconds = min(timed(a.device, lambda: [a @ b for _ in range(10)])[1] for _ in range(10)) / 10
-    return 2 * a.numel() * b.shape[1] / seconds
 
 
 def random_records(rng, n, lengths, responses=2):

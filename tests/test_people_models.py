@@ -1,0 +1,230 @@
+"""Models and tokenizers as people have them: what is saved gives the rewards of training, by the
+README's snippet; what cannot be used is said in one line."""
+import copy
+import json
+
+import pytest
+import torch
+from conftest import FAST, SMALL, random_classifier
+from peft import AutoPeftModelForSequenceClassification
+from tokenizers import processors
+from transformers import AutoModel, AutoTokenizer
+
+import cross_lingual
+import data
+import dial
+import score
+from data import InputError, Preference
+from domains.splits import Domain
+from models import backbones, saving
+from models.backbones import load, load_tokenizer
+
+CHATML = ("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}"
+          "{% if add_generation_prompt %}<|assistant|>\n{% endif %}")
+INST = ("<bos>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+        "{% else %} {{ m.content }}<eos>{% endif %}{% endfor %}")
+ROWS = [Preference("Which?", "It is 1.", ("No.",)), Preference("Assistant:", " yes", (" no, no",))]
+
+
+def folder_of(tmp_path, tokenizer, kind, bos=None, template=None):
+    """A model folder. bos: None as it is, "forgotten": there and not written, "without": none."""
+    tokenizer, folder = copy.deepcopy(tokenizer), tmp_path / "model"
+    if bos:
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    if bos == "without":
+        tokenizer.bos_token = None
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    random_classifier(kind).base_model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind, bos, template", [
+    ("gemma", None, None), ("gemma2", None, INST), ("gemma3_text", "forgotten", None),
+    ("gemma3_text", None, CHATML), ("llama", "forgotten", CHATML), ("llama", None, INST),
+    ("mistral", None, INST), ("mistral", "forgotten", None), ("qwen2", "without", CHATML),
+    ("qwen3", "without", None), ("neox", "forgotten", None), ("neox", None, CHATML)])
+def test_the_snippet_gives_the_rewards_of_training(tiny, config, tmp_path, kind, bos, template):
+    folder = folder_of(tmp_path, tiny[1], kind, bos, template)
+    config.lora_modules = "query_key_value" if kind == "neox" else config.lora_modules
+    classifier, tokenizer, options = load(str(folder), "cpu", "float32")
+    rows, chats = list(ROWS), []
+    if template:
+        chats = [[{"role": "user", "content": "Q"}, {"role": "assistant", "content": text}]
+                 for text in ("Indeed", "Indirectly")]
+        whole = [tokenizer.apply_chat_template(chat, tokenize=False) for chat in chats]
+        rows.append(Preference(whole[0][:8], whole[0][8:], (whole[1][8:],), template=True))
+    encoded = data.encode(rows, tokenizer, 512)
+    torch.manual_seed(0)
+    model = dial.RewardModel(classifier, config)
+    dial.train(model, dial.Critic(32), data.training_batches([encoded], encoded, 2, 3, **options),
+               config)
+    rewards = torch.cat(dial.predict(model, data.evaluation_batches(encoded, **options)))
+    saving.save(model, tokenizer, config, tmp_path / "saved")
+
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(
+        tmp_path / "saved", num_labels=1).eval()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    loaded.config.pad_token_id = tokenizer.pad_token_id
+    inputs = [tokenizer(text, return_tensors="pt") for text in (
+        "Which?\nIt is 1.", "Which?\nNo.", "Assistant: yes", "Assistant: no, no")]
+    inputs += [tokenizer.apply_chat_template(chat, return_dict=True, return_tensors="pt")
+               for chat in chats]
+    with torch.no_grad():
+        theirs = torch.tensor([loaded(**x).logits.item() for x in inputs])
+    torch.testing.assert_close(theirs, rewards, atol=1e-4, rtol=1e-4)
+    assert rewards.std() > 1e-3
+
+
+def test_a_saved_tokenizer_that_forgets_bos_is_noticed(tiny, config, tmp_path):
+    model = dial.RewardModel(tiny[0], config)
+    saving.save(model, tiny[1], config, tmp_path)
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1).eval()
+    loaded.config.pad_token_id = 0
+    other = copy.deepcopy(tiny[1])
+    other.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    with pytest.raises(RuntimeError, match="saved model gives"):
+        saving.check_same_rewards(model, loaded, tiny[1], other)
+
+
+@pytest.mark.parametrize("kind", ["gemma3_text", "neox", "qwen2", "llama"])
+def test_a_folder_without_its_tokenizer(cache, tmp_path, kind):
+    random_classifier(kind).save_pretrained(tmp_path)
+    with pytest.raises(InputError) as error:
+        load(str(tmp_path), "cpu", "float32")
+    assert "no tokenizer in this folder" in str(error.value) or "cannot be loaded" in str(
+        error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_tokens_beyond_the_embeddings(tiny, tmp_path, capsys):
+    """Those of texts, and the padding token; others may lie there, as Gemma 3's image token."""
+    tokenizer = copy.deepcopy(tiny[1])
+    tokenizer.add_tokens([f"word{i}" for i in range(60)])  # the model knows 300
+    tokenizer.save_pretrained(tmp_path)
+    random_classifier("llama").save_pretrained(tmp_path)
+    _, tokenizer, _ = load(str(tmp_path), "cpu", "float32")
+    rows = [Preference("word5", "a", ("b",)), Preference("word59", "a", ("b",))]
+    for n in (1, 2):
+        encoded, domain = data.encode(rows[:n], tokenizer, 99), Domain("mine", rows[:n])
+        if n == 1:
+            domain.check("labeled", encoded, 300)
+    with pytest.raises(InputError, match="mine, labeled: .* beyond the model's 300 embeddings"):
+        domain.check("labeled", encoded, 300)
+    tokenizer.add_special_tokens({"pad_token": "<padding>"})
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="its padding token has no embedding"):
+        load(str(tmp_path), "cpu", "float32")
+
+
+def test_pairs_that_teach_nothing(tiny, capsys):
+    """Equal responses, also after cutting, and pairs in both orders: a line, an error if most."""
+    rows = [Preference(f"{i}?", "same", ("same",)) for i in range(2)]
+    rows += [Preference(f"{i}?", "yes", ("no",)) for i in range(2, 6)]
+    both = [Preference("p", "a", ("b",)), Preference("p", "b", ("a",))]
+
+    def check(rows, length=99, part="labeled", scores=None):
+        encoded = data.encode(rows, tiny[1], length, truncate=True)
+        Domain("mine", scores=scores).check(part, encoded, 300)
+        return capsys.readouterr().err
+
+    assert "mine, labeled: 2 of 6 records have a rejected response that is the chosen" in check(rows)
+    assert "2 of 6 pairs stand there in both orders" in check(rows[2:] + both)
+    assert check(rows[2:]) == check(rows[:2], part="unlabeled") == ""
+    assert check(rows[:2], scores=[1.0, 2.0]) == ""
+    for nothing in (rows[:3], both + rows[2:3]):
+        with pytest.raises(InputError, match="nothing can be learned"):
+            check(nothing)
+    start = "x" * 40
+    with pytest.raises(InputError, match="1 of 1 records have a rejected response that is the"):
+        check([Preference("p", start + "good", (start + "bad",))], 30)
+
+
+def test_a_trained_head_is_said_to_be_left(tiny, config, tmp_path, capsys):
+    saving.save(dial.RewardModel(tiny[0], config), tiny[1], config, tmp_path, merged=True)
+    load(str(tmp_path / "merged"), "cpu", "float32")
+    assert "its trained reward head is not used" in capsys.readouterr().err
+    load("tiny", "cpu", "float32")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_relative_model_is_remembered_by_its_whole_path(tiny, config, tmp_path, monkeypatch):
+    folder_of(tmp_path, tiny[1], "llama")
+    monkeypatch.chdir(tmp_path)
+    model = backbones.reward_model(load("model", "cpu", "float32").classifier, config)
+    saving.save(model, load_tokenizer("model"), config, tmp_path / "m")
+    saved = json.loads((tmp_path / "m" / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == str(tmp_path / "model")
+
+
+@pytest.fixture(scope="module")
+def trained(cache, tmp_path_factory):
+    """(folder of a command, its table's target accuracy, the file that measured it)."""
+    folder = tmp_path_factory.mktemp("score")
+    rows = [{"prompt": f"Which is {i}?", "chosen": f"number {i}", "rejected": "none of these",
+             "subset": "even" if i % 2 == 0 else "odd"} for i in range(30)]
+    for name, part in (("train", rows), ("test", rows[:9])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    args = [*FAST[:6], "--steps", "3", "--seeds", "0", "--batch-size", "2", "--save", "merged",
+            "--methods", "DIAL", "--out", str(folder / "out")]
+    cross_lingual.main([*args, "--source-data", str(folder / "train.jsonl"), "--target-data",
+                        str(folder / "train.jsonl"), "--eval-data", str(folder / "test.jsonl")])
+    table = json.loads((folder / "out" / "results.json").read_text())["rows"]
+    (row,) = (r for r in table if r["metric"] == "accuracy")
+    return folder, row["mean"]
+
+
+@pytest.mark.parametrize("saved", ["DIAL", "DIAL/merged"])
+def test_score_gives_the_accuracy_of_the_table(trained, capsys, saved):
+    folder, accuracy = trained
+    score.main([str(folder / "out/models" / saved), str(folder / "test.jsonl"), "--dtype",
+                "float32", "--device", "cpu", "--out", str(folder / "rewards.jsonl")])
+    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
+    cells = {line[0]: [cell.strip() for cell in line[1:] if cell.strip()] for line in lines}
+    assert cells["all"][0] == f"{accuracy:.3f}" and cells["all"][-1] == "9"
+    assert cells["even"][-1] == "5" and cells["odd"][-1] == "4"
+    assert cells["all"][2] == "0.000"  # "none of these" has more words than "number 3"
+    rewards = [json.loads(line) for line in (folder / "rewards.jsonl").read_text().splitlines()]
+    pairs = list(zip(rewards[::2], rewards[1::2]))
+    assert sum(a["reward"] > b["reward"] for a, b in pairs) / 9 == pytest.approx(accuracy)
+    assert rewards[0]["prompt"] == "Which is 0?" and rewards[1]["response"] == "none of these"
+
+
+def test_score_prints_rewards_of_texts(trained, capsys):
+    folder, _ = trained
+    (folder / "texts.jsonl").write_text('{"prompt": "Q", "responses": ["b", "a c"]}\n')
+    score.main([str(folder / "out/models/DIAL"), str(folder / "texts.jsonl"), "--device", "cpu"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["response"] for line in lines] == ["a c", "b"]
+
+
+def test_wilson_against_scipy():
+    from scipy.stats import binomtest
+    for k, n in ((0, 7), (3, 10), (190, 200), (5, 5)):
+        low, high = binomtest(k, n).proportion_ci(method="wilson")
+        assert score.wilson(k / n, n) == pytest.approx((low, high), abs=1e-4)
+
+
+@pytest.mark.parametrize("labels, message", [
+    (3, "a classifier of 3 labels"), (0, "not a trained reward model: it has no score.weight")])
+def test_score_refuses_what_gives_no_reward(tiny, tmp_path, labels, message):
+    tiny[1].save_pretrained(tmp_path)
+    if labels:
+        classifier = random_classifier("llama", labels)
+        classifier.save_pretrained(tmp_path)
+    else:
+        AutoModel.from_config(random_classifier("llama").config).save_pretrained(tmp_path)
+    (tmp_path / "x.jsonl").write_text('{"prompt": "Q", "chosen": "a", "rejected": "b"}\n')
+    with pytest.raises(InputError, match=message):
+        score.main([str(tmp_path), str(tmp_path / "x.jsonl"), "--device", "cpu"])
+
+
+def test_code_of_a_model_folder_is_not_run(tiny, tmp_path, monkeypatch):
+    tiny[1].save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(
+        {"model_type": "evil", "auto_map": {"AutoConfig": "evil.C"}}))
+    (tmp_path / "evil.py").write_text("raise SystemExit('ran')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(InputError):
+        cross_lingual.main([*FAST[2:], *SMALL, "--model", str(tmp_path), "--out",
+                            str(tmp_path / "out")])
