@@ -11,7 +11,7 @@ ten are learned from; the test and the oracles use the others.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains import records
-from domains.files import checksum
+from domains.files import checksum, read_rows
 from domains.safety import few_shot_domains, read_answers
 from harness.command import exit_codes, given_domains, parse, run_parser
 from harness.flags import KINDS, LAPTOP, MADE, RUNS, SAVE
@@ -28,8 +28,9 @@ def main(argv=None):
     args = parse(p, argv)
     rows = None
     if args.data:
-        rows = records.load_preferences(args.data, load_tokenizer(args.model))
-        args.checksum = checksum(args.data)
+        given = read_rows(args.data)
+        args.checksum = checksum(given)
+        rows = records.preferences(given, args.data, load_tokenizer(args.model))
 
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]

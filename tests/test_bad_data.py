@@ -38,8 +38,15 @@ BAD = [
     ("a.csv", "prompt, chosen,rejected\nQ,a,b\n", "a.csv:2: no column 'chosen'; there are: "
      "'prompt', ' chosen'"),
     ("a.csv", "prompt,chosen,rejected,rejected\nQ,a,b,c\n", "a.csv: twice the column 'rejected'"),
-    ("a.csv", "prompt,chosen,rejected\nQ,a,\"['b', 'c']\"\n", "a.csv:2: 'rejected' holds a list"),
-    ("a.jsonl", '{"chosen": "a b", "rejected": "a "}', "a.jsonl:1: 'chosen or rejected, after"),
+    ("a.jsonl", '{"chosen": "a b", "rejected": "a "}', "a.jsonl:1: an answer is empty, after what "
+     "chosen and rejected share, 'a '; to leave such rows out: python experiments/prepare.py"),
+    ("a.jsonl", '{"chosen": "H: Q? A: yes", "rejected": "H: Q? A:"}', "a.jsonl:1: an answer is em"),
+    ("a.jsonl", TEXT.replace("bad", "good"), "a.jsonl: chosen and rejected are the same in all"),
+    ("a.jsonl", '{"chosen": "\u82f9\u679c", "rejected": "\u82f9\u6c34"}', "a.jsonl:1: no column"),
+    ("a.csv", "sep=;\nprompt;chosen\nQ;a\n", "a.csv:3: no column 'rejected'"),
+    ("a.csv", "\r\n\nprompt;chosen\nQ;a\n", "a.csv:4: no column 'rejected'"),
+    ("a.csv", "prompt;chosen;rejected\nQ;a\n", "a.csv:2: not 3 columns"),
+    ("a.csv", "p\0r\0o\0m\0", "a.csv: cannot be read as UTF-8 text, for it holds zero bytes: save"),
     ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),
     ("a.csv", "prompt,chosen,rejected\nQ,a,b\nQ,a,b,c\n", "a.csv:3: not 3 columns"),
     ("a.csv", "prompt,chosen\nQ,a\n",
@@ -49,7 +56,8 @@ BAD = [
     ("a.csv", "prompt,chosen,rejected\n", "a.csv: holds no records"),
     ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
      "a.jsonl:1: a conversation needs a tokenizer with a chat template"),
-    ("a.txt", "hello", "a.txt: the name must end in .json"),
+    ("a.txt", "hello", "a.txt: the name must end in .json, .jsonl, .ndjson, .csv, .tsv, .parquet "
+     "or .arrow (JSON and"),
 ]
 
 
@@ -70,6 +78,7 @@ def test_not_text_and_not_there(tmp_path):
     damaged = bytearray(gzip.compress(b"x" * 9000))
     damaged[12:20] = b"\xff" * 8
     for name, content, message in (("a.jsonl", b"\xff\xfe\x00", "UTF-8"),
+                                   ("a.csv", b"a,b\n\xe9,\x93", "UTF-8 text, for line 2 .*iconv"),
                                    ("b.jsonl.gz", b"not gzip", "cannot be read"),
                                    ("d.jsonl.gz", damaged, "cannot be read"),
                                    ("e.jsonl.gz", gzip.compress(b"{}")[:-9], "cannot be read")):

@@ -64,6 +64,20 @@ def test_what_to_measure_with_is_optional_and_may_have_scores(given):
     assert [r.responses for r in target.test] == [("a0",), ("a1",), ("a2",), ("a3",)]
 
 
+def test_a_chat_template_on_one_side_alone_is_said(given, monkeypatch, capsys):
+    tokenizer = own.load_tokenizer("tiny")
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
+    monkeypatch.setattr(own, "load_tokenizer", lambda name: tokenizer)
+    plain = [{"prompt": f"Say {i}", "chosen": f"{i}", "rejected": "no"} for i in range(20)]
+    chat = [r | {"prompt": [{"role": "user", "content": r["prompt"]}]} for r in plain]
+    for source, target, said in ((chat, plain, 1), (plain, chat, 1), (plain, plain, 0),
+                                 (chat, chat, 0)):
+        given(source=source, target=target, eval=target)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition(": ")[2] for line in lines[:3]] == ["20 records of 1 file"] * 3
+        assert len(lines) == 3 + said and lines[-1].startswith("conversations in ") == bool(said)
+
+
 def test_files_that_will_not_do(given):
     for name in ("source", "target"):
         with pytest.raises(InputError, match=f"--{name}-data is missing"):

@@ -110,7 +110,29 @@ def test_empty_texts_are_an_error_of_one_line_unless_skipped(prepared, tmp_path,
         prepared("plain", "a.jsonl", None)
     assert stop.value.code == 2 and not (tmp_path / "out" / "out.jsonl").exists()
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "1 of 2 records have an empty text" in said
+    assert said.count("\n") == 2 and "a.jsonl: 2 records of 1 file\n" in said
+    assert "error: plain: 1 of 2 records have an empty text; --skip-empty leaves" in said
+
+
+def test_every_empty_text_can_be_left_out(prepared):
+    """The rows that the loaders refuse with this remedy, of every kind; no prompt, as HH-RLHF."""
+    start, whole = "\n\nHuman: Hi\n\nAssistant:", {"chosen": " a", "rejected": " b"}
+    hh = [{name: start + text for name, text in row.items()} for row in (
+        {"chosen": " x", "rejected": ""}, {"chosen": "", "rejected": ""},
+        {"chosen": " x", "rejected": " "}, whole)]
+    hh += [{"chosen": "", "rejected": start + " b"}, {"chosen": None, "rejected": start}]
+    assert prepared("plain", "a.jsonl", hh, "--skip-empty") == [
+        {"prompt": start + " ", "chosen": "a", "rejected": ["b"]}]
+    for row, empty in (({"prompt": "p", "responses": ["a", "b"]}, {"responses": ["a", ""]}),
+                       ({"prompt": "p", "response": "a", "score": 2.0}, {"response": ""}),
+                       ({"prompt": "p", "chosen": "a", "rejected": ["b"]}, {"prompt": " "})):
+        assert prepared("plain", "a.jsonl", [row | empty, row], "--skip-empty") == [row]
+
+
+def test_a_folder_where_a_format_takes_files(tmp_path):
+    (tmp_path / "xstest").mkdir()
+    with pytest.raises(InputError, match="xstest: a folder; here its files are named one by one"):
+        prepare.main(["xstest", str(tmp_path / "xstest"), "--out", str(tmp_path / "a.jsonl")])
 
 
 def test_outputs_over_inputs_and_half_written_ones(prepared, tmp_path, monkeypatch):

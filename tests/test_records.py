@@ -34,6 +34,18 @@ def write(path, text):
     ("a.jsonl", '{"chosen": "\\n\\nHuman: Hi\\n\\nAssistant: Hello you", '
                 '"rejected": "\\n\\nHuman: Hi\\n\\nAssistant: Help"}',
      Preference("\n\nHuman: Hi\n\nAssistant: ", "Hello you", ("Help",))),
+    ("a.jsonl", '{"chosen": "\u554f\uff1aQ\uff1f\u7b54\uff1a\u6211\uff0c\u597d", '
+                '"rejected": "\u554f\uff1aQ\uff1f\u7b54\uff1a\u6211\uff0c\u574f"}',  # no blanks
+     Preference("\u554f\uff1aQ\uff1f\u7b54\uff1a", "\u6211\uff0c\u597d", ("\u6211\uff0c\u574f",))),
+    ("a.jsonl", '{"chosen": "\u6211\uff0c\u597d", "rejected": "\u6211\uff0c\u574f"}',
+     Preference("\u6211\uff0c", "\u597d", ("\u574f",))),
+    ("A.JSONL", TEXT, PAIR), ("a.ndjson", TEXT, PAIR),
+    ("a.csv", "\ufeffprompt;chosen;rejected\r\nQ?;good;bad\r\n", PAIR),
+    ("a.csv", "prompt\tchosen\trejected\nQ?\tgood\tbad\n", PAIR),
+    ("a.TSV", "prompt,chosen,rejected\nQ?,good,bad\n", PAIR),
+    ("a.csv", "prompt|chosen|rejected\nQ?|good|bad\n", PAIR),
+    ("a.csv", "sep=;\r\nprompt;chosen;rejected\r\nQ?;good;bad\r\n", PAIR),
+    ("a.csv", "\ufeffSEP=,\nprompt,chosen,rejected\nQ?,good,bad\n", PAIR),
 ])
 def test_forms_of_preferences(tmp_path, name, text, expected):
     file = write(tmp_path / name, text)
@@ -70,7 +82,7 @@ def test_scored_texts(tmp_path):
     assert load_unlabeled(file) == [Unlabeled("Text:", ("r",)), Unlabeled("Text:", ("s",))]
     for score in ('"x"', "null", "NaN", "1e999", "[1]", "1" + "0" * 400):
         write(file, '{"text": "r", "label": 3}\n{"text": "r", "label": %s}' % score)
-        with pytest.raises(InputError, match="a.jsonl:2: 'score' must be a number, not"):
+        with pytest.raises(InputError, match="a.jsonl:2: 'label' must be a number, not"):
             load_test(file)
 
 
@@ -84,31 +96,37 @@ def test_a_table_ends_its_lines_where_csv_does(tmp_path):
         Preference("Q\u2028R\x0bS", "a\nb\x85", ("c\x0cd",))]
 
 
-def test_conversations_use_the_chat_template(tmp_path, tiny):
-    tokenizer = tiny[1]
-    tokenizer.chat_template = (
-        "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</>{% endfor %}"
-        "{% if add_generation_prompt %}<assistant>{% endif %}")
-    user, good, bad = ({"role": r, "content": c}
-                       for r, c in (("user", "Q"), ("assistant", "A"), ("assistant", "B")))
-    for record in ({"prompt": [user], "chosen": [good], "rejected": [bad]},
-                   {"chosen": [user, good], "rejected": [user, bad]}):
-        file = write(tmp_path / "a.jsonl", json.dumps(record))
-        assert load_preferences(file, tokenizer) == [
-            Preference("<user>Q</><assistant>", "A</>", ("B</>",))]
-    for record, message in (({"chosen": [user, good], "rejected": "B"}, "must be a conversation"),
-                            ({"prompt": "Q", "chosen": [good], "rejected": [bad]}, "template")):
-        write(file, json.dumps(record))
-        with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}"):
-            load_preferences(file, tokenizer)
+def test_text_with_a_byte_order_mark(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        (tmp_path / "a.jsonl").write_bytes(f"{TEXT}\r\n".encode(encoding))
+        with gzip.open(tmp_path / "a.CSV.GZ", "wb") as f:
+            f.write("prompt;chosen;rejected\nQ?;good;bad".encode(encoding))
+        assert load_preferences(tmp_path / "a.jsonl") == [PAIR]
+        assert load_preferences(tmp_path / "a.CSV.GZ") == [PAIR]
+
+
+def test_dialogues_with_and_without_a_prompt_are_one_text(tmp_path):
+    start = "\n\nHuman: Hi\n\nAssistant:"
+    texts = [{row.prompt + row.joint(text) + text for text in row.responses}
+             for row in (load_preferences(write(tmp_path / "a.jsonl", json.dumps(record)))[0]
+                         for record in ({"chosen": f"{start} a", "rejected": f"{start} b"},
+                                        {"prompt": start, "chosen": " a", "rejected": " b"}))]
+    assert texts[0] == texts[1] == {f"{start} a", f"{start} b"}
+
+
+def test_code_that_is_a_list_is_text(tmp_path, capsys):
+    table = "prompt,chosen,rejected\nSort,\"sorted('ab')\",\"['a', 'b']\"\n"
+    assert load_preferences(write(tmp_path / "a.csv", table)) == [
+        Preference("Sort", "sorted('ab')", ("['a', 'b']",))]
+    assert "a.csv: in 1 of 1 rows 'rejected' looks like a list and is" in capsys.readouterr().err
 
 
 def test_a_file_of_the_hub(monkeypatch, tmp_path):
     file = write(tmp_path / "a.jsonl", TEXT)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **options: str(file))
     assert load_preferences(HUB) == [PAIR]
-    with pytest.raises(InputError, match="named hub:owner/name/file"):
-        load_preferences("hub:too/short")
+    with pytest.raises(InputError, match="named hub:owner/name, .* or hub:owner/name/file"):
+        load_preferences("hub:short")
 
 
 def test_a_column_correct_means_chosen_beside_wrong_ones_only(tmp_path):

@@ -14,9 +14,9 @@ import random
 from pathlib import Path
 
 import data
-from domains.files import read_table
 from domains.noise import add_noise
 from domains.splits import PARTS, Domain, split_items
+from reading.tables import read_table
 
 JUDGE = "How sound is this argument?"
 

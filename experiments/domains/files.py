@@ -1,78 +1,109 @@
-"""Files to rows: JSON, JSON lines, CSV, TSV, gzip, folders of them, and files on the hub.
+"""Files to rows: files and folders of every form, and data sets of the hub.
 
-A row is a dictionary with the place where it stands, for errors. Bad input raises `InputError`.
+What is read, by the ending of the name, which may be in capitals:
+
+    .json, .jsonl, .ndjson    an object a line, or one list of objects
+    .csv, .tsv                a table (reading/tables.py), with commas, semicolons, tabs or bars
+    .parquet, .arrow          by the optional package datasets, as what follows
+    hub:owner/name            a data set of the hub, its split `train` or only one;
+                              hub:owner/name:split another one; hub:owner/name/file a file of it
+    a folder                  that `save_to_disk` of datasets wrote: as a data set of the hub
+    another folder            all files in it with such names. Folders inside it, hidden files
+                              (`._a.jsonl`) and other names are passed over, and so are Parquet
+                              and Arrow files that cannot be read.
+
+JSON and tables may be compressed: .gz, or .zst with datasets. They are in UTF-8, or in what a byte
+order mark says. A line on stderr says how many records and files were read and what was passed
+over. A row is a dictionary with the place where it stands, for errors. Bad input raises
+`InputError`.
 """
-import csv
-import gzip
-import io
 import json
 import re
+import sys
 import zlib
 from os.path import exists
 from pathlib import Path
 
 from data import InputError
 
-LIST = re.compile(r"\[\s*['\"].*['\"]\s*\]$", re.DOTALL)  # as pandas writes one into a cell
+from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_arrow, read_parquet
+from reading.tables import read_table
+from reading.texts import read_text, suffix
+
+SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk writes, of splits or of one
+LISTED = 8  # names in a message
 
 
 def read_rows(path):
-    """All records of a file or folder, each as (where it stands, dictionary)."""
-    path = Path(_from_hub(str(path)) if str(path).startswith("hub:") else path)
-    if not exists(path):  # unlike Path.exists, no error where the name is too long
-        raise InputError(f"{path}: no such file or folder")
-    files = [path]
-    if path.is_dir():
-        files = [f for f in sorted(path.iterdir()) if _suffix(f) in READERS]
-    elif _suffix(path) not in READERS:
-        raise InputError(f"{path}: the name must end in .json, .jsonl, .csv or .tsv (or with .gz)")
-    rows = [row for file in files for row in READERS[_suffix(file)](file)]
+    """All records of a file, folder or data set, each as (where it stands, dictionary)."""
+    if str(path).startswith("hub:"):
+        rows, n_files, passed = _of_hub(str(path))
+    else:
+        rows, n_files, passed = _of_path(Path(path))
+    over = f"; passed over: {_listed(passed)}" if passed else ""
     if not rows:
-        raise InputError(f"{path}: holds no records")
+        raise InputError(f"{path}: holds no records{over}")
     for where, row in rows:
         if not isinstance(row, dict):
             kind = type(row).__name__
             raise InputError(f"{where}: expected an object with named fields, found {kind}")
+    files = f" of {n_files} file{'s' * (n_files > 1)}" if n_files else ""
+    print(f"{path}: {len(rows)} record{'s' * (len(rows) > 1)}{files}{over}", file=sys.stderr)
     return rows
 
 
-def checksum(*paths):
-    """A number for all that files hold, so that finished runs of other data are refused."""
-    rows = [row for path in paths if path for _, row in read_rows(path)]
+def checksum(*parts):
+    """A number for all rows of `read_rows`, so that finished runs of other data are
+    refused."""
+    rows = [row for part in parts for _, row in part]
     return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 
 
-def _from_hub(path):
-    """Fetch hub:owner/name/file, a file of a data set, and return where it lies."""
-    from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    owner, _, rest = path.removeprefix("hub:").partition("/")
-    name, _, file = rest.partition("/")
-    if not file:
-        raise InputError(f"{path}: a data set on the hub is named hub:owner/name/file")
-    try:
-        return hf_hub_download(f"{owner}/{name}", file, repo_type="dataset")
-    except Exception as error:  # offline, private, misspelled: the hub's own words say which
-        missing = isinstance(error, EntryNotFoundError)
-        if missing and not isinstance(error, LocalEntryNotFoundError):
-            held = ", ".join(HfApi().list_repo_files(f"{owner}/{name}", repo_type="dataset"))
-            raise InputError(f"{path}: no such file; {owner}/{name} holds {held}") from None
-        raise InputError(f"{path}: cannot be fetched: {str(error).splitlines()[0]}") from None
+def _of_hub(path):
+    if re.fullmatch(r"hub:[^/:]+/[^/:]+/.+", path):
+        return _of_path(Path(hub_file(path)))
+    if not re.fullmatch(r"hub:[^/:]+/[^/:]+(:[^/:]+)?", path):
+        raise InputError(f"{path}: a data set on the hub is named hub:owner/name, "
+                         "hub:owner/name:split or hub:owner/name/file")
+    rows, passed = hub_rows(path)
+    return rows, 0, passed
 
 
-def _suffix(file):
-    return Path(file.name.removesuffix(".gz")).suffix
+def _of_path(path):
+    """(rows, number of files, what was passed over) of a file or folder."""
+    if not exists(path):  # unlike Path.exists, no error where the name is too long
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_dir():
+        if any((path / name).exists() for name in SAVED):
+            rows, passed = disk_rows(path)
+            return rows, 0, passed
+        return _of_folder(path)
+    if suffix(path) not in READERS:
+        *others, last = READERS
+        raise InputError(f"{path}: the name must end in {', '.join(others)} or {last} (JSON and "
+                         "tables also with .gz or .zst)")
+    return READERS[suffix(path)](path), 1, []
 
 
-def read_text(file):
-    """All of a file, perhaps a .gz, its line ends as they are."""
-    try:
-        opener = gzip.open if file.suffix == ".gz" else open
-        with opener(file, "rt", encoding="utf-8-sig", newline="") as f:
-            return f.read()
-    except (OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
-        raise InputError(f"{file}: cannot be read as UTF-8 text: {error}") from None
+def _of_folder(folder):
+    rows, n_files, passed = [], 0, []
+    for file in sorted(folder.iterdir()):
+        if file.is_dir():
+            passed.append(f"{file.name}/")
+        elif file.name.startswith(".") or suffix(file) not in READERS:
+            passed.append(file.name)
+        else:
+            try:
+                rows += READERS[suffix(file)](file)
+                n_files += 1
+            except Unreadable as error:
+                passed.append(f"{file.name} ({str(error).removeprefix(f'{file}: ')})")
+    return rows, n_files, passed
+
+
+def _listed(names):
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 def _read_json(file):
@@ -91,53 +122,5 @@ def _parse(text, where):
                          "list of objects") from None
 
 
-def read_table(file, delimiter=None, columns=(), quoting=csv.QUOTE_MINIMAL):
-    """The rows of a file with a header line, each as (where it stands, dictionary).
-
-    Args:
-        delimiter: a comma for .csv and a tab for others if not given. columns: that must be there.
-        quoting: as for the csv module.
-    """
-    delimiter = delimiter or {".csv": ","}.get(_suffix(file), "\t")
-    lines = io.StringIO(read_text(file), newline="")
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(lines, delimiter=delimiter, quoting=quoting, strict=True)
-    rows = []
-    try:
-        names = reader.fieldnames or []
-        if missing := [c for c in columns if c not in names]:
-            raise no_column(missing[0], names, file)
-        if twice := [c for c in names if c.strip() and names.count(c) > 1]:
-            raise InputError(f"{file}: twice the column {twice[0]!r}")
-        for row in reader:
-            where = f"{file}:{reader.line_num}"
-            if None in row or None in row.values():
-                raise InputError(f"{where}: not {len(names)} columns as in the first line")
-            for name in {"rejected", "responses"} & row.keys():
-                if LIST.match(row[name]) and not LIST.match(row.get("chosen", "")):
-                    raise InputError(f"{where}: '{name}' holds a list, which takes JSON: a cell of "
-                                     "a table is a single text")
-            rows.append((where, row))
-    except csv.Error as error:
-        raise InputError(f"{file}:{reader.reader.line_num}: {error}") from None
-    return rows
-
-
-def text_of(value, name, where, allow_empty=False):
-    """The text of a field. Raises InputError for what cannot be one."""
-    if not isinstance(value, str):
-        problem = "is missing" if value is None else f"must be text, not {type(value).__name__}"
-        raise InputError(f"{where}: '{name}' {problem}")
-    if not value.strip() and not allow_empty:
-        raise InputError(f"{where}: '{name}' is empty")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
-    return value
-
-
-def no_column(name, names, where):
-    listed = ", ".join(map(repr, names)) or "none"  # quoted: a blank in a name is seen
-    return InputError(f"{where}: no column '{name}'; there are: {listed}")
-
-
-READERS = {".json": _read_json, ".jsonl": _read_json, ".csv": read_table, ".tsv": read_table}
+READERS = {".json": _read_json, ".jsonl": _read_json, ".ndjson": _read_json, ".csv": read_table,
+           ".tsv": read_table, ".parquet": read_parquet, ".arrow": read_arrow}

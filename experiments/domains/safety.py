@@ -8,8 +8,8 @@ from pathlib import Path
 import data
 from data import InputError
 
-from domains.files import read_table
 from domains.splits import Domain, split_by_prompt, split_items
+from reading.tables import read_table
 
 LABELED = 10
 

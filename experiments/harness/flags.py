@@ -15,7 +15,7 @@ LAPTOP = {
     "lora_modules": "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj",
     "scale_embeddings": True,
 }
-KINDS = "a file, a folder, or hub:owner/name/file"
+KINDS = "a file, a folder, or hub:owner/name[:split]"
 
 MACHINE = {  # of every command that runs a model
     "--model": {"default": "gemma-3-270m",

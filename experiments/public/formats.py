@@ -6,8 +6,9 @@ import random
 from data import InputError
 
 from domains.arguments import neighbouring_pairs
-from domains.files import read_rows, read_table
+from domains.files import read_rows
 from domains.records import read_scored
+from reading.tables import read_table
 
 IN_TRAINING = "\0"  # what rows are split by that must be in the part to train on
 LEVELS = {"Ineffective": 1, "Adequate": 2, "Effective": 3}
@@ -49,14 +50,14 @@ def essays(files):
     """Kaggle's Automated Essay Scoring 2.0, train.csv: an essay with its score, 1 to 6 (A.5)"""
     columns = ("essay_id", "full_text", "score")
     for where, row in tables(files, columns, ",", csv.QUOTE_MINIMAL):
-        yield where, row["essay_id"], {"text": row["full_text"], "label": row["score"]}
+        yield where, row["essay_id"], {"response": row["full_text"], "score": row["score"]}
 
 
 def fragments(files):
     """Kaggle's Predicting Effective Arguments, train.csv, and after it the essays': a fragment with
     its score, 1 to 3; those of these essays are in training (A.5); split by essay"""
     columns = ("essay_id", "discourse_text", "discourse_type", "discourse_effectiveness")
-    corpus = "\n".join(" ".join(row["text"].split()) for _, _, row in essays(files[1:]))
+    corpus = "\n".join(" ".join(row["response"].split()) for _, _, row in essays(files[1:]))
     by_essay = {}
     for where, row in tables(files[:1], columns, ",", csv.QUOTE_MINIMAL):
         by_essay.setdefault(row["essay_id"], []).append((where, row))

@@ -9,8 +9,8 @@ from domains.splits import PARTS, split_items
 
 
 def read_records(name, files):
-    """The records of a format as (group, dictionary in the plain form), checked; only responses of
-    preferences may be empty.
+    """The records of a format as (group, dictionary in the plain form), checked; a text may be
+    empty.
 
     Raises:
         InputError: the file, line and field that cannot be used.
@@ -18,11 +18,11 @@ def read_records(name, files):
     for where, group, row in FORMATS[name](files):
         kind = kind_of(row)
         if kind == "scored":
-            item, score = read_scored(row, where)
+            item, score = read_scored(row, where, allow_empty=True)
             record = {"prompt": item.prompt, "response": item.responses[0], "score": score}
         else:
-            item = (read_unlabeled(row, where) if kind == "unlabeled"
-                    else read_preference(row, where, allow_empty=True))
+            read = read_unlabeled if kind == "unlabeled" else read_preference
+            item = read(row, where, allow_empty=True)
             record = {name: value for name, value in vars(item).items() if name != "template"}
         yield group or record["prompt"], record
 

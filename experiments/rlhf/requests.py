@@ -16,9 +16,9 @@ from pathlib import Path
 
 from data import InputError, Preference
 
-from domains.files import read_table
 from public.formats import xstest_answers
 from domains.splits import split_items
+from reading.tables import read_table
 
 # {kind: (openings, what follows)}.
 SHORT = {

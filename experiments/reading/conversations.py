@@ -1,0 +1,144 @@
+"""Conversations to texts, by the chat template of a model.
+
+A message is {"role": "user", "content": "..."}; its content may also be a list of parts of type
+"text". A conversation is a list of messages, or a single message. Which messages are the prompt:
+
+- A prompt that is a conversation is the prompt. Responses may repeat it, or its last messages; they
+  count once.
+- A prompt that is text is the user's message where the responses hold the answer alone. Where they
+  are whole dialogues, what they share is the prompt, and the text must be one of its messages.
+- Without a prompt, or with one that is not part of a dialogue, it is the messages that all
+  responses begin with.
+- A response that is text, beside a prompt that is a conversation, is the assistant's message.
+
+The text of a response is the template's for all messages, whole: `template` of a record says that
+nothing is to be put before or into it. It is divided where the text of the prompt by itself, with
+the words that begin an answer, ceases to be the beginning of all texts.
+"""
+from itertools import takewhile
+from os.path import commonprefix
+
+from data import InputError
+
+from reading.fields import text_of
+
+SET_BEFORE = ("system", "developer")  # roles of messages that are not part of a dialogue
+
+
+def is_chat(value):
+    """Whether a field is a conversation."""
+    if isinstance(value, list):
+        return any(isinstance(message, dict) for message in value)
+    return isinstance(value, dict) and bool(value.keys() & {"role", "content"})
+
+
+def responses_of(value, chosen=None):
+    """A field as a list of responses. A list of messages beside a `chosen` list of messages is one
+    conversation; otherwise every entry of a list is a response."""
+    one = not isinstance(value, list) or isinstance(chosen, list) and is_chat(value)
+    return [value] if one else value
+
+
+def last_answer(messages, where):
+    """A conversation up to the last message of the assistant: what follows that is left out."""
+    if not is_chat(messages):
+        raise InputError(f"{where}: 'messages' must be a list of messages")
+    messages = read_messages(messages, "messages", where)
+    ends = [i for i, message in enumerate(messages, 1) if message["role"] == "assistant"]
+    if not ends:
+        raise InputError(f"{where}: 'messages' holds none of the assistant")
+    return messages[:ends[-1]]
+
+
+def chat_texts(prompt, responses, names, where, tokenizer):
+    """The texts of a prompt and of its responses, as the chat template writes them.
+
+    Args:
+        prompt: a conversation, a text or None. responses: conversations, or texts. names: of the
+            fields, a name for each response. where: they stand, for errors.
+    Returns (text, list of texts). Raises InputError for what is no conversation.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        here = "" if tokenizer else "; prepare.py takes plain texts"
+        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, "
+                         f"of an instruction-tuned --model{here}")
+    for name, response in zip(names, responses):
+        if is_chat(response) != is_chat(responses[0]):
+            raise InputError(f"{where}: '{name}' must be a conversation, as '{names[0]}' is"
+                             if is_chat(responses[0]) else
+                             f"{where}: '{name}' is a conversation and '{names[0]}' is none")
+    dialogues = [read_messages(r, name, where) for r, name in zip(responses, names)]
+    start, dialogues = _dialogues(prompt, dialogues, names, where)
+    return _written(dialogues[0][:start], dialogues, tokenizer, where)
+
+
+def read_messages(value, name, where, role="assistant"):
+    """A conversation as a list of messages with text; of a text the message of `role`."""
+    if isinstance(value, str):
+        value = {"role": role, "content": text_of(value, name, where)}
+    messages = []
+    for message in value if isinstance(value, list) else [value]:
+        if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
+            fields = ", ".join(map(repr, message)) if isinstance(message, dict) else repr(message)
+            raise InputError(f"{where}: '{name}': a message has 'role' and 'content', "
+                             f"not {fields[:60]}")
+        content = message["content"]
+        if isinstance(content, list) and content and all(
+                isinstance(part, dict) and part.get("type") == "text" for part in content):
+            content = "".join(text_of(part.get("text"), name, where, True) for part in content)
+        if not isinstance(content, str) or not isinstance(message["role"], str):
+            raise InputError(f"{where}: '{name}': a message's role and content must be text")
+        used = {key: entry for key, entry in message.items() if entry is not None}  # as in Parquet
+        messages.append(used | {"content": text_of(content, name, where, True)})
+    if not messages or not messages[-1]["content"].strip():
+        raise InputError(f"{where}: '{name}' is empty, or its last message is")
+    return messages
+
+
+def _dialogues(prompt, dialogues, names, where):
+    """(how many messages are the prompt, whole dialogues that begin with it)."""
+    if not isinstance(prompt, (list, dict)):
+        prompt = text_of(prompt, "prompt", where, True)
+        spoken = any(m["role"] == "user" for dialogue in dialogues for m in dialogue)
+        if prompt.strip() and not spoken:
+            prompt = read_messages(prompt, "prompt", where, "user")
+    if not isinstance(prompt, str):
+        prompt = read_messages(prompt, "prompt", where)
+        dialogues = [prompt + _without(prompt, dialogue, name, where)
+                     for dialogue, name in zip(dialogues, names)]
+        if any(message["role"] not in SET_BEFORE for message in prompt):
+            return len(prompt), dialogues
+    before = zip(*(dialogue[:-1] for dialogue in dialogues))
+    shared = [same[0] for same in takewhile(lambda same: all(m == same[0] for m in same), before)]
+    if all(message["role"] in SET_BEFORE for message in shared):
+        raise InputError(f"{where}: {' and '.join(dict.fromkeys(names))} begin with different "
+                         "messages, or with none but the answer: what is the prompt?")
+    if prompt and isinstance(prompt, str) and prompt.split() not in (
+            [[], *(message["content"].split() for message in shared)]):
+        raise InputError(f"{where}: 'prompt' is not among the messages that "
+                         f"{' and '.join(dict.fromkeys(names))} begin with")
+    return len(shared), dialogues
+
+
+def _without(prompt, dialogue, name, where):
+    """What is new in a dialogue that may begin with the prompt, or with the end of it."""
+    repeated = max(n for n in range(len(prompt) + 1) if prompt[len(prompt) - n:] == dialogue[:n])
+    new = dialogue[repeated:]
+    if not new or new[0]["role"] in (*SET_BEFORE, {"user": "user"}.get(prompt[-1]["role"])):
+        raise InputError(f"{where}: '{name}' does not go on where 'prompt' ends")
+    return new
+
+
+def _written(prompt, dialogues, tokenizer, where):
+    """The texts of dialogues, divided after what their prompt brings about."""
+    asks = all(dialogue[len(prompt)]["role"] == "assistant" for dialogue in dialogues)
+    try:
+        start, *texts = (tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
+            for messages in (prompt, *dialogues))
+    except Exception as error:  # a template is a program of its author's
+        raise InputError(f"{where}: the chat template does not take it: {error}") from None
+    end = len(commonprefix([start, *texts]))
+    if not texts[0][:end].strip() or any(not text[end:].strip() for text in texts):
+        raise InputError(f"{where}: the chat template leaves nothing of the prompt or an answer")
+    return texts[0][:end], [text[end:] for text in texts]

@@ -1,0 +1,200 @@
+"""Conversations against what the chat templates themselves write."""
+import json
+from itertools import product
+
+import pytest
+from test_records import write
+
+import data
+from data import InputError, Preference, Unlabeled
+from domains.records import load_preferences, load_test, load_unlabeled
+from models.backbones import load_tokenizer
+
+TEMPLATES = {  # by hand after those of the models
+    "chatml": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+              "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+    "llama": "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}"
+             "<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}"
+             "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n"
+             "{% endif %}",
+    "mistral": "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} "
+               "{{ m.content }}</s>{% else %}[INST] {{ m.content }} [/INST]{% endif %}"
+               "{% endfor %}",
+    "r1": "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}<|Assistant|>"
+          "{{ m.content }}<|end|>{% else %}<|User|>{{ m.content }}{% endif %}{% endfor %}"
+          "{% if add_generation_prompt %}<|Assistant|><think>\n{% endif %}",
+    "bare": "{% for m in messages %}{{ m.role }}:{{ m.content }}{% endfor %}",
+    "gemma": "{{ bos_token }}{% for m in messages %}<start_of_turn>"
+             "{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}"
+             "<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n"
+             "{% endif %}",
+}
+PROMPTS = {"chatml": "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n", "bare": "user:Q",
+           "llama": "<bos><|start_header_id|>user<|end_header_id|>\n\nQ<|eot_id|>"
+                    "<|start_header_id|>assistant<|end_header_id|>\n\n",
+           "mistral": "<bos>[INST] Q [/INST]", "r1": "<bos><|User|>Q<|Assistant|>",
+           "gemma": "<bos><start_of_turn>user\nQ<end_of_turn>\n<start_of_turn>model\n"}
+
+
+def said(role, content):
+    return {"role": role, "content": content}
+
+
+SYSTEM, USER, MORE = said("system", "S"), said("user", "Q"), said("user", "And?")
+GOOD, BAD, WORSE = (said("assistant", text) for text in ("Indeed, A", "Indirectly", "Indeed"))
+
+
+@pytest.fixture(scope="module")
+def tiny_tokenizer(cache):
+    return load_tokenizer("tiny")
+
+
+@pytest.fixture(params=TEMPLATES)
+def tokenizer(tiny_tokenizer, request):
+    tiny_tokenizer.name, tiny_tokenizer.chat_template = request.param, TEMPLATES[request.param]
+    return tiny_tokenizer
+
+
+@pytest.fixture
+def chatml(tiny_tokenizer):
+    tiny_tokenizer.chat_template = TEMPLATES["chatml"]
+    return tiny_tokenizer
+
+
+def loaded(tmp_path, tokenizer, *rows, load=load_preferences):
+    return load(write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))), tokenizer)
+
+
+def written(tokenizer, *messages):
+    return tokenizer.apply_chat_template(list(messages), tokenize=False)
+
+
+def texts(record):
+    return [record.prompt + record.joint(text) + text for text in record.responses]
+
+
+TWO = [[USER, GOOD], [USER, BAD]]
+THREE = [*TWO, [USER, WORSE]]
+LABELED = [  # a row, and the dialogues that it stands for
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]}, TWO),
+    ({"chosen": [USER, GOOD], "rejected": [USER, BAD]}, TWO),
+    ({"prompt": None, "chosen": [USER, GOOD], "rejected": [USER, BAD]}, TWO),
+    ({"prompt": "Q", "chosen": [GOOD], "rejected": [BAD]}, TWO),
+    ({"prompt": " Q\n", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, TWO),  # ultrafeedback
+    ({"prompt": [USER], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, TWO),
+    ({"prompt": [USER], "chosen": [USER, GOOD], "rejected": [BAD]}, TWO),
+    ({"prompt": [USER], "chosen": GOOD, "rejected": BAD}, TWO),
+    ({"prompt": USER, "chosen": GOOD, "rejected": [BAD, WORSE]}, THREE),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [[BAD], [WORSE]]}, THREE),
+    ({"prompt": [USER], "chosen": "Indeed, A", "rejected": ["Indirectly", "Indeed"]}, THREE),
+    ({"chosen": [USER, GOOD], "rejected": [[USER, BAD], [USER, WORSE]]}, THREE),
+    ({"prompt": [USER, BAD, MORE], "chosen": [MORE, GOOD], "rejected": [BAD]},
+     [[USER, BAD, MORE, GOOD], [USER, BAD, MORE, BAD]]),
+    ({"chosen": [USER, BAD, MORE, GOOD], "rejected": [USER, BAD]},
+     [[USER, BAD, MORE, GOOD], [USER, BAD]]),
+    ({"chosen": [USER, GOOD], "rejected": [USER, GOOD, MORE, BAD]},
+     [[USER, GOOD], [USER, GOOD, MORE, BAD]]),
+    ({"prompt": [said("user", [{"type": "text", "text": "Q"}])], "chosen": [GOOD | {"name": None}],
+      "rejected": [BAD]}, TWO),
+]
+
+
+@pytest.mark.parametrize("row, dialogues", LABELED, ids=map(str, range(len(LABELED))))
+def test_the_text_is_the_templates_whole(tmp_path, tokenizer, row, dialogues):
+    (record,) = loaded(tmp_path, tokenizer, row)
+    expected = [written(tokenizer, *dialogue) for dialogue in dialogues]
+    assert record.template and texts(record) == expected
+    (unlabeled,) = loaded(tmp_path, tokenizer, row, load=load_unlabeled)
+    assert unlabeled == Unlabeled(record.prompt, record.responses, True)
+    assert data.encode([record], tokenizer, 999)[0].texts == tokenizer(
+        expected, add_special_tokens=False)["input_ids"]
+    if dialogues[0][:1] == [USER] and min(map(len, dialogues)) == max(map(len, dialogues)) == 2:
+        assert record.prompt == PROMPTS[tokenizer.name]  # whatever the answers begin with
+
+
+@pytest.mark.parametrize("row", [row for row, _ in LABELED[:3]], ids=str)
+def test_a_system_message_is_part_of_the_prompt(tmp_path, chatml, row):
+    before = {"prompt": [SYSTEM, USER]} if row.get("prompt") else {
+        name: [SYSTEM, *row[name]] for name in ("chosen", "rejected")}
+    answers = {"prompt": [SYSTEM], "chosen": [USER, GOOD], "rejected": [USER, BAD]}
+    for record in loaded(tmp_path, chatml, row | before, answers):
+        assert texts(record) == [written(chatml, SYSTEM, USER, m) for m in (GOOD, BAD)]
+        assert "Q<|im_end|>" in record.prompt
+
+
+UNLABELED = [
+    ({"prompt": [USER], "responses": [[GOOD], [BAD]]}, [[USER, GOOD], [USER, BAD]]),
+    ({"prompt": [USER], "responses": [GOOD, BAD]}, [[USER, GOOD], [USER, BAD]]),
+    ({"prompt": "Q", "responses": [[USER, GOOD], [USER, BAD]]}, [[USER, GOOD], [USER, BAD]]),
+    ({"prompt": [USER], "responses": ["Indeed, A"]}, [[USER, GOOD]]),
+    ({"prompt": "Q", "response": [GOOD]}, [[USER, GOOD]]),
+    ({"response": [USER, GOOD]}, [[USER, GOOD]]),
+    ({"messages": [USER, GOOD]}, [[USER, GOOD]]),
+    ({"prompt": "Q", "prompt_id": "7", "messages": [USER, BAD, MORE, GOOD, MORE]},
+     [[USER, BAD, MORE, GOOD]]),
+    ({"prompt": [USER], "response": GOOD, "score": 2}, [[USER, GOOD]]),
+]
+
+
+@pytest.mark.parametrize("row, dialogues", UNLABELED, ids=map(str, range(len(UNLABELED))))
+def test_unlabelled_conversations(tmp_path, tokenizer, row, dialogues):
+    (record,) = loaded(tmp_path, tokenizer, row, load=load_unlabeled)
+    assert texts(record) == sorted(written(tokenizer, *dialogue) for dialogue in dialogues)
+    assert record.template
+    if "score" in row:
+        assert loaded(tmp_path, tokenizer, row, row | {"score": 1}, load=load_test) == (
+            [record] * 2, [2, 1])
+
+
+@pytest.mark.parametrize("row, message", [
+    ({"chosen": [USER, GOOD], "rejected": "B"}, "'rejected' must be a conversation, as 'chosen'"),
+    ({"prompt": "Q", "chosen": "A", "rejected": [BAD]}, "'rejected' is a conversation and"),
+    ({"chosen": [USER, GOOD], "rejected": [MORE, BAD]},
+     "chosen and rejected begin with different messages"),
+    ({"chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, MORE, BAD]}, "begin with different"),
+    ({"chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
+    ({"prompt": "", "chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
+    ({"prompt": "R", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is not among"),
+    ({"prompt": 3, "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' must be text"),
+    ({"prompt": [], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is empty"),
+    ({"prompt": [MORE], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'chosen' does not go"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [USER]}, "'rejected' does not go on"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [WORSE | {"content": " "}]}, "is empty, or"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [[BAD], []]}, "'rejected' must be a conv"),
+    ({"prompt": [USER], "chosen": [{"from": "gpt", "value": "A"}], "rejected": [BAD]},
+     "a message has 'role' and 'content', not 'from', 'value'"),
+    ({"prompt": [USER], "chosen": [said("assistant", None)], "rejected": [BAD]}, "must be text"),
+    ({"prompt": [USER], "chosen": [said("assistant", [{"type": "image"}])], "rejected": [BAD]},
+     "'chosen': a message's role and content must be text"),
+    ({"prompt": [USER], "chosen": [said("assistant", "\ud83d")], "rejected": [BAD]}, "half a char"),
+    ({"messages": [USER]}, "'messages' holds none of the assistant"),
+    ({"messages": "Q"}, "'messages' must be a list of messages"),
+])
+def test_what_is_no_conversation(tmp_path, chatml, row, message):
+    with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}") as error:
+        loaded(tmp_path, chatml, row, load=load_unlabeled)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_template_does_not_take(tmp_path, chatml):
+    row, _ = LABELED[0]
+    for template, message in (("{{ raise_exception('no\nway') }}", "does not take it: no way"),
+                              ("{{ messages[0].content }}", "leaves nothing of the prompt or an"),
+                              ("{{ messages | length }}", "leaves nothing of the prompt or an"),
+                              (None, "needs a tokenizer with a chat template")):
+        chatml.chat_template = template
+        with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}"):
+            loaded(tmp_path, chatml, row)
+
+
+def test_answers_that_begin_alike_share_the_prompt_alone(tmp_path, tokenizer):
+    """So that a question is in one part of a split, whatever was answered."""
+    rows = [{"prompt": [USER], "chosen": [a], "rejected": [b]}
+            for a, b in product((GOOD, BAD, WORSE), repeat=2) if a != b]
+    assert len({record.prompt for record in loaded(tmp_path, tokenizer, *rows)}) == 1
+
+
+def test_a_tie_is_a_tie(tmp_path, chatml):
+    row = {"chosen": [USER, GOOD], "rejected": [USER, GOOD]}
+    record = loaded(tmp_path, chatml, LABELED[0][0], row)[1]
+    assert record == Preference(record.prompt, record.chosen, (record.chosen,), True)
