@@ -18,18 +18,20 @@ from paper.settings import Training
 def test_the_scale_is_that_of_the_first_batch(args, scale, monkeypatch):
     args.config = replace(args.config, scale_embeddings=scale)
     backbone, found, train = load(args), [], dial.train
+    torch.nn.init.normal_(backbone.classifier.model.norm.weight)  # at 0 all norms are the same
 
     def spy(model, critic, batches, *rest):
         batches = list(batches)
-        norm = model.embed(batches[0]).norm(dim=1).mean().item()
+        norms = [model.embed(batch).norm(dim=1).mean().item() for batch in batches]
         log = train(model, critic, batches, *rest)
-        found.append((model.scale.item(), norm))
+        found.append((model.scale.item(), norms))
         return log
 
     monkeypatch.setattr(dial, "train", spy)
     run_once(args, "DIAL", pair_of_domains(), backbone=backbone)
-    ((trained, norm),) = found
-    assert trained == pytest.approx(norm if scale else 1.0) and norm > 2
+    ((trained, norms),) = found
+    assert trained == pytest.approx(norms[0] if scale else 1.0) and min(norms) > 2
+    assert norms[1] != pytest.approx(norms[0], rel=1e-3)
 
 
 def test_runs_do_not_see_each_other(args, monkeypatch):
