@@ -15,6 +15,7 @@ from domains import own
 from harness import runs
 
 ROWS = [Preference(f"Say {i}", f"{i}", ("no",)) for i in range(40)]
+from models.backbones import load_tokenizer
 
 
 @pytest.fixture
@@ -162,9 +163,10 @@ def test_labels_in_the_target_file_do_not_matter(files, tmp_path, undrawn):
     assert outputs[0] == outputs[1]
 
 
-def test_what_cannot_be_used_is_said_before_the_first_run(files, tmp_path, undrawn):
+def test_what_cannot_be_used_is_said_before_the_first_run(files, tiny, tmp_path, undrawn):
     bare = [{"prompt": "Q", "responses": ["one", "two"]}, {"prompt": "Q", "response": "three"}]
-    (tmp_path / "adapter_config.json").touch()
+    tiny[1].save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_config.json").touch()
     for flags, message in (
             ([], "target.jsonl: 'Q' has a single response; .*center_prompts=false does not"),
             (["--max-length", "9"],
@@ -173,7 +175,7 @@ def test_what_cannot_be_used_is_said_before_the_first_run(files, tmp_path, undra
             (["--device", "abacus"], "--device abacus"),
             (["--out", __file__], "test_own.py: this folder cannot be"),
             (["--model", "no/such-model"], "no/such-model: cannot be loaded"),
-            (["--model", str(tmp_path)], "an adapter; --save merged keeps the whole model")):
+            (["--model", str(tmp_path / "adapter")], "an adapter; --save merged keeps the whole model")):
         with pytest.raises(InputError, match=message):
             cross_lingual.main([*files(target=bare[: 1 if flags else 2]), *flags])
         assert not list(tmp_path.glob("out/runs/*"))
