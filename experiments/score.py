@@ -26,6 +26,7 @@ from domains.files import read_rows
 from harness.command import PARSER, Parser, count, exit_codes
 from harness.tables import make_folder, print_columns, write_whole
 from models.scorer import load_scorer
+from reading.fields import kind_of
 
 
 def wilson(accuracy, n, z=1.96):
@@ -38,7 +39,7 @@ def wilson(accuracy, n, z=1.96):
 def read(path, tokenizer):
     """(records, subset of each, whether they are preferences)."""
     rows = read_rows(path)
-    labeled = records.kind_of(rows[0][1]) == "preference"
+    labeled = kind_of(rows[0][1]) == "preference"
     reader = records.read_preference if labeled else records.read_unlabeled
     return ([reader(row, where, tokenizer) for where, row in rows],
             [str(row.get("subset", "")) for _, row in rows], labeled)

@@ -13,9 +13,9 @@ import few_shot
 from data import InputError, Preference
 from domains import own
 from harness import runs
+from models.backbones import load_tokenizer
 
 ROWS = [Preference(f"Say {i}", f"{i}", ("no",)) for i in range(40)]
-from models.backbones import load_tokenizer
 
 
 @pytest.fixture
