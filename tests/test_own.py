@@ -175,7 +175,7 @@ def test_what_cannot_be_used_is_said_before_the_first_run(files, tiny, tmp_path,
             (["--device", "abacus"], "--device abacus"),
             (["--out", __file__], "test_own.py: this folder cannot be"),
             (["--model", "no/such-model"], "no/such-model: cannot be loaded"),
-            (["--model", str(tmp_path / "adapter")], "an adapter; --save merged keeps the whole model")):
+            (["--model", str(tmp_path / "adapter")], "an adapter; --save merged keeps the whole")):
         with pytest.raises(InputError, match=message):
             cross_lingual.main([*files(target=bare[: 1 if flags else 2]), *flags])
         assert not list(tmp_path.glob("out/runs/*"))

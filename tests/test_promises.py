@@ -1,5 +1,5 @@
-"""What a command passes on, and a run: the part, the seed, the prompts, the precision; each was once
-free to be ignored without a test that saw it."""
+"""What a command passes on, and a run: the part, the seed, the prompts, the precision; each was
+once free to be ignored without a test that saw it."""
 import copy
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A run: the scale, the backbone that runs share, what it is measured on, looks, what is refused."""
+"""A run: its scale, the backbone that runs share, what it measures, looks, what is refused."""
 from dataclasses import replace
 
 import pytest

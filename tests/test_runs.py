@@ -1,8 +1,5 @@
-"""What a command trains and reports: it goes on from finished runs, refuses those of other
-settings, deletes them with --overwrite. A stand-in trains here."""
+"""What a command trains and reports; it goes on from finished runs. A stand-in trains here."""
 import itertools
-import json
-import shutil
 
 import pytest
 
@@ -128,87 +125,6 @@ def test_flags_that_are_no_settings_go_on(command):
     assert command("--steps", "40", "--device", "cpu")[0] == []
 
 
-# ------------------------------------------------------------------ other settings
-
-
-@pytest.fixture(scope="module")
-def others():
-    return [(["--set", "lambda_gp=10"], "lambda_gp 1.0, not 10.0:"),
-            (["--steps", "4"], "steps 40, not 4:"),
-            (["--batch-size", "3"], "batch_size 8, not 3:"),
-            (["--n-train", "30"], "n_train 6, not 30:"),
-            (["--n-test", "5"], "n_test 4, not 5:"),
-            (["--part", "validation"], "part test, not validation:"),
-            (["--model", "x"], "model tiny, not x:"), (["--compile"], "compile False, not True:"),
-            (["--max-length", "2000"], "max_length 1024, not 2000:"),
-            (["--truncate"], "truncate False, not True:"),
-            (["--set", "center_prompts=false"], "center_prompts True, not False:")]
-
-
-def test_other_settings_are_refused(command, others, monkeypatch, trainer):
-    monkeypatch.setattr(backbones, "pick_machine", lambda *_: ("cpu", "float32"))
-    command("--seeds", "0", "--methods", "DIAL")
-    (file,), before = contents(command.folder), contents(command.out)
-    trainer.done = []
-
-    def refused(flags, message):
-        with pytest.raises(InputError) as error:
-            command(*flags)
-        line = str(error.value)
-        assert line.startswith(f"{file} has {message}") and "\n" not in line
-        assert line.endswith(": choose another --out, or --overwrite")
-
-    for flags, message in others:
-        refused(flags, message)
-    monkeypatch.setattr(backbones, "pick_machine", lambda *_: ("cpu", "bfloat16"))
-    refused([], "dtype float32, not bfloat16:")
-    monkeypatch.setattr(backbones, "pick_machine", lambda *_: ("cuda", "float32"))
-    refused([], "device cpu, not cuda:")
-    assert contents(command.out) == before and trainer.done == []
-
-
-def test_overwrite_deletes_an_earlier_commands_runs_and_models(command):
-    first, _ = command()
-    (command.out / "models" / "DIAL").mkdir(parents=True)
-    for name in ("models/DIAL/weights", "results.json", "notes"):
-        (command.out / name).touch()
-    (command.folder / "x.json").write_text("no run")
-    done, reported = command("--overwrite", "--steps", "3")
-    assert done == first == names_of(reported)
-    kept = {json.loads(text)["settings"]["steps"] for text in contents(command.folder).values()}
-    assert kept == {3} and not (command.out / "models").exists()
-    assert {path.name for path in command.out.iterdir()} == {"runs", "results.json", "notes",
-                                                             ".lock"}
-    assert command("--steps", "3")[0] == []
-    assert command("--overwrite", "--steps", "3", "--seeds", "1")[0] == first[2:]
-    assert len(contents(command.folder)) == 2  # those of seed 0 have gone
-
-
-def test_overwrite_deletes_only_where_the_command_can_run(command, trainer, monkeypatch):
-    command()
-    (command.out / "models").mkdir()
-    (command.out / "models" / "x").touch()
-    before = contents(command.out)
-    for flags in (["--methods", "Magic"], ["--source", "meat"], ["--max-length", "9"],
-                  ["--model", "no/such"], ["--device", "abacus"], ["--set", "clip=no"],
-                  ["--target", TH, "desserts:th"]):
-        with pytest.raises(InputError):
-            command("--overwrite", *flags)
-        assert contents(command.out) == before
-    command("--overwrite", "--dry-run", "--steps", "3")
-    assert contents(command.out) == before
-    (command.out / "models").rename(command.out / "other")
-    shutil.copytree(backbones.locate("tiny"), command.out / "models" / "DIAL")
-    before = contents(command.out)
-    with pytest.raises(InputError, match="models/DIAL: --overwrite would delete it"):
-        command("--overwrite", "--model", str(command.out / "models" / "DIAL"))
-    assert contents(command.out) == before
-    trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
-    with pytest.raises(KeyboardInterrupt):
-        command("--overwrite")
-    assert [path.name for path in contents(command.out)] == ["x"]
-
-
 def test_dry_run_trains_nothing_and_writes_nothing(command, capsys):
     done, reported = command("--dry-run", "--target", "fruits", "sauces", "--steps", "9",
                              "--methods", "Longest", "Src-Pref", "DIAL")
@@ -217,33 +133,3 @@ def test_dry_run_trains_nothing_and_writes_nothing(command, capsys):
     assert "8 runs with 8 + 8 rows a step" in out
     assert "DIAL, seed 1, 9 steps: desserts:en -> sauces:en\n" in out
     assert "Longest, seed 0, no training: desserts:en -> fruits:en, desserts:en -> sauces:en" in out
-
-
-# ------------------------------------------------------------------ --save
-
-
-def test_the_first_run_of_a_method_is_saved(command, trainer):
-    def saved(*flags):
-        command(*flags)
-        return [save and save.relative_to(command.out).as_posix() for *_, save in trainer.done]
-
-    assert saved("--save", "--methods", "Longest", "DIAL", "Tgt-Pref*") == [
-        None, "models/DIAL", "models/Tgt-Pref", None, None, None]  # nothing of Longest can be
-    assert saved("--save", "--seeds", "2", "--methods", "DIAL") == [None]
-    with pytest.raises(InputError, match=r"--save: the runs of DIAL are finished .*--overwrite$"):
-        command("--save", "merged", "--methods", "DIAL")  # adapters were kept
-    assert saved("--save", "merged", "--methods", "DIAL", "--seeds", "3") == ["models/DIAL"]
-    assert saved("--save", "merged", "--methods", "DIAL") == []
-    assert saved("--save", "--methods", "DIAL") == []
-    assert saved("--save", "merged", "--methods", "DIAL", "--overwrite") == ["models/DIAL", None]
-    assert saved("--save", "--methods", "DIAL", "--seeds", "0") == []
-
-
-def test_it_is_too_late_to_save_where_all_is_finished(command, trainer):
-    command()
-    before = contents(command.out)
-    with pytest.raises(InputError, match="--save: the runs of DIAL, Src-Pref are finished"):
-        command("--save")
-    assert contents(command.out) == before
-    command("--save", "--seeds", "0", "2")
-    assert [bool(save) for *_, save in trainer.done] == [True, True]

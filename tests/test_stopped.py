@@ -38,7 +38,7 @@ def test_what_goes_on_after_overwrite_is_said(command, trainer, capsys):  # noqa
     assert [job[:2] for job in command()[0]] == [("Src-Pref", 1), ("DIAL", 1)]
 
 
-def test_a_command_that_stops_with_nothing_finished_says_nothing(command, trainer, capsys):  # noqa: F811
+def test_a_command_without_a_finished_run_says_nothing(command, trainer, capsys):  # noqa: F811
     trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         command()

@@ -49,7 +49,8 @@ def test_the_longest_response_has_the_most_words():
 
 def test_words_count_by_how_often_they_were_chosen_in_the_source():
     source, target = pair_of_domains()
-    source.labeled = [Preference("Q", "Good GOOD", ("bad good",)), Preference("Q", "good", ("bad",))]
+    source.labeled = [Preference("Q", "Good GOOD", ("bad good",)),
+                      Preference("Q", "good", ("bad",))]
     target.labeled = [Preference("Q", "bad", ("good",))] * 9  # not read
     target.test = [Preference("Q", "good Good", ("bad", "new"))]
     good, bad = torch.tensor([4 / 2, 1 / 3]).log()  # (chosen + 1) / (rejected + 1)
