@@ -19,7 +19,7 @@ KINDS = {text: (topic, kind) for topic, kinds in arguments.read_sentences().item
 @pytest.fixture(scope="module")
 def domains():
     """Every form with every seed; noise takes longest."""
-    sizes = dict.fromkeys(FORMS, 300) | {"noisy": 100}
+    sizes = dict.fromkeys(FORMS, 200) | {"noisy": 100}
     return {(form, seed): arguments.argument_domain(form, n_train=n, n_test=n, seed=seed)
             for form, n in sizes.items() for seed in SEEDS}
 
