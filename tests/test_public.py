@@ -87,8 +87,8 @@ def test_essays_and_fragments(prepared, tmp_path):  # noqa: F811
 
 
 def test_pairs_of_scores_are_neighbours_and_hold_every_text(prepared):  # noqa: F811
-    rows = [{"text": f"{score} {i}", "label": score} for score, n in ((1, 2), (3, 9), (4, 1), (6, 5))
-            for i in range(n)]
+    rows = [{"text": f"{score} {i}", "label": score}
+            for score, n in ((1, 2), (3, 9), (4, 1), (6, 5)) for i in range(n)]
     pairs = prepared("scores", "a.jsonl", rows)
     steps = {(int(r[0]), int(c[0])) for c, (r,) in judged(pairs)}
     assert steps == {(1, 3), (3, 4), (4, 6)}  # the levels that there are

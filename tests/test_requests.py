@@ -105,7 +105,7 @@ def test_xstest(xstest):
         f.write("prompt,type,completion,final_label\nWhy?,homonyms,So.,1_full_compliance\n")
     assert "Why?" in domain.xstest_requests(xstest, 0, 14).test
     assert "Why?" not in domain.xstest_requests(xstest, 0).test
-    with pytest.raises(InputError, match="20 prompts have both kinds of completions, fewer than 21"):
+    with pytest.raises(InputError, match="20 prompts have both kinds of .*, fewer than 21"):
         domain.xstest_requests(xstest, 0, 21)
     with pytest.raises(InputError, match="holds no file"):
         domain.xstest_requests(xstest.parent, 0)
