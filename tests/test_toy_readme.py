@@ -43,18 +43,14 @@ def test_bound(capsys):
     compare(stated("bound.py"), printed(bound.main, capsys), abs=2e-4, rel=0)
 
 
+@pytest.mark.slow
 def test_gaussians(capsys):
     compare(stated("gaussians.py"), printed(gaussians.main, capsys), **TRAINED)
 
 
-@pytest.mark.parametrize("shifts", [
-    (1.0,), pytest.param((0.0, 0.5, 2.0, 3.0), marks=pytest.mark.slow)])
-def test_critics(shifts, monkeypatch, capsys):
-    """One row takes seconds; --slow runs the others."""
-    monkeypatch.setattr(critics, "SHIFTS", shifts)
-    head, *rows = stated("critics.py")
-    rows = [row for row in rows if float(row.split()[0]) in shifts]
-    compare([head, *rows], printed(critics.main, capsys), **TRAINED)
+@pytest.mark.slow
+def test_critics(capsys):
+    compare(stated("critics.py"), printed(critics.main, capsys), **TRAINED)
 
 
 def test_every_exact_distance_of_the_critics_table(monkeypatch, capsys):

@@ -1,11 +1,8 @@
 """The flags of the commands, and a laptop's settings, as data; command.py makes parsers of them."""
-import warnings
 from pathlib import Path
 
 from harness.command import count, whole
 from methods.table import METHODS
-
-warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
 # experiments/README.md.
@@ -31,7 +28,7 @@ SETTINGS = MACHINE | {  # of every command that trains
     "--set": {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE",
               "help": "settings of the method, see below"},
     "--overwrite": {"action": "store_true",
-                    "help": "delete what an earlier command left in --out, and begin anew"},
+                    "help": "delete the runs and models that an earlier command left in --out"},
     "--dry-run": {"action": "store_true", "help": "print what would be run, and stop"},
 }
 MEMORY = {

@@ -76,13 +76,14 @@ class Folder:
                       for r in run["results"]}
 
     def clear(self):
-        """Delete the runs and models that an earlier command left. Raises InputError where --model
-        is one of them."""
+        """Delete OUT/runs/*.json and the saved models in OUT/models, and nothing else that is
+        there. Raises InputError where --model is one of them."""
         if self.models.resolve() in Path(self.settings["model"]).resolve().parents:
             raise InputError(f"--model {self.settings['model']}: --overwrite would delete it")
-        for path in (self.path, self.models):
-            shutil.rmtree(path, ignore_errors=True)
-        self.path.mkdir()
+        for path in self.path.glob("*.json"):
+            path.unlink()
+        for path in self.models.glob("*/dial_config.json"):  # `saving.save` wrote it
+            shutil.rmtree(path.parent, ignore_errors=True)
 
     def write(self, run):
         """Keep a run, in a file named after its method, seed and pairs of domains. Raises

@@ -26,7 +26,8 @@ def report(args, runs, title, chance=0.5):
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
                   rows + gains, sum(run["seconds"] for run in runs))
     print_columns(table(rows))
-    print(*map(gain_line, gains), *targets_lines(rows), *lost_source(rows), sep="\n")
+    print(*map(gain_line, gains), *targets_lines(rows), *lost_source(rows),
+          f"results, runs and figure: {args.out}", sep="\n")
     from harness.figures import plot_pairs, plot_training
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
     if len(pairs) > 1:

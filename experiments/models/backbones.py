@@ -10,6 +10,7 @@ The cache is ~/.cache/dial, or $DIAL_CACHE. No remote code is run and no pickle 
 """
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
+warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 GEMMA = "gemma-3-270m"
