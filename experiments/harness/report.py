@@ -1,5 +1,6 @@
 """What comes out of a command: the table, the paired gain with its verdict, and results.json."""
 import statistics
+import sys
 from dataclasses import asdict
 
 from harness.tables import (SEEDS, established, holm, mean_and_error, paired, plus_minus,
@@ -11,9 +12,7 @@ BASE, METHOD = "Src-Pref", "DIAL"
 def report(args, runs, title, chance=0.5):
     """Print the table, draw the figure and write results.json.
 
-    Args:
-        runs: of `runs.run_all`; nothing is done without any. title: of the figure.
-        chance: the accuracy of guessing.
+    Args: runs: of `runs.run_all`. title: of the figure. chance: the accuracy of guessing.
     """
     if not runs:
         return
@@ -26,8 +25,9 @@ def report(args, runs, title, chance=0.5):
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
                   rows + gains, sum(run["seconds"] for run in runs))
     print_columns(table(rows))
-    print(*map(gain_line, gains), *targets_lines(rows), *lost_source(rows),
-          f"results, runs and figure: {args.out}", sep="\n")
+    for line in (*map(gain_line, gains), *targets_lines(rows), *lost_source(rows)):
+        print(line)
+    print(f"results, runs and figure: {args.out}", file=sys.stderr)
     from harness.figures import plot_pairs, plot_training
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
     if len(pairs) > 1:
