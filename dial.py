@@ -153,7 +153,7 @@ def add_lora(model, config, task_type):
               if isinstance(module, nn.Linear)}
     modules = config.lora_modules.split(",")
     if unknown := set(modules) - linear:
-        known = ", ".join(sorted(linear))
+        known = ", ".join(sorted(linear)) or "none that LoRA takes in this kind of model"
         raise ValueError(f"lora_modules: no linear layer {min(unknown)!r}, there are {known}")
     depth = model.config.num_hidden_layers
     top = list(range(depth - config.lora_layers, depth))

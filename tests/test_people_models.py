@@ -8,7 +8,7 @@ import torch
 from conftest import FAST, SMALL, random_classifier
 from peft import AutoPeftModelForSequenceClassification
 from tokenizers import processors
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, GPT2Config
 
 import cross_lingual
 import data
@@ -138,6 +138,21 @@ def test_pairs_that_teach_nothing(tiny, capsys):
     start = "x" * 40
     with pytest.raises(InputError, match="1 of 1 records have a rejected response that is the"):
         check([Preference("p", start + "good", (start + "bad",))], 30)
+
+
+@pytest.mark.parametrize("kind, message", [
+    ("bert", "DIAL takes a causal language model"),
+    ("gpt2", "there are none that LoRA takes in this kind of model")])
+def test_kinds_of_models_that_cannot_be_trained(tiny, config, tmp_path, kind, message):
+    """BERT reads both ways; GPT-2's layers are convolutions, not linear."""
+    sizes = dict(vocab_size=300, pad_token_id=0)
+    configs = {"bert": lambda: BertConfig(hidden_size=32, intermediate_size=48, **sizes,
+                                          num_hidden_layers=2, num_attention_heads=2),
+               "gpt2": lambda: GPT2Config(n_embd=32, n_layer=2, n_head=2, **sizes)}
+    tiny[1].save_pretrained(tmp_path)
+    AutoModel.from_config(configs[kind]()).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=message):
+        backbones.reward_model(load(str(tmp_path), "cpu", "float32").classifier, config)
 
 
 def test_a_trained_head_is_said_to_be_left(tiny, config, tmp_path, capsys):

@@ -32,9 +32,7 @@ SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qw
 
 
 class Backbone(NamedTuple):
-    """A classifier whose `score` layer is new and untrained, its tokenizer, and how it takes its
-    rows: options of `data.pack`."""
-
+    """A classifier with a new `score` layer, its tokenizer, and its options for `data.pack`."""
     classifier: torch.nn.Module
     tokenizer: transformers.PreTrainedTokenizerBase
     pack_options: dict
@@ -71,6 +69,8 @@ def load(name, device="auto", dtype="auto", compiled=False):
                    if not hasattr(classifier.config, name)]:
         raise InputError(f"--model {name}: its configuration has no {missing[0]}; a model of text "
                          "and images does not do here, its text model alone may")
+    if not hasattr(classifier, "score"):  # of a BERT, say, whose last token has not read the rest
+        raise InputError(f"--model {name}: DIAL takes a causal language model")
     if classifier.config.pad_token_id is None:  # a classifier finds the last token by it
         classifier.config.pad_token_id = tokenizer.pad_token_id
     if tokenizer.pad_token_id >= len(classifier.get_input_embeddings().weight):
