@@ -23,6 +23,7 @@ import dial
 from data import InputError
 from domains import records
 from domains.files import read_rows
+from domains.splits import Domain
 from harness.command import PARSER, Parser, count, exit_codes
 from harness.tables import make_folder, print_columns, write_whole
 from models.scorer import load_scorer
@@ -73,6 +74,9 @@ def main(argv=None):
     scorer, tokenizer = load_scorer(args.model, args.device, args.dtype)
     rows, subsets, labeled = read(args.file, tokenizer)
     encoded = data.encode(rows, tokenizer, args.max_length, args.truncate, args.file)
+    if labeled:  # what teaches nothing measures nothing
+        n_tokens = len(scorer.classifier.get_input_embeddings().weight)
+        Domain(args.file).check("preferences", encoded, n_tokens)
     batches = data.evaluation_batches(encoded, pad_id=tokenizer.pad_token_id, share=False)
     rewards = dial.predict(scorer, batches, args.file, len(encoded))
     lines = [json.dumps({"prompt": row.prompt, "response": response, "reward": reward},

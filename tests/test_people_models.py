@@ -13,7 +13,6 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, GPT2Config
 import cross_lingual
 import data
 import dial
-import score
 from data import InputError, Preference
 from domains.splits import Domain
 from models import backbones, saving
@@ -170,68 +169,6 @@ def test_a_relative_model_is_remembered_by_its_whole_path(tiny, config, tmp_path
     saving.save(model, load_tokenizer("model"), config, tmp_path / "m")
     saved = json.loads((tmp_path / "m" / "adapter_config.json").read_text())
     assert saved["base_model_name_or_path"] == str(tmp_path / "model")
-
-
-@pytest.fixture(scope="module")
-def trained(cache, tmp_path_factory):
-    """(folder of a command, its table's target accuracy, the file that measured it)."""
-    folder = tmp_path_factory.mktemp("score")
-    rows = [{"prompt": f"Which is {i}?", "chosen": f"number {i}", "rejected": "none of these",
-             "subset": "even" if i % 2 == 0 else "odd"} for i in range(30)]
-    for name, part in (("train", rows), ("test", rows[:9])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    args = [*FAST[:6], "--steps", "3", "--seeds", "0", "--batch-size", "2", "--save", "merged",
-            "--methods", "DIAL", "--out", str(folder / "out")]
-    cross_lingual.main([*args, "--source-data", str(folder / "train.jsonl"), "--target-data",
-                        str(folder / "train.jsonl"), "--eval-data", str(folder / "test.jsonl")])
-    table = json.loads((folder / "out" / "results.json").read_text())["rows"]
-    (row,) = (r for r in table if r["metric"] == "accuracy")
-    return folder, row["mean"]
-
-
-@pytest.mark.parametrize("saved", ["DIAL", "DIAL/merged"])
-def test_score_gives_the_accuracy_of_the_table(trained, capsys, saved):
-    folder, accuracy = trained
-    score.main([str(folder / "out/models" / saved), str(folder / "test.jsonl"), "--dtype",
-                "float32", "--device", "cpu", "--out", str(folder / "rewards.jsonl")])
-    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
-    cells = {line[0]: [cell.strip() for cell in line[1:] if cell.strip()] for line in lines}
-    assert cells["all"][0] == f"{accuracy:.3f}" and cells["all"][-1] == "9"
-    assert cells["even"][-1] == "5" and cells["odd"][-1] == "4"
-    assert cells["all"][2] == "0.000"  # "none of these" has more words than "number 3"
-    rewards = [json.loads(line) for line in (folder / "rewards.jsonl").read_text().splitlines()]
-    pairs = list(zip(rewards[::2], rewards[1::2]))
-    assert sum(a["reward"] > b["reward"] for a, b in pairs) / 9 == pytest.approx(accuracy)
-    assert rewards[0]["prompt"] == "Which is 0?" and rewards[1]["response"] == "none of these"
-
-
-def test_score_prints_rewards_of_texts(trained, capsys):
-    folder, _ = trained
-    (folder / "texts.jsonl").write_text('{"prompt": "Q", "responses": ["b", "a c"]}\n')
-    score.main([str(folder / "out/models/DIAL"), str(folder / "texts.jsonl"), "--device", "cpu"])
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["response"] for line in lines] == ["a c", "b"]
-
-
-def test_wilson_against_scipy():
-    from scipy.stats import binomtest
-    for k, n in ((0, 7), (3, 10), (190, 200), (5, 5)):
-        low, high = binomtest(k, n).proportion_ci(method="wilson")
-        assert score.wilson(k / n, n) == pytest.approx((low, high), abs=1e-4)
-
-
-@pytest.mark.parametrize("labels, message", [
-    (3, "a classifier of 3 labels"), (0, "not a trained reward model: it has no score.weight")])
-def test_score_refuses_what_gives_no_reward(tiny, tmp_path, labels, message):
-    tiny[1].save_pretrained(tmp_path)
-    if labels:
-        classifier = random_classifier("llama", labels)
-        classifier.save_pretrained(tmp_path)
-    else:
-        AutoModel.from_config(random_classifier("llama").config).save_pretrained(tmp_path)
-    (tmp_path / "x.jsonl").write_text('{"prompt": "Q", "chosen": "a", "rejected": "b"}\n')
-    with pytest.raises(InputError, match=message):
-        score.main([str(tmp_path), str(tmp_path / "x.jsonl"), "--device", "cpu"])
 
 
 def test_code_of_a_model_folder_is_not_run(tiny, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ def domains(args):
     files = {name: getattr(args, name) for name in names}
     for name in names[:2]:  # without --eval-data there is nothing to measure the target with
         if not files[name]:
-            raise InputError(f"--{name.replace('_', '-')} is missing: one's own two domains are "
+            raise InputError(f"--{name.replace('_', '-')} is missing: your two domains are "
                              "two files, and a third, --eval-data, if there is one to measure with")
     tokenizer = load_tokenizer(args.model)  # conversations need its chat template
     rows = {name: read_rows(file) for name, file in files.items() if file}
