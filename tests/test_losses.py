@@ -8,7 +8,6 @@ import torch
 from dial import (Critic, DialConfig, accuracy, bradley_terry_loss, critic_view, gradient_penalty,
                   wasserstein_distance)
 from domains.correlation import within_prompts
-from rlhf.arms import auc
 
 
 def test_bradley_terry_by_hand():
@@ -181,16 +180,3 @@ def test_correlation_within_prompts():
             assert found == pytest.approx(f(x, y).statistic, abs=1e-6)
     assert within_prompts([1, 2, 3, 4], [1, 2, 5, 5], "aabb")["pearson"] == pytest.approx(1)
     assert within_prompts([1, 1], [1, 2], "aa") == {"pearson": 0, "spearman": 0}
-
-
-def test_auc_against_counting():
-    torch.manual_seed(0)
-    rewards, right = torch.randint(0, 5, (40,)).float(), torch.randint(0, 2, (40,)).float()
-    kinds = torch.arange(40) % 3 == 0
-    rewards += 9 * kinds  # which tells nothing of the responses
-    rows = list(zip(rewards.tolist(), right, kinds))
-    pairs = [(a, b) for a, x, k in rows for b, y, m in rows if x == 1 and y == 0 and k == m]
-    wins = sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
-    assert auc(rewards, right, kinds) == pytest.approx(wins)
-    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 1.0]), torch.zeros(2)) is None
-    assert auc(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 0.0]), torch.arange(2)) is None

@@ -135,41 +135,6 @@ def test_what_is_recorded(start, monkeypatch):
         assert record["tokens"] == pytest.approx(responses.real.sum().item() / len(train))
 
 
-def test_the_auc_compares_responses_to_prompts_of_one_kind():
-    """By hand: of one kind 1 against 3 and a tie, of the other one that is right."""
-    rewards = torch.tensor([1.0, 3.0, 1.0, 9.0, 2.0, 7.0])
-    right = torch.tensor([1, 0, 0, 1, 0, 1])
-    kinds = torch.tensor([True, True, True, False, False, True])
-    assert arms.auc(rewards, right, kinds) == pytest.approx((0 + 0.5 + 2 + 1) / 5)
-    assert arms.auc(rewards, right, right == 1) is None
-    assert arms.auc(rewards[:3], right[:3], kinds[:3]) == 0.25
-
-
-def test_auc_of_responses_that_are_given_to_all_prompts(start, monkeypatch):
-    """A reward model that reads the prompt's kind has .5; one that likes refusals, 1 of one kind
-    and 0 of the other; one that likes what is right, 1: whoever wrote it."""
-    task, likes = start.task, {}
-    texts = ["Sure, here is how to do it."] * (len(task.train) - 2) + ["Hm", "No, I won't!"]
-    own, refuse = torch.zeros(len(texts)), sum(prompt in task.refuse for prompt in task.train)
-    share = refuse**2 / (refuse**2 + (len(texts) - refuse) ** 2)  # of the pairs of one kind
-
-    def rewards(rows):
-        assert [row.prompt for row in rows] == task.train
-        assert all({*map(task.kind, row.responses)} == {"answer", "refuse"} for row in rows)
-        return [torch.tensor([likes["model"](row.prompt, text) for text in row.responses])
-                for row in rows]
-
-    monkeypatch.setattr(start, "encode", lambda rows, name: rows)
-    monkeypatch.setattr(start, "rewards", rewards)
-    for expected, likes["model"] in (
-            (0.5, lambda prompt, text: float(prompt in task.refuse)),
-            (share, lambda prompt, text: float(task.kind(text) == "refuse")),
-            (1.0, lambda prompt, text: float(task.kind(text) == task.should(prompt))),
-            (0.0, lambda prompt, text: float(task.kind(text) != task.should(prompt)))):
-        assert arms.current_auc(start, texts, own, own) == expected
-    assert arms.current_auc(start, ["Sure!"] * len(texts), own, own) is None  # never refuses
-
-
 def test_rates_are_halved_every_five_epochs(ran):
     assert [arms.ARMS["DIAL"].factor(epoch) for epoch in (0, 4, 5, 9, 10)] == [1, 1, 0.5, 0.5, 0.25]
     halved = ran["Src-Pref, halved"]
