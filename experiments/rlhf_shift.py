@@ -32,7 +32,7 @@ from harness.folder import results_folder
 from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
-from models.backbones import pick_machine
+from models.backbones import checksum, pick_machine
 from rlhf.arms import ARMS, HALVE_EVERY, run_arm
 from rlhf.judge import Judge
 from rlhf.ppo import PPOConfig
@@ -90,8 +90,9 @@ def run_settings(args):
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
         "n_train", "xstest", "judge", "paper")}
-    return chosen | asdict(args.config) | {"steps": None} | {
-        f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()} | {"steps": None}
+    models = [checksum(name) for name in (args.model, args.judge) if name]
+    return chosen | asdict(args.config) | ppo | {"model_checksum": models}
 
 
 def train_arms(args, tasks):

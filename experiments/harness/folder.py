@@ -57,10 +57,12 @@ class Folder:
         self.settings, self.runs = json.loads(json.dumps(settings)), {}
 
     def read(self):
-        """Read the finished runs. Raises InputError for other settings, theirs or those of the
-        processes that are at work there."""
+        """Read the finished runs. Raises InputError for other settings, also of runs at work."""
         if self.taken():
             run_files.read(self.out / "settings.json", self.settings)
+        else:  # what a command that was killed was saving
+            for path in self.out.glob("models/*.part"):
+                shutil.rmtree(path, ignore_errors=True)
         for path in sorted(self.path.glob("*.json")):
             self.add(run_files.read(path, self.settings))
 
@@ -110,8 +112,7 @@ class Folder:
             left = self.left(jobs)
 
     def clear(self):
-        """Delete OUT/runs/*.json and the saved models in OUT/models, and nothing else that is
-        there. Raises InputError where others are at work."""
+        """Delete runs and saved models, nothing else. Raises InputError if others are at work."""
         if self.taken():
             raise InputError(f"--out {self.out}: another command is writing there")
         for path in self.path.glob("*.json"):
@@ -141,8 +142,7 @@ class Folder:
         return [first[name] for name in wanted]
 
     def runs_of(self, jobs):
-        """The runs that belong to `jobs`, in their order, with the results that were asked for;
-        none while other processes are at some of them."""
+        """The runs of `jobs`, as asked for; none while other processes are at some of them."""
         with self.lock:
             self.read()
         if left := self.left(jobs):

@@ -25,9 +25,11 @@ def read(path, settings):
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not a run of this program; move it away") from None
     if differs:
-        first = min(differs, key=lambda name: (name == "checksum", name))
-        what = (f"has {first} {kept.get(first)}, not {settings.get(first)}"
-                if first != "checksum" else "is of other data in the same files")
+        other = {"checksum": "data in the same files",
+                 "model_checksum": "weights in the same place"}
+        first = min(differs, key=lambda name: (name in other, name))
+        what = (f"is of other {other[first]}" if first in other
+                else f"has {first} {kept.get(first)}, not {settings.get(first)}")
         raise InputError(f"{path} {what}: choose another --out, or --overwrite")
     return run
 

@@ -43,6 +43,7 @@ def run_all(args, domains):
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
+    settings["model_checksum"] = backbones.checksum(args.model)
     with results_folder(args, settings) as folder:
         left = folder.left(jobs)
         if len(left) < len(jobs):
