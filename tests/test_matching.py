@@ -48,18 +48,17 @@ def mmd_by_loops(source, target, mean_squared=None):
 
 def test_mmd_by_loops():
     """Its gradient, by differences, takes the kernels' widths as constants."""
-    source, target = two_samples()
-    source.requires_grad_(True)
-    value = matching.squared_mmd(source, target)
-    by_loops, mean_squared = mmd_by_loops(source, target)
+    samples = [sample.requires_grad_(True) for sample in two_samples()]
+    value = matching.squared_mmd(*samples)
+    by_loops, mean_squared = mmd_by_loops(*samples)
     assert value.item() == pytest.approx(by_loops, rel=1e-10) and by_loops > 0.1
-    (gradient,) = torch.autograd.grad(value, source)
-    for i, j in ((0, 0), (6, 2)):
-        step = torch.zeros_like(source)
-        step[i, j] = 1e-5
-        up, down = (mmd_by_loops(x, target, mean_squared)[0]
-                    for x in (source + step, source - step))
-        assert gradient[i, j].item() == pytest.approx((up - down) / 2e-5, rel=1e-5)
+    for n, gradient in enumerate(torch.autograd.grad(value, samples)):
+        for i, j in ((0, 0), (4, 2)):
+            moved = [[sample.detach().clone() for sample in samples] for _ in range(2)]
+            moved[0][n][i, j] += 1e-5
+            moved[1][n][i, j] -= 1e-5
+            up, down = (mmd_by_loops(*pair, mean_squared)[0] for pair in moved)
+            assert gradient[i, j].item() == pytest.approx((up - down) / 2e-5, rel=1e-5)
 
 
 def test_mmd_sees_what_the_means_do_not():
