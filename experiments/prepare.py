@@ -22,7 +22,7 @@ from domains.records import each
 from public.formats import FORMATS
 from public.selection import change_texts, choose, read_record, texts
 from domains.splits import PARTS
-from harness.command import PARSER, Parser, exit_codes, count, whole
+from harness.command import PARSER, Parser, count, exit_codes, whole
 from harness.tables import make_folder, write_whole
 from public.rewriting import REWRITERS, rewrite, rewriting_flags
 
