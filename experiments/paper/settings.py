@@ -92,13 +92,6 @@ EXPERIMENTS = {
                                (f"{t}_sub_out_train.json", f"{t}_sub_out_test.json"))
                   for s in FOODS for t in FOODS if s != t}},
 }
-LEGAL_KOREAN = "legaladvice-kor_Hang"  # the pair of Figures 3 and 4
-TRAINING |= dict.fromkeys(("embeddings", "scaling"), TRAINING["cross_lingual"])
-for _figure, _own in (
-        ("embeddings", {"seeds": [0], "tsne": True, "points": 500}),  # 1000 points of the target
-        ("scaling", {"n_train": 20_000, "budget": 20_000})):  # 3.1; the figure's are not stated
-    EXPERIMENTS[_figure] = EXPERIMENTS["cross_lingual"] | _own | {
-        "pairs": {LEGAL_KOREAN: EXPERIMENTS["cross_lingual"]["pairs"][LEGAL_KOREAN]}}
 
 
 def parse_paper(p, argv):
