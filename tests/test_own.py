@@ -174,7 +174,7 @@ def test_what_cannot_be_used_is_said_before_the_first_run(files, tiny, tmp_path,
              "source.jsonl:11, 'Say 10' and '10', has 10 tokens, more than 9: .*--truncate"),
             (["--set", "lora_modules=abc"], "lora_modules: no linear layer"),
             (["--device", "abacus"], "--device abacus"),
-            (["--out", __file__], "test_own.py: this folder cannot be"),
+            (["--out", __file__], "test_own.py: cannot be written"),
             (["--model", "no/such-model"], "no/such-model: cannot be loaded"),
             (["--model", str(tmp_path / "adapter")], "an adapter; --save merged keeps the whole")):
         with pytest.raises(InputError, match=message):
