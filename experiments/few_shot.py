@@ -30,7 +30,7 @@ def main(argv=None):
     if args.data:
         given = read_rows(args.data)
         args.checksum = checksum(given)
-        rows = records.preferences(given, args.data, load_tokenizer(args.model))
+        rows = records.each(records.read_preference, given, load_tokenizer(args.model))
 
     def answers(seed):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]

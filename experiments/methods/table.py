@@ -1,15 +1,15 @@
 """The table of methods: whose labels each learns from, what it reads, and how it is trained."""
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 
 from data import InputError
 from dial import dial_step, preference_step
 
 
-def later(module, name, *args, **options):
-    """Call a function of another file of this folder, which is imported only then."""
-    return getattr(import_module(f"methods.{module}"), name)(*args, **options)
+def later(module, name):
+    """A function of another file of this folder, which is imported only when it is called."""
+    return lambda *args, **options: getattr(import_module(f"methods.{module}"), name)(
+        *args, **options)
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,16 @@ class Method:
 
 # A star marks an oracle: it sees target labels.
 METHODS = {
-    "Longest": Method(labels=(), rewards=partial(later, "untrained", "longest")),
-    "Seen words": Method(rewards=partial(later, "untrained", "seen_words")),
-    "Base LM": Method(labels=(), rewards=partial(later, "untrained", "base_lm"), language=True),
-    "Few-shot LM": Method(rewards=partial(later, "untrained", "few_shot_lm"), language=True),
+    "Longest": Method(labels=(), rewards=later("untrained", "longest")),
+    "Seen words": Method(rewards=later("untrained", "seen_words")),
+    "Base LM": Method(labels=(), rewards=later("untrained", "base_lm"), language=True),
+    "Few-shot LM": Method(rewards=later("untrained", "few_shot_lm"), language=True),
     "Src-Pref": Method(step=preference_step),
-    "Src-Pref-SFT": Method(step=partial(later, "baselines", "sft_step"), language=True),
-    "Src-Pref-Tgt-NTP": Method(step=partial(later, "baselines", "ntp_step"), reads_target=True,
+    "Src-Pref-SFT": Method(step=later("baselines", "sft_step"), language=True),
+    "Src-Pref-Tgt-NTP": Method(step=later("baselines", "ntp_step"), reads_target=True,
                                language=True),
     "DIAL": Method(step=dial_step, reads_target=True, critic=True),
-    "DEAL": Method(step=partial(later, "baselines", "deal_step"), reads_target=True, critic=True),
+    "DEAL": Method(step=later("baselines", "deal_step"), reads_target=True, critic=True),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }
