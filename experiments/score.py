@@ -33,8 +33,9 @@ def read(path, tokenizer):
     rows = read_rows(path)
     labeled = kind_of(rows[0][1]) == "preference"
     reader = records.read_preference if labeled else records.read_unlabeled
-    return ([reader(row, where, tokenizer) for where, row in rows],
-            [str(row.get("subset", "")) for _, row in rows], labeled)
+    found, subsets = zip(*records.each(
+        lambda row, *rest: (reader(row, *rest), str(row.get("subset", ""))), rows, tokenizer))
+    return found, subsets, labeled
 
 
 def table(rows, subsets, rewards):

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from data import InputError
 from harness import run_files
-from harness.tables import write_whole
+from harness.tables import made_with, write_whole
 from methods.table import METHODS
 
 
@@ -122,7 +122,7 @@ class Folder:
 
     def write(self, run):
         """Keep a run. Raises InputError where its model could not be saved."""
-        run = {"settings": self.settings, "saved": None, "failure": None} | run
+        run = {"settings": self.settings, "saved": None, "failure": None, **made_with()} | run
         pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
         write_whole(self.path / run_files.name(run["method"], run["seed"], pairs), json.dumps(run))
         self.add(run)
