@@ -22,8 +22,8 @@ from models import backbones
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
-               "pairs")
+               "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
+               "gradient_checkpointing", "checkpoint_every")
 
 
 def run_all(args, domains):
@@ -115,11 +115,11 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
 def new_model(args, backbone, config, seed):
     """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
     torch.manual_seed(seed)
-    model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
+    model = backbones.reward_model(backbone.classifier, config, args.gradient_checkpointing)
     try:
         yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
     finally:
-        if args.checkpoint:  # peft would differentiate the embeddings of the next run
+        if args.gradient_checkpointing:  # peft would differentiate the embeddings of the next run
             model.transformer.activation_checkpointing_disable()
         model.backbone.unload()
 

@@ -30,7 +30,7 @@ def settings(args):
     device, dtype = backbones.pick_machine(args.device, args.dtype)
     return asdict(CONFIG) | {"device": device, "dtype": dtype} | {
         "threads": torch.get_num_threads(), "repeats": args.repeats, "compile": args.compile,
-        "checkpoint": args.checkpoint}
+        "gradient_checkpointing": args.gradient_checkpointing}
 
 
 class Learner:
@@ -40,7 +40,7 @@ class Learner:
         classifier, self.tokenizer, _ = backbones.load(args.model, args.device, args.dtype,
                                                        args.compile)
         classifier.set_attn_implementation(attention)
-        self.model = backbones.reward_model(classifier, CONFIG, args.checkpoint).train()
+        self.model = backbones.reward_model(classifier, CONFIG, args.gradient_checkpointing).train()
         self.device = self.model.scale.device
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.device)
         self.optimizers = dial.make_optimizers(self.model, self.critic, CONFIG)
@@ -103,7 +103,7 @@ def trl_preference(args):
     classifier, tokenizer, _ = backbones.load(args.model, args.device, args.dtype, args.compile)
     classifier.set_attn_implementation("sdpa")
     settings = RewardConfig(
-        output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint,
+        output_dir=str(args.out / "trl"), activation_checkpointing=args.gradient_checkpointing,
         bf16=classifier.dtype == torch.bfloat16, use_cpu=classifier.device.type == "cpu",
         learning_rate=1e-5, report_to="none", disable_tqdm=True, max_length=None)
     trainer = RewardTrainer(
