@@ -6,7 +6,7 @@ method does not look at the target, one training serves all targets of a source.
 import statistics
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 
 import torch
@@ -43,22 +43,19 @@ def run_all(args, domains):
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
-    with results_folder(args.out, settings, args.overwrite) as folder:
-        left = [(name, seed, new) for name, seed, pairs in jobs if (new := [
-            (s, t) for s, t in pairs if (name, seed, s.name, t.name) not in folder.runs])]
+    with results_folder(args, settings) as folder:
+        left = folder.left(jobs)
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
-        to_save = folder.to_save(args.save, jobs, left) if args.save else set()
+        to_save = folder.to_save(args.save, jobs) if args.save else []
         if left:
             backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
             encoded = encode_all(args, backbone, left)
-        if args.overwrite:
-            folder.clear()
-        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True, disable=not left):
-            save = folder.models / name.rstrip("*") if name in to_save else None
-            to_save -= {name}
-            folder.write(run(args, backbone, encoded, name, seed, pairs, save))
+        with closing(folder.take(left, args.overwrite)) as taken:
+            for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
+                save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
+                folder.write(run(args, backbone, encoded, *job, save))
         return folder.runs_of(jobs)
 
 

@@ -1,10 +1,15 @@
 """Numbers of commands and toys: their means and errors, gains and their p, text, results.json."""
 import json
+import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 from data import InputError
 
@@ -56,19 +61,50 @@ def plus_minus(row, sign=""):
 
 
 def write_results(out, experiment, model, config, rows, seconds):
-    """OUT/results.json: the command, its settings, versions, and the rows."""
-    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    """OUT/results.json: the command, its settings, what made it, and the rows."""
     record = {"experiment": experiment, "model": model, "command": shlex.join(sys.argv),
-              "config": config, "seconds": round(seconds, 1),
-              "versions": versions | {"python": platform.python_version()}, "rows": rows}
+              "config": config, "seconds": round(seconds, 1), **made_with(), "rows": rows}
     write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_whole(path, text):
-    """Write a file, all of it or nothing."""
+@cache
+def made_with():
+    """The versions, the commit of this project (None where there is no git), and the machine."""
+    import torch
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    try:
+        commit = subprocess.run(["git", "describe", "--always", "--dirty"], text=True, check=True,
+                                capture_output=True, cwd=Path(__file__).parent).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = None
+    machine = f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return {"versions": versions | {"python": platform.python_version()}, "commit": commit,
+            "machine": f"{machine}, {torch.backends.cpu.get_cpu_capability()}{gpu}"}
+
+
+@contextmanager
+def whole_file(path):
+    """Yield a name to write a file under; it becomes `path` when all of it is on the disk. Raises
+    InputError where it cannot be written."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        yield part
+        for name in (part, path.parent) if os.name == "posix" else ():
+            descriptor = os.open(name, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path, text):
+    """Write a text file, all of it or nothing."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def make_folder(path):
