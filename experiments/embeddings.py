@@ -31,7 +31,7 @@ from models import backbones
 
 # As cross_lingual.py.
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
-FLAGS = {name: flag for name, flag in RUNS.items() 
+FLAGS = {name: flag for name, flag in RUNS.items()
          if name not in ("--overwrite", "--attention", "--checkpoint-every")}
 LOOKS = 4  # besides the one before training; with --paper there is one at each epoch's end
 

@@ -3,6 +3,7 @@ killed, and batches that are made while a GPU is busy."""
 import hashlib
 import io
 import os
+import pickle
 import sys
 import time
 import zlib
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
+from tqdm import tqdm
 
 from data import Blocks, InputError
 
@@ -24,8 +26,8 @@ class Checkpoint:
     def __init__(self, path, every, identity):
         """Read the file, if there is one.
 
-        Args: every: how many steps lie between checkpoints, 0 for none. identity: of numbers and
-        texts in lists and dictionaries, all that the training depends on.
+        Args: every: how many steps lie between checkpoints, 0 for none. identity: a text with all
+        that the training depends on.
         Raises InputError for a checkpoint of another training.
         """
         self.path, self.every, self.identity = path, every, identity
@@ -41,14 +43,17 @@ class Checkpoint:
             return None
         except OSError as error:
             raise InputError(f"{self.path}: cannot be read: {error.strerror}") from None
-        if content[:32] != hashlib.sha256(content[32:]).digest():  # torch.load would not notice
-            print(f"{self.path} is damaged: the run begins again", file=sys.stderr)
+        try:
+            if content[:32] != hashlib.sha256(content[32:]).digest():  # torch.load would not notice
+                raise ValueError
+            state = torch.load(io.BytesIO(content[32:]), "cpu", weights_only=True)
+        except (ValueError, pickle.UnpicklingError):
+            say(f"{self.path} is damaged: the run begins again")
             return None
-        state = torch.load(io.BytesIO(content[32:]), "cpu", weights_only=True)
         if state["identity"] != self.identity:
             raise InputError(f"{self.path} is of other settings, data or weights: choose another "
                              "--out, or --overwrite")
-        print(f"{self.path}: the run goes on after step {len(state['log'])}", file=sys.stderr)
+        say(f"{self.path}: the run goes on after step {len(state['log'])}")
         return state
 
     def restore(self, model, critic, *optimizers):
@@ -89,16 +94,21 @@ class Checkpoint:
                 os.fsync(file.fileno())  # on the disk before it has its name
             part.replace(self.path)
         except OSError as error:
-            print(f"{self.path}: not written: {error.strerror}", file=sys.stderr)
+            say(f"{self.path} is not written: {error.strerror}")
 
 
-def fingerprint(classifier, parts):
-    """A number that is another one for other weights of a backbone or other tokens.
+def say(line):
+    """Print a line above the bars."""
+    tqdm.write(line, sys.stderr)
 
-    Args: parts: lists of encoded records.
+
+def fingerprint(transformer, parts):
+    """A number that is another one for other weights or other tokens.
+
+    Args: transformer: a backbone less its head, which is random. parts: lists of encoded records.
     """
     number = 0
-    for p in classifier.parameters():
+    for p in transformer.parameters():
         total = p.detach().flatten().view(torch.uint8).sum(dtype=torch.int64)
         number = zlib.crc32(str(total.item()).encode(), number)
     for text in (text for records in parts for record in records for text in record.texts):
@@ -113,7 +123,6 @@ def ahead(batches, device):
     if torch.device(device).type != "cuda":
         yield from batches
         return
-
     batches = iter(batches)
 
     def following():
