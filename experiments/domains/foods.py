@@ -1,18 +1,20 @@
 """Odd-one-out lists of foods as domains named category[:language]: desserts, desserts:ko, ...
 
 foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row
-an item. Test lists are made of items that no training list in any language contains. The
-instruction stays in English; the names change language.
+an item. Test lists are made of items that no training list in any language contains. A fixed fifth
+of the items of each category is the search pool (`splits.divide`): validation lists are made of it,
+and no other list is. The instruction stays in English; the names change language.
 """
 import csv
 import random
 import zlib
+from operator import itemgetter
 from pathlib import Path
 
 import data
 from data import InputError, Preference
 
-from domains.splits import PARTS, Domain, split_items
+from domains.splits import Domain, divide
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
 LANGUAGES = ("en", "ko", "th", "zh")
@@ -25,7 +27,7 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
 
     Args:
         name: category[:language]. seed: of the split of the items, and of the lists.
-        part: what is evaluated on, "validation" or "test".
+        part: what is evaluated on, "validation" (lists of the pool) or "test".
         n_train, n_test: lists to train on, labelled or not, and to evaluate on.
     Raises:
         InputError: no such category or language.
@@ -38,14 +40,14 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
             f"{', '.join(CATEGORIES)} and a language of {', '.join(LANGUAGES)}")
     table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
     rows = list(csv.DictReader(table, delimiter="\t"))
-    # Rows are split alike in every language, so that what is new in one is new in all.
-    parts = {c: dict(zip(PARTS, split_items([row[language] for row in rows if row["category"] == c],
-                                            zlib.crc32(f"{c}:{seed}".encode()))))
+    # Rows are divided alike in every language, so that what is new in one is new in all.
+    parts = {c: divide([row for row in rows if row["category"] == c],
+                       zlib.crc32(f"{c}:{seed}".encode()), key=itemgetter("en"))
              for c in CATEGORIES}
     train, test = (
-        odd_one_out(parts[category][name],
-                    [item for c in CATEGORIES if c != category for item in parts[c][name]], n,
-                    zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
+        odd_one_out([row[language] for row in parts[category][name]],
+                    [row[language] for c in CATEGORIES if c != category for row in parts[c][name]],
+                    n, zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
         for name, n in (("train", n_train), (part, n_test)))
     return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
                   test=test)

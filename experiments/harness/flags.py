@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from harness.command import count, whole
-from methods.table import METHODS
+from methods.table import ALL, METHODS
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
 # experiments/README.md.
@@ -40,7 +40,8 @@ MEMORY = {
 RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--methods": {"nargs": "+", "choices": ["all", *METHODS], "metavar": "NAME",
                   "default": ["Src-Pref", "DIAL"],
-                  "help": f"all, or some of {', '.join(METHODS)} %(default)s"},
+                  "help": f"all, which is up to {list(ALL)[-1]}, or some of "
+                          f"{', '.join(METHODS)} %(default)s"},
     "--seeds": {"nargs": "+", "type": whole, "default": [0, 1, 2],
                 "help": "a run each, with its own split of the items %(default)s"},
     "--steps": {"type": count, "help": "of training, over --set's"},

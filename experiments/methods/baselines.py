@@ -43,18 +43,6 @@ def language_step(model, optimizer, batch, config, tokens, wanted):
     return {"source_loss": source_loss, "language_loss": language_loss}
 
 
-class ReverseGradient(torch.autograd.Function):
-    """The identity going forward; going backward, minus the gradient."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -gradient
-
-
 def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     """DEAL's step, eqs. (1) to (6) of its paper, `critic_steps` of the critic: the last of them is
     the model's too, to whom the critic's gradient comes back reversed.
@@ -76,7 +64,8 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     for _ in range(config.critic_steps - 1):
         dial.descend(wdgrl(emb.detach())[0], critic_optimizer)
     source_loss = dial.preference_loss(model, emb, batch)
-    loss, distance, slope = wdgrl(ReverseGradient.apply(emb))
+    reversed_emb = 2 * emb.detach() - emb  # the same values; the gradient of emb is reversed
+    loss, distance, slope = wdgrl(reversed_emb)
     critic_optimizer.zero_grad()
     dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip)  # eq. (6)
     critic_optimizer.step()

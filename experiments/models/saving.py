@@ -1,14 +1,20 @@
-"""Save a reward model so that transformers and peft load it without this project's code."""
+"""Save a reward model so that transformers and peft load it without this project's code; and load
+one, such as score.py takes it: any sequence classifier with one label."""
 import json
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from peft import AutoPeftModelForSequenceClassification
-from transformers import AutoTokenizer
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import data
-from models.backbones import TRUST
+import dial
+from data import InputError
+from models.backbones import load_tokenizer, pick_machine
+from models.opening import TRUST, open_model
 
 # Texts of every kind that is documented: joined by a line break, by white space, by a template.
 ROWS = (data.Preference("Which is a fruit?", "Apple", ("The carrot, I would say.",)),
@@ -56,8 +62,6 @@ def check_same_rewards(model, classifier, trained_with, tokenizer):
     """Raise RuntimeError unless a transformers classifier with a saved tokenizer gives the rewards
     of `model` with the tokens that it was `trained_with`: plain texts, and conversations where the
     tokenizer has a chat template."""
-    training = model.training
-    model.eval()
     rows = list(ROWS)
     inputs = tokenizer([row.prompt + row.joint(response) + response for row in ROWS
                         for response in row.responses])["input_ids"]
@@ -66,16 +70,50 @@ def check_same_rewards(model, classifier, trained_with, tokenizer):
             text = tokenizer.apply_chat_template(chat, tokenize=False)
             rows.append(data.Unlabeled(text[:1], (text[1:],), template=True))
             inputs.append(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
-    texts = [text for _, texts in data.encode(rows, trained_with, 10**6) for text in texts]
-    batch = tokenizer.pad({"input_ids": inputs}, return_tensors="pt", padding_side="right")
-    rewards = classifier(**batch.to(model.scale.device)).logits[:, 0].tolist()
-    for text, ids, reward in zip(texts, inputs, rewards, strict=True):
-        row = torch.tensor([text], device=model.scale.device)
-        emb = model.embed({"input_ids": row, "last_row": 0, "last_column": len(text) - 1})
-        ours = model.reward_head(emb).item()
-        tolerance = 1e-4 if model.transformer.dtype == torch.float32 else 0.01
-        size = (emb.norm() * model.reward_head.weight.norm()).item()  # rounding grows with it
-        if ids != text or not abs(ours - reward) <= tolerance * size:
-            raise RuntimeError(f"the saved model gives {reward}, not {ours}, for "
-                               f"{tokenizer.decode(ids)!r}, in training {tokenizer.decode(text)!r}")
+    encoded = data.encode(rows, trained_with, 10**6)
+    for ids, text in zip(inputs, (text for record in encoded for text in record.texts)):
+        if ids != text:
+            raise RuntimeError(f"the saved tokenizer gives {tokenizer.decode(ids)!r}, not "
+                               f"{tokenizer.decode(text)!r}")
+    training = model.training
+    batch = dial.to_device(data.pack(encoded, tokenizer.pad_token_id, share=False), model)
+    emb = model.eval().embed(batch)  # (N, D)
+    ours = model.reward_head(emb)[:, 0]
+    theirs = Scorer(classifier).embed(batch)[:, 0]
     model.train(training)
+    tolerance = 1e-4 if model.transformer.dtype == torch.float32 else 0.01
+    size = emb.norm(dim=1) * model.reward_head.weight.norm()  # rounding grows with it
+    if not ((ours - theirs).abs() <= tolerance * size).all():
+        raise RuntimeError(f"the saved model gives {theirs.tolist()}, not {ours.tolist()}")
+
+
+def load_scorer(name, device="auto", dtype="auto"):
+    """(`Scorer`, tokenizer) of a folder or a name on the hub; an adapter over its base model, too.
+    Raises InputError for what does not load, or has no trained head with one label."""
+    device, dtype = pick_machine(device, dtype)
+    tokenizer = load_tokenizer(name)
+    if (Path(name) / "adapter_config.json").exists():
+        classifier = open_model(AutoPeftModelForSequenceClassification, name, dtype, num_labels=1)
+    else:  # without num_labels: a classifier of several must not pass for one
+        classifier, info = open_model(AutoModelForSequenceClassification, name, dtype,
+                                      output_loading_info=True)
+        if missing := info["missing_keys"]:
+            raise InputError(f"{name}: not a trained reward model: it has no {min(missing)}")
+    if (labels := classifier.config.num_labels) != 1:
+        raise InputError(f"{name}: a classifier of {labels} labels; a reward model has one")
+    classifier.config.pad_token_id = tokenizer.pad_token_id  # a Llama's own has none
+    return Scorer(classifier.to(device).eval()), tokenizer
+
+
+class Scorer(nn.Module):
+    """A classifier's logits as rewards, for batches of a text a row (`data.pack(share=False)`)."""
+
+    def __init__(self, classifier):
+        super().__init__()
+        self.classifier, self.reward_head = classifier, nn.Identity()
+
+    def embed(self, batch):
+        """The rewards themselves, (N, 1)."""
+        columns = torch.arange(batch["input_ids"].shape[1], device=batch["input_ids"].device)
+        mask = (columns <= batch["last_column"][:, None]).long()  # (N, L)
+        return self.classifier(input_ids=batch["input_ids"], attention_mask=mask).logits.float()
