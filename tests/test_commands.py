@@ -156,11 +156,11 @@ def test_a_command_killed_by_hand_goes_on_from_its_finished_runs(cache, tmp_path
     finally:
         signal.signal(signal.SIGINT, handler)
     assert capsys.readouterr().err.endswith("\nstopped\n") and len(calls) == 4
-    before = {path: path.read_text() for path in (tmp_path / "runs").iterdir()}
+    before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
     assert [json.loads(text)["seed"] for text in before.values()] == [0]
     assert as_a_user(monkeypatch, *flags) == 0 and len(calls) == 6
     assert {path: path.read_text() for path in before} == before
-    assert len(list((tmp_path / "runs").iterdir())) == 2
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 2
     assert [r["seeds"] for r in rows_of(tmp_path)] == [[0, 1]] * 3
 
 
