@@ -191,7 +191,7 @@ class RewardModel(nn.Module):
         the right; where a row holds more than one text also of `position_ids`: (R, L), and
         `blocks`, which go to the backbone's attention and say which token sees which."""
         dtype, packed = self.transformer.dtype, {k: batch[k] for k in ("blocks",) if k in batch}
-        if packed and self.transformer.config._attn_implementation != "blocks":
+        if packed and self.transformer.config._attn_implementation not in ("blocks", "flex"):
             raise ValueError("blocks take attention that reads them; else pack(share=False)")
         # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
         with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
@@ -298,15 +298,16 @@ SETTING_OF = {"source_loss": "learning_rate", "language_loss": "learning_rate",
 
 def make_optimizers(model, critic, config):
     """AdamW for what is trained of the model, and for the critic."""
-    return (torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
+    fused = next(critic.parameters()).is_cuda or None  # on CUDA one kernel for all parameters
+    return (torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=fused,
                               lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(critic.parameters(), lr=config.critic_learning_rate,
                               betas=(config.critic_beta1, 0.999),
-                              weight_decay=config.critic_weight_decay))
+                              weight_decay=config.critic_weight_decay, fused=fused))
 
 
 def train(model, critic, batches, config, step=dial_step, evaluate=None, title="train",
-          optimizers=None):
+          optimizers=None, checkpoint=None):
     """Run Algorithm 1 over `batches`, and leave the trained model and critic in place.
 
     Args:
@@ -316,13 +317,18 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; the log has the floats that it returns, too.
         optimizers: an earlier call's (`make_optimizers`), to go on with; the scale stays as it is.
+        checkpoint: with `restore` and `keep` (experiments/models/training.py), to go on within an
+            earlier call that was stopped; `batches` begin after the steps that are done.
     Returns the log: a dictionary of floats for each step.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
     optimizer, critic_optimizer = optimizers or make_optimizers(model, critic, config)
-    log, batches, scale = [], iter(batches), config.scale_embeddings and not optimizers
+    learners = model, critic, optimizer, critic_optimizer
+    log = checkpoint.restore(*learners) if checkpoint else []
+    done, batches, scale = len(log), iter(batches), config.scale_embeddings and not optimizers
     model.train()
-    bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
+    bar = tqdm(range(done + 1, config.steps + 1), title, config.steps, leave=False, initial=done,
+               dynamic_ncols=True)
     for i in bar:
         if (batch := next(batches, None)) is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
@@ -333,13 +339,15 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
                      (config.steps - i + 1) / max(1.0, config.decay * config.steps))
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
-        losses = step(model, critic, optimizer, critic_optimizer, batch, config)
+        losses = step(*learners, batch, config)
         log.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
             to_floats(log[-READ_EVERY:])
             bar.set_postfix_str(", ".join(f"{k}={log[-1][k]:.3f}" for k in losses), refresh=False)
         if evaluate:
             log[-1] |= evaluate(i) or {}
+        if checkpoint:
+            checkpoint.keep(log, *learners)
     return log
 
 

@@ -54,7 +54,7 @@ def test_runs_do_not_see_each_other(args, monkeypatch):
 
 def test_a_run_that_fails_leaves_the_backbone_as_it_was(args, monkeypatch):
     backbone = load(args)
-    args.checkpoint = True
+    args.gradient_checkpointing = True
     names = list(backbone.classifier.state_dict())
     args.config = replace(args.config, learning_rate=1e30)
     with pytest.raises(InputError, match="DIAL, seed 4: step .*not finite; lower learning_rate"):

@@ -8,6 +8,7 @@ and no other list is. The instruction stays in English; the names change languag
 import csv
 import random
 import zlib
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -20,6 +21,11 @@ CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the 
 LANGUAGES = ("en", "ko", "th", "zh")
 INSTRUCTION = ("Identify the item that does not fit. Only output the name of the item as written "
                "and nothing else.")  # A.6
+
+
+def read_foods():
+    table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(table, delimiter="\t"))
 
 
 def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
@@ -38,8 +44,7 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
         raise InputError(
             f"domain {name}: it must be category[:language], with a category of "
             f"{', '.join(CATEGORIES)} and a language of {', '.join(LANGUAGES)}")
-    table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
-    rows = list(csv.DictReader(table, delimiter="\t"))
+    rows = read_foods()
     # Rows are divided alike in every language, so that what is new in one is new in all.
     parts = {c: divide([row for row in rows if row["category"] == c],
                        zlib.crc32(f"{c}:{seed}".encode()), key=itemgetter("en"))
@@ -78,3 +83,14 @@ def odd_one_out(items, others, n, seed=0):
         raise InputError(f"{len(items)} items and {len(others)} others do not make {n} different "
                          "lists")
     return lists
+
+
+def by_odd_item(target, source):
+    """The target, to be measured also on its lists whose odd item is of the source's category, and
+    on the others: a reward for "not of the source's category" avoids the right item of the first.
+    """
+    category = source.name.partition(":")[0]
+    names = {name for row in read_foods() if row["category"] == category for name in row.values()}
+    inside = [row.chosen in names for row in target.test]
+    return replace(target, groups={"accuracy_odd_of_source": inside,
+                                   "accuracy_odd_of_others": [not own for own in inside]})

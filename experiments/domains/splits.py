@@ -2,7 +2,7 @@
 import random
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -22,6 +22,7 @@ class Domain:
     unlabeled: list = ()
     test: list = ()  # Preferences; with `scores`, Unlabeled texts to correlate with them
     scores: list = None
+    groups: dict = field(default_factory=dict)  # {metric: whether it counts, for each of `test`}
     validation: "Domain" = None  # with --paper, its `test` is an oracle's validation set
 
     def check(self, part, encoded, n_tokens):
@@ -50,12 +51,15 @@ class Domain:
                 print(f"{name}: {n} of {all_of_them} {what}", file=sys.stderr)
 
     def measure(self, rewards):
-        """The accuracy of rewards of `test`; of texts with scores, their correlations.
+        """The accuracy of rewards of `test` and of its `groups`; of texts with scores, their
+        correlations.
 
         Args: rewards: a tensor (responses,) for each record.
         """
         if self.scores is None:
-            return {"accuracy": dial.accuracy(rewards)}
+            return {"accuracy": dial.accuracy(rewards)} | {
+                metric: dial.accuracy([r for r, counts in zip(rewards, group) if counts])
+                for metric, group in self.groups.items() if any(group)}
         from domains.correlation import within_prompts
         return within_prompts(torch.cat(rewards).tolist(), self.scores,
                               [row.prompt for row in self.test])

@@ -1,9 +1,10 @@
 """The folder of a command, OUT, which processes with the same command share.
 
-    OUT/runs/METHOD-SEED-....json   a finished run
-    OUT/runs/METHOD-SEED-....lock   a run that a process has taken; free again when that ends
-    OUT/settings.json               what the runs of those who write there have in common
-    OUT/.lock                       held while one of them reads what there is, or takes a run
+    OUT/runs/METHOD-SEED-....json         a finished run
+    OUT/runs/METHOD-SEED-....checkpoint   the state of one that is not finished
+    OUT/runs/METHOD-SEED-....lock         a run that a process has taken; free when that ends
+    OUT/settings.json                     what the runs of those who write there have in common
+    OUT/.lock                             held while one of them reads what there is, or takes a run
 """
 import json
 import shutil
@@ -47,10 +48,8 @@ def results_folder(args, settings):
 
 
 class Folder:
-    """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target).
-
-    A job is (method, seed, [(source, target), ...]), a `Domain` each.
-    """
+    """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target). A job
+    is (method, seed, [(source, target), ...]), a `Domain` each."""
 
     def __init__(self, out, settings):
         self.out, self.path, self.lock = out, out / "runs", FileLock(out / ".lock")
@@ -97,8 +96,7 @@ class Folder:
         while left != before:  # a process that is killed gives its run back: look again
             before = left
             for name, seed, pairs in left:
-                names = [(s.name, t.name) for s, t in pairs]
-                path = self.path / run_files.name(name, seed, names)
+                path = self.path / run_files.name_of(name, seed, pairs)
                 try:
                     with self.lock:
                         taken = FileLock(path.with_suffix(".lock")).acquire(timeout=0)
@@ -112,10 +110,11 @@ class Folder:
             left = self.left(jobs)
 
     def clear(self):
-        """Delete runs and saved models, nothing else. Raises InputError if others are at work."""
+        """Delete runs, checkpoints and saved models, nothing else. Raises InputError if others are
+        at work."""
         if self.taken():
             raise InputError(f"--out {self.out}: another command is writing there")
-        for path in self.path.glob("*.json"):
+        for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
             path.unlink()
         for path in self.out.glob("models/*/dial_config.json"):  # `saving.save` wrote it
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -124,7 +123,9 @@ class Folder:
         """Keep a run. Raises InputError where its model could not be saved."""
         run = {"settings": self.settings, "saved": None, "failure": None, **made_with()} | run
         pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
-        write_whole(self.path / run_files.name(run["method"], run["seed"], pairs), json.dumps(run))
+        path = self.path / run_files.name(run["method"], run["seed"], pairs)
+        write_whole(path, json.dumps(run))
+        path.with_suffix(".checkpoint").unlink(missing_ok=True)
         self.add(run)
         if run["failure"]:
             raise InputError(f"--save: the model of {run['method']} was not kept: "
