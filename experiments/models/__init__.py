@@ -1,6 +1,7 @@
 """Language models: loading, saving, and what is computed with them. Open backbones.py first.
 
-opening.py says what may be opened, made.py makes the two models of the cache,
+folders.py finds the files of a model, opening.py opens them, made.py makes the two of the cache;
 attention.py computes attention in packed rows, language.py the losses of next tokens, generation.py
-new text; saving.py writes a reward model that others open without this code, scorer.py reads it.
+new text; training.py has checkpoints; saving.py writes and reads reward models that others open
+without this code.
 """

@@ -19,8 +19,8 @@ import transformers
 import dial
 from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import (GEMMA, TRUST, checksum, folder_of, locate,  # noqa: F401
-                            open_model, try_out, unusable)
+from models.folders import GEMMA, checksum, folder_of, locate, unusable  # noqa: F401
+from models.opening import TRUST, open_model, try_out
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business

