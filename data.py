@@ -221,7 +221,7 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, pack=pack, **pack_options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
     Each part is gone through in a new random order every epoch. The order does not depend on the
@@ -246,7 +246,7 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
             zip(("chosen", "rejected"), torch.tensor(pairs).T))
 
 
-def evaluation_batches(encoded, tokens=2048, **pack_options):
+def evaluation_batches(encoded, tokens=2048, pack=pack, **pack_options):
     """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
     which records a batch holds. A batch is packed when it is asked for."""
     sizes = [r.n_prompt + sum(len(text) - r.n_prompt for text in r.texts) for r in encoded]

@@ -243,7 +243,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
     # Only the model moves: the critic's gradient is cleared before its next step.
-    descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
+    descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip, model)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
             "slope": slope}
 
@@ -251,7 +251,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
 def preference_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Src-Pref: eq. (5) alone. Args: as `dial_step`, the critic unused."""
     source_loss = preference_loss(model, model.embed(batch), batch)
-    descend(source_loss, optimizer, config.clip)
+    descend(source_loss, optimizer, config.clip, model)
     return {"source_loss": source_loss}
 
 
@@ -280,10 +280,13 @@ def preference_loss(model, emb, batch):
     return bradley_terry_loss(rewards[batch["chosen"]], rewards[batch["rejected"]])
 
 
-def descend(loss, optimizer, clip=0.0):
-    """One step down the loss; `clip` limits the gradient's norm, unless it is 0."""
+def descend(loss, optimizer, clip=0.0, model=None):
+    """One step down the loss; `clip` limits the gradient's norm, unless it is 0. A `model` that
+    several processes train sums their gradients first."""
     optimizer.zero_grad()
     loss.backward()
+    if hasattr(model, "sum_gradients"):
+        model.sum_gradients()
     if clip:
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(trained, clip)

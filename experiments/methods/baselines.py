@@ -78,7 +78,7 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     source_loss = dial.preference_loss(model, emb, batch)
     loss, distance, slope = wdgrl(ReverseGradient.apply(emb))
     critic_optimizer.zero_grad()
-    dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip)  # eq. (6)
+    dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip, model)  # eq. (6)
     critic_optimizer.step()
     return {"source_loss": source_loss, "domain_loss": distance, "distance": distance,
             "slope": slope}

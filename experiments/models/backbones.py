@@ -84,11 +84,11 @@ def load(name, device="auto", dtype="auto", compiled=False):
     return Backbone(classifier, tokenizer, {"pad_id": tokenizer.pad_token_id, "share": share})
 
 
-def reward_model(classifier, config, checkpoint=False):
-    """A `dial.RewardModel` on a backbone; with `checkpoint` its layers keep their inputs alone.
+def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
+    """A reward model on a backbone; with `checkpoint` its layers keep their inputs alone.
     Raises InputError for LoRA in layers that are not there."""
     try:
-        model = dial.RewardModel(classifier, config)
+        model = kind(classifier, config)
     except ValueError as error:
         raise InputError(str(error)) from None
     if checkpoint:

@@ -1,0 +1,132 @@
+"""The processes that torchrun starts: how they begin and end together, and share one folder.
+
+Process 0 alone prints, and reads and writes files. What it decides is broadcast to the others.
+"""
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+
+from data import InputError
+
+PATIENCE = timedelta(days=7)  # process 0 may be busy alone; torchrun ends those whose peer is dead
+
+
+def count():
+    """How many processes there are; 1 without torchrun."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def rank():
+    """The number of this process."""
+    return int(os.environ["RANK"]) if count() > 1 else 0
+
+
+@contextmanager
+def together(allowed):
+    """Join the other processes, by NCCL between CUDA devices and gloo between CPUs.
+
+    An error ends all processes, and the first to have one prints it. Raises InputError unless
+    several are `allowed`.
+    """
+    if count() == 1:
+        yield
+        return
+    import torch.distributed as dist
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, to those that wait for a dead peer
+    cuda, nowhere = torch.cuda.is_available(), open(os.devnull, "w")
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=PATIENCE))
+    except (ValueError, KeyError) as error:
+        raise InputError(f"WORLD_SIZE is set, but not by torchrun: {error}") from None
+    if rank() > 0:
+        sys.stdout = sys.stderr = nowhere
+    try:
+        if not allowed:
+            raise InputError("this command takes one process: start it without torchrun")
+        if cuda:  # "cuda" is then the process's own device
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank(),
+                                world_size=count(), timeout=PATIENCE)
+        yield
+    except BaseException as error:
+        sys.stderr = sys.__stderr__ if store.add("failed", 1) == 1 else nowhere
+        if isinstance(error, dist.DistError) or "by peer" in str(error):  # gloo's words
+            raise InputError("another process was ended") from None
+        raise
+    dist.destroy_process_group()
+
+
+def check(args, language):
+    """Raise InputError for flags that several processes cannot follow, or one.
+
+    Args: language: the methods that need the probabilities of tokens.
+    """
+    if count() == 1:
+        if args.shard:
+            raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
+        return
+    batch_size = min(x.batch_size for x in (args.training or {"all": args}).values())
+    if batch_size < count():
+        raise InputError(f"--batch-size {batch_size}: fewer records than {count()} processes")
+    if alone := [name for name in args.methods if name in language]:
+        raise InputError(f"{alone[0]} takes one process: start it without torchrun")
+    if args.device not in ("cpu", "cuda"):
+        raise InputError(f"--device {args.device}: several processes take cpu or cuda")
+    n_local, n_devices = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if args.device == "cuda" and n_local > n_devices:
+        raise InputError(f"{n_local} processes on a machine with {n_devices} CUDA devices")
+
+
+class SharedFolder:
+    """Process 0's `harness.folder.Folder`, for all processes to go through the same runs. A job is
+    (method, seed, [(source, target), ...])."""
+
+    def __init__(self, folder=None):
+        self.folder = folder  # None in the others
+
+    def left(self, jobs):
+        return list(self.told(jobs, lambda: self.folder.left(jobs)))
+
+    def take(self, jobs, overwrite=False):
+        return self.told(jobs, lambda: self.folder.take(jobs, overwrite))
+
+    def told(self, jobs, decide):
+        """Yield in each process those of the jobs that process 0 decides on, one by one."""
+        from torch.distributed import broadcast_object_list
+
+        pairs = {(name, seed, s.name, t.name): (s, t) for name, seed, group in jobs
+                 for s, t in group}
+        decided = iter(decide() if self.folder else ())
+        while True:
+            name, seed, group = next(decided, (None, None, ()))
+            message = [(name, seed, [(s.name, t.name) for s, t in group])]
+            broadcast_object_list(message, device=torch.device("cpu"))
+            name, seed, names = message[0]
+            if not name:
+                return
+            yield name, seed, [pairs[name, seed, *pair] for pair in names]
+
+    def to_save(self, asked, jobs):
+        return self.folder.to_save(asked, jobs) if self.folder else []
+
+    def write(self, run):
+        if self.folder:
+            self.folder.write(run)
+
+    def runs_of(self, jobs):
+        return self.folder.runs_of(jobs) if self.folder else []
+
+
+@contextmanager
+def shared(results_folder, args, settings):
+    """`harness.folder.results_folder`, of which several processes get a `SharedFolder`."""
+    if rank() > 0:
+        yield SharedFolder()
+        return
+    with results_folder(args, settings) as folder:
+        yield folder if count() == 1 else SharedFolder(folder)
