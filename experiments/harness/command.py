@@ -11,14 +11,17 @@ from pathlib import Path
 
 from data import InputError
 from dial import DialConfig
+from models import processes
 
 
 @contextmanager
-def exit_codes():
+def exit_codes(several=False):
     """End the process as every command does: with 0 when it is done, 2 and one line for bad input,
-    130 when it is stopped by hand, 1 for anything else."""
+    130 when it is stopped by hand, 1 for anything else. `several`: torchrun may start the command.
+    """
     try:
-        yield
+        with processes.together(several):
+            yield
     except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

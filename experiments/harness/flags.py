@@ -46,6 +46,8 @@ RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--steps": {"type": count, "help": "of training, over --set's"},
     "--batch-size": {"type": count, "default": 8,
                      "help": "labelled records a step, and as many of the target (%(default)s)"},
+    "--shard": {"action": "store_true", "help": "with torchrun: divide the frozen weights among the "
+                "processes, for a model that does not fit on one device"},
     "--truncate": {"action": "store_true",
                    "help": "cut longer texts: the prompt from the left, then the response's end"},
     "--paper": {"nargs": "?", "const": True, "metavar": "FOLDER",

@@ -17,13 +17,16 @@ import dial
 from data import InputError
 from harness.folder import results_folder
 from methods.table import METHODS
-from models import backbones
+from models import backbones, processes
+
+if distributed := processes.count() > 1:
+    from models import distributed
 
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
-               "pairs")
+               "pairs", "shard")
 
 
 def run_all(args, domains):
@@ -42,8 +45,9 @@ def run_all(args, domains):
         from harness.dry_run import describe
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
+    processes.check(args, [name for name in METHODS if METHODS[name].language])
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
-    with results_folder(args.out, settings, args.overwrite) as folder:
+    with processes.shared(results_folder, args, settings) as folder:
         left = [(name, seed, new) for name, seed, pairs in jobs if (new := [
             (s, t) for s, t in pairs if (name, seed, s.name, t.name) not in folder.runs])]
         if len(left) < len(jobs):
@@ -51,7 +55,10 @@ def run_all(args, domains):
                   file=sys.stderr)
         to_save = folder.to_save(args.save, jobs, left) if args.save else set()
         if left:
-            backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
+            backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
+                                      args.compile)
+            if distributed:
+                backbone.pack_options["pack"] = distributed.pack_part
             encoded = encode_all(args, backbone, left)
         if args.overwrite:
             folder.clear()
@@ -85,7 +92,8 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
                                                      model=model, backbone=backbone))
             rows = encoded[id(domain.test)]
             return domain.measure(dial.predict(
-                model, data.evaluation_batches(rows, **backbone.pack_options),
+                model, data.evaluation_batches(rows, 2048 * processes.count(),
+                                               **backbone.pack_options),
                 f"{name} on {domain.name}", len(rows)))
 
         try:
@@ -95,14 +103,19 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
                 unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
                 batches = data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
                                                 **backbone.pack_options)
-                log = dial.train(model, critic, batches, config, method.step,
-                                 looker and looker(model, config, measure), f"{name}, seed {seed}")
+                look = looker and looker(model, config, measure)
+                if distributed:
+                    look = distributed.keep_alike(model, critic, look)
+                log = dial.train(model, critic, batches, config, method.step, look,
+                                 f"{name}, seed {seed}")
             results = results_of(name, pairs, log, measure)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None
         failure = None
         if save:
             from models.saving import try_to_save
+            if args.shard:
+                model = distributed.whole(model, backbone.classifier, config)
             failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
     if args.paper:
         results += looks.best_results(name, pairs, log)
@@ -115,7 +128,10 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
 def new_model(args, backbone, config, seed):
     """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
     torch.manual_seed(seed)
-    model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
+    if distributed:
+        model = distributed.reward_model(args, backbone.classifier, config)
+    else:
+        model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
     try:
         yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
     finally:
