@@ -25,7 +25,7 @@ from public.formats import FORMATS
 from public.selection import (change_texts, choose, count_words, longer_wins, read_records,
                                texts, without_empty)
 from domains.splits import PARTS
-from harness.command import PARSER, Parser, exit_codes, count, probability, whole
+from harness.command import PARSER, Parser, count, exit_codes, probability, whole
 from harness.tables import make_folder, write_whole
 from public.rewriting import REWRITERS, rewrite, rewriting_flags
 

@@ -18,6 +18,7 @@ training, without W.
 import math
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 
 import harness  # noqa: F401  (first: it sets the path)
@@ -25,10 +26,11 @@ from tqdm import tqdm
 
 from data import InputError
 from dial import DialConfig
-from harness.command import count, exit_codes, run_parser, settings, whole
+from harness.command import count, exit_codes, run_parser, whole
 from harness.flags import LAPTOP, SETTINGS
 from harness.folder import results_folder
 from harness.report import summarize
+from harness.settings import settings
 from harness.tables import print_columns, write_results
 from models.backbones import pick_machine
 from rlhf.arms import ARMS, HALVE_EVERY, run_arm
@@ -65,8 +67,6 @@ def read_flags(argv):
         help="settings of PPO, see below")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
     args = p.parse_args(argv)
-    if args.xstest == "":
-        raise InputError("--xstest: the name is empty")
     if args.paper:
         p.set_defaults(**PAPER)
         args = p.parse_args(argv)
@@ -96,25 +96,24 @@ def run_settings(args):
 
 def train_arms(args, tasks):
     """Train what is not finished in --out; return the runs, a dictionary for each."""
-    with results_folder(args.out, run_settings(args), args.overwrite) as folder:
-        jobs = [(name, seed) for seed in tasks for name in args.arms]
-        left = [job for job in jobs if (*job, *PAIR) not in folder.runs]
+    with results_folder(args, run_settings(args)) as folder:
+        jobs = [(name, seed, [PAIR]) for seed in tasks for name in args.arms]
+        left = folder.left(jobs)
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
-        judge, start = Judge(args) if left else None, None
-        for name, seed in tqdm(left, "arms", dynamic_ncols=True):
-            began = time.time()
-            if start is None or start.seed != seed:
-                start = None  # its models go before others come
-                start = Start(args, tasks[seed], seed)
-            if args.overwrite and not folder.runs:  # the models could be loaded
-                folder.clear()
-            log = run_arm(start, name, judge)
-            folder.write({"method": name, "seed": seed, "log": log,
-                          "seconds": round(time.time() - began, 1),
-                          "results": [results(name, tasks[seed], log)]})
-        return [folder.runs[*job, *PAIR] for job in jobs]
+        if left:
+            judge, start = Judge(args), Start(args, tasks[left[0][1]], left[0][1])
+        with closing(folder.take(left, args.overwrite)) as taken:
+            for name, seed, _ in tqdm(taken, "arms", len(left), dynamic_ncols=True):
+                began = time.time()
+                if start.seed != seed:
+                    start = None  # its models go before others come
+                    start = Start(args, tasks[seed], seed)
+                log = run_arm(start, name, judge)
+                folder.write({"method": name, "seed": seed, "seconds": time.time() - began,
+                              "results": [results(name, tasks[seed], log)], "log": log})
+        return folder.runs_of(jobs)
 
 
 def main(argv=None):
@@ -125,15 +124,16 @@ def main(argv=None):
     if args.dry_run:
         return describe(args, tasks)
     args.device, args.dtype = pick_machine(args.device, args.dtype)
-    runs = train_arms(args, tasks)
+    if not (runs := train_arms(args, tasks)):
+        return
     rows, task = summarize(runs, args.arms), tasks[args.seeds[0]]
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
-    print_columns(table(rows))
     config = run_settings(args) | {"seeds": args.seeds}
     write_results(args.out, "rlhf_shift", args.model, config, rows,
                   sum(run["seconds"] for run in runs))
     draw(args.out / "rlhf_shift.png", runs)
+    print_columns(table(rows))
 
 
 def describe(args, tasks):

@@ -74,14 +74,14 @@ def main(argv=None):
         growing[seed] = [(source, sized(target, n, seed)) for n in sizes]
     runs_a, rows_a = part(args, METHODS[:1], mixes)
     runs_b, rows_b = part(args, METHODS, growing)
-    if args.dry_run:
+    if not (runs_a and runs_b):  # a dry run, or other processes are at some
         return
-    print_columns([("part", "method", "source", "target", "target accuracy")] + [
-        (name, row["method"], row["source"], row["target"], plus_minus(row))
-        for name, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
     write_results(args.out, "scaling", args.model, config_of(args, runs_a), rows_a + rows_b,
                   sum(run["seconds"] for run in runs_a + runs_b))
     draw(args, counts, sizes, rows_a, rows_b)
+    print_columns([("part", "method", "source", "target", "target accuracy")] + [
+        (name, row["method"], row["source"], row["target"], plus_minus(row))
+        for name, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
 
 
 def draw(args, counts, sizes, rows_a, rows_b):

@@ -1,7 +1,13 @@
 """Flags, --set, --help, presets and exit codes; nothing here trains."""
 import importlib
+import os
 import re
+import signal
+import subprocess
+import sys
+from argparse import Namespace
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -17,6 +23,7 @@ from data import InputError
 from dial import DialConfig
 from harness import command
 from harness.flags import RUNS, SAVE
+from harness.report import report
 
 COMMANDS = ("clean_to_noisy", "cross_lingual", "embeddings", "few_shot", "odd_one_out", "scaling",
             "simple_to_complex")
@@ -115,9 +122,13 @@ def test_settings_that_cannot_be(words, message):
     (cross_lingual.main, ["--paper", "--pairs", "x", "x"], "--pairs takes each once"),
     (cross_lingual.main, ["--paper", "--steps", "5"], "by epochs"),
     (cross_lingual.main, ["--paper", "--set", "clip=1", "steps=5"], "by epochs"),
-    (cross_lingual.main, ["--paper", ""], "--paper: the name is empty"),
-    (cross_lingual.main, ["--eval-data", ""], "--eval-data: the name is empty"),
-    (few_shot.main, ["--data", ""], "--data: the name is empty"),
+    (cross_lingual.main, ["--paper", ""], "--paper: the value is empty"),
+    (cross_lingual.main, ["--eval-data", ""], "--eval-data: the value is empty"),
+    (few_shot.main, ["--data", ""], "--data: the value is empty"),
+    (few_shot.main, ["--out", ""], "--out: the value is empty"),
+    (few_shot.main, ["--out="], "--out=: the value is empty"),
+    (few_shot.main, ["--out", "bad\udcff"], r"'bad\\udcff': control characters, and bytes that"),
+    (few_shot.main, ["--out", "\x1b[31mred"], r"'\\x1b\[31mred': control characters, and bytes th"),
     (cross_lingual.main, ["--paper", "nowhere"], "--paper nowhere: no such folder"),
     (cross_lingual.main, ["--paper", "--source-data", "a"], "--source-data does not go with --pap"),
     (cross_lingual.main, ["--source-data", "a", "--target", "fruits"], "--target does not go with"),
@@ -170,6 +181,62 @@ def test_exit_codes(end, code, line, capsys):
             run()
         assert stop.value.code == code
     assert capsys.readouterr().err == line
+
+
+def test_a_disk_or_terminal_that_is_full_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    for error, line in ((OSError(28, "No space left on device", "a/b.png"), "a/b.png: No space"),
+                        (BrokenPipeError(32, "Broken pipe"), "standard output: Broken pipe")):
+        with pytest.raises(SystemExit) as stop, command.exit_codes():
+            raise error
+        assert stop.value.code == 1 and capsys.readouterr().err.startswith(f"error: {line}")
+
+
+def test_sigterm_ends_a_command_as_an_interrupt_does(capsys):
+    with pytest.raises(SystemExit) as stop, command.exit_codes():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop.value.code == 130 and capsys.readouterr().err == "stopped\n"
+
+
+def test_an_interrupt_while_packages_are_imported_is_one_line(tmp_path):
+    """A stand-in for torch, which takes seconds to import, sends the signal."""
+    (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    end = subprocess.run([sys.executable, "experiments/few_shot.py"], cwd=ROOT, text=True,
+                         capture_output=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert end.stderr == "stopped\n" and end.returncode == -signal.SIGINT
+
+
+@pytest.mark.parametrize("where", ["a closed pipe", "/dev/full", "ASCII"])
+def test_results_and_figure_outlive_the_terminal(where, tmp_path, undrawn):
+    """A closed pipe and a full disk in place of the terminal cost the printed table alone."""
+    code = ("import sys, harness; from test_cli import report_runs; from harness.command import "
+            "exit_codes\nwith exit_codes(): report_runs(sys.argv[1])")
+    path = os.pathsep.join(str(ROOT / name) for name in ("", "experiments", "tests"))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONIOENCODING": "ascii"}
+    command_line, full = [sys.executable, "-c", code, str(tmp_path)], open("/dev/full", "w")
+    reader, writer = os.pipe()
+    os.close(reader)
+    stdout = {"a closed pipe": writer, "/dev/full": full, "ASCII": subprocess.PIPE}[where]
+    end = subprocess.run(command_line, env=environment, stdout=stdout, stderr=subprocess.PIPE,
+                         cwd=tmp_path, text=True)
+    assert (tmp_path / "results.json").exists() and (tmp_path / "training.png").exists()
+    if where == "ASCII":
+        assert end.returncode == 0 and r"0.500 \xb1 0.100" in end.stdout
+    else:
+        assert end.returncode == 1 and end.stderr.startswith("error: standard output: ")
+        assert end.stderr.count("\n") == 1
+
+
+def report_runs(out):
+    """What a command does at its end, with two runs."""
+    args = Namespace(out=Path(out), paper=None, experiment="x", methods=["DIAL"], model="tiny",
+                     config=DialConfig(), batch_size=8, training=None)
+    runs = [{"method": "DIAL", "seed": seed, "seconds": 1.0, "log": [{"step": 1, "source_loss": 1}],
+             "settings": {"device": "cpu", "dtype": "float32"},
+             "results": [{"method": "DIAL", "source": "s", "target": "t", "n_test": 4,
+                          "n_source": 4, "metrics": {"accuracy": 0.4 + seed / 5}}]}
+            for seed in (0, 1)]
+    report(args, runs, "Trial")
 
 
 def test_what_is_no_fault_of_the_user_keeps_its_traceback():

@@ -81,7 +81,7 @@ def test_overwrite_deletes_only_where_the_command_can_run(command, trainer):  # 
     (command.out / "models").rename(command.out / "other")
     shutil.copytree(backbones.locate("tiny"), command.out / "models" / "DIAL")
     before = contents(command.out)
-    with pytest.raises(InputError, match="models/DIAL: --overwrite would delete it"):
+    with pytest.raises(InputError, match="models/DIAL: this would write over it; choo"):
         command("--overwrite", "--model", str(command.out / "models" / "DIAL"))
     assert contents(command.out) == before
     trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
@@ -108,6 +108,15 @@ def test_the_first_run_of_a_method_is_saved(command, trainer):  # noqa: F811
     assert saved("--save", "--methods", "DIAL") == []
     assert saved("--save", "merged", "--methods", "DIAL", "--overwrite") == ["models/DIAL", None]
     assert saved("--save", "--methods", "DIAL", "--seeds", "0") == []
+
+
+def test_a_model_does_not_replace_its_own_base(command):  # noqa: F811
+    base = command.out / "models" / "DIAL" / "merged"
+    shutil.copytree(backbones.locate("tiny"), base)
+    before = contents(command.out)
+    with pytest.raises(InputError, match="merged: this would write over it; choose another --out"):
+        command("--save", "--model", str(base))
+    assert contents(command.out) == before
 
 
 def test_it_is_too_late_to_save_where_all_is_finished(command, trainer):  # noqa: F811

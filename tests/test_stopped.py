@@ -1,5 +1,8 @@
 """Commands that are stopped, crash, or meet another: what is finished stays. A stand-in trains."""
+import errno
 import json
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ def test_a_command_that_stops_keeps_its_finished_runs(command, trainer, capsys, 
     trainer.stop["Src-Pref", 1] = stop
     with pytest.raises(type(stop)):
         command()
-    assert [path.name[:10] for path in sorted(command.folder.iterdir())] == ["DIAL-0-bb3",
+    assert [path.name[:10] for path in sorted(command.folder.glob("*.json"))] == ["DIAL-0-bb3",
                                                                             "Src-Pref-0"]
     assert (f"finished runs are kept in {command.out}: the same command goes on from there\n"
             in capsys.readouterr().err)
@@ -42,48 +45,148 @@ def test_a_command_without_a_finished_run_says_nothing(command, trainer, capsys)
     trainer.stop["Src-Pref", 0] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         command()
-    assert "kept" not in capsys.readouterr().err and contents(command.out) == {}
+    assert "kept" not in capsys.readouterr().err
+    assert not [*command.folder.glob("*.json")]
 
 
-def test_a_crash_in_the_middle_of_writing_leaves_no_half_run(command, monkeypatch):  # noqa: F811
-    write, calls = Path.write_text, []
+@pytest.mark.parametrize("where", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("nth", [1, 2, 4, 5])
+def test_a_full_disk_at_any_file(command, monkeypatch, where, nth):  # noqa: F811
+    """One line names the file, what is finished stays, and the same command goes on."""
+    calls = []
 
-    def crash(path, text, **options):
-        calls.append(path)
-        write(path, text if len(calls) < 3 else text[: len(text) // 2], **options)
-        if len(calls) == 3:
-            raise OSError("no space left")
+    def fails(function):
+        def call(*args, **options):
+            calls.append(args)
+            if len(calls) == nth:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return function(*args, **options)
+        return call
 
-    monkeypatch.setattr(Path, "write_text", crash)
-    with pytest.raises(OSError, match="no space"):
-        command()
-    monkeypatch.setattr(Path, "write_text", write)
-    found = [json.loads(path.read_text()) for path in command.folder.glob("*.json")]  # all whole
-    assert sorted((run["method"], run["seed"]) for run in found) == [("DIAL", 0), ("Src-Pref", 0)]
+    with monkeypatch.context() as patch:
+        owner, name = {"write": (Path, "write_text"), "fsync": (os, "fsync"),
+                       "rename": (Path, "replace")}[where]
+        patch.setattr(owner, name, fails(getattr(owner, name)))
+        with pytest.raises(InputError, match=r"\.json: cannot be written: No space left on device"):
+            command()
+    assert not [*command.out.rglob("*.part*")]
+    before = [json.loads(path.read_text()) for path in command.folder.glob("*.json")]  # all whole
     done, reported = command()
-    assert [job[:2] for job in done] == [("Src-Pref", 1), ("DIAL", 1)] and len(reported) == 4
-    assert all(json.loads(path.read_text()) for path in command.folder.glob("*.json"))
+    assert len(done) + len(before) == len(reported) == 4
+
+
+EDITS = {  # what to do to the dictionary of a run
+    "no method": lambda run: run.pop("method"), "no seed": lambda run: run.pop("seed"),
+    "no settings": lambda run: run.pop("settings"), "no saved": lambda run: run.pop("saved"),
+    "no seconds": lambda run: run.pop("seconds"), "no log": lambda run: run.pop("log"),
+    "no results": lambda run: run.update(results=[]),
+    "results null": lambda run: run.update(results=None),
+    "a result of text": lambda run: run.update(results=["x"]),
+    "no metrics": lambda run: run["results"][0].pop("metrics"),
+    "no n_test": lambda run: run["results"][0].pop("n_test"),
+    "no target": lambda run: run["results"][0].pop("target"),
+    "a target that is a number": lambda run: run["results"][0].update(target=3),
+    "text for a number": lambda run: run["results"][0]["metrics"].update(accuracy="0.5"),
+    "NaN for a number": lambda run: run["results"][0]["metrics"].update(accuracy=math.nan),
+    "null for a number": lambda run: run["results"][0]["metrics"].update(accuracy=None),
+    "a list for a number": lambda run: run.update(seconds=[1]),
+    "settings of text": lambda run: run.update(settings="x"),
+    "a log of numbers": lambda run: run.update(log=[1]),
+    "a log without steps": lambda run: run["log"][0].pop("step"),
+    "infinity in the log": lambda run: run["log"][0].update(source_loss=math.inf)}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_run_is_named(command, edit):  # noqa: F811
+    command("--seeds", "0", "--methods", "DIAL")
+    (path,) = command.folder.glob("DIAL-0*")
+    run = json.loads(path.read_text())
+    EDITS[edit](run)
+    path.write_text(json.dumps(run))
+    before = contents(command.out)
+    with pytest.raises(InputError, match=f"{path.name}: not a run of this program"):
+        command()
+    assert contents(command.out) == before
 
 
 def test_a_corrupt_run_is_named(command):  # noqa: F811
     command("--seeds", "0", "--methods", "DIAL")
     (path,) = command.folder.glob("DIAL-0*")
-    for text in ('{"method": "DI', "[]", "{}", '{"settings": 1}', "\x80"):
+    for text in ('{"method": "DI', "", "[]", "{}", '{"settings": 1}', "\x80"):
         path.write_text(text, encoding="latin-1")
         with pytest.raises(InputError, match=f"{path.name}: not a run of this program"):
             command()
         assert path.read_text(encoding="latin-1") == text
+    path.unlink()
+    for make in (path.mkdir, lambda: (path.rmdir(), path.symlink_to("nowhere"))):
+        make()
+        with pytest.raises(InputError, match=f"{path.name}: not a run of this program"):
+            command()
 
 
-def test_a_second_command_on_the_same_folder(command, trainer):  # noqa: F811
-    command()
+# ------------------------------------------------------------------ several processes
+
+
+@pytest.fixture
+def elsewhere(command):  # noqa: F811
+    """A run that another process has taken: DIAL with seed 0, of the same command."""
+    command("--seeds", "0", "--methods", "DIAL")
+    (path,) = command.folder.glob("DIAL-0*.json")
+    kept = path.read_text()
+    path.unlink()
+    with FileLock(path.with_suffix(".lock")) as lock:
+        yield path, kept, lock
+
+
+def test_processes_share_the_runs(command, trainer, elsewhere, capsys):  # noqa: F811
+    """What another process has taken is left to it, and only the last one reports."""
+    done, reported = command()
+    assert [job[:2] for job in done] == [("Src-Pref", 0), ("Src-Pref", 1), ("DIAL", 1)]
+    assert reported == []
+    assert ("1 runs are with other processes, whose last one makes the table\n"
+            in capsys.readouterr().err)
+    path, kept, _ = elsewhere
+    path.write_text(kept)  # the other has finished its run
+    done, reported = command()
+    assert done == [] and [(run["method"], run["seed"]) for run in reported] == [
+        ("Src-Pref", 0), ("DIAL", 0), ("Src-Pref", 1), ("DIAL", 1)]
+
+
+def test_a_process_that_is_killed_gives_its_run_back(command, trainer, elsewhere):  # noqa: F811
+    *_, lock = elsewhere
+    trainer.after["Src-Pref", 1] = lock.release  # the other one is killed meanwhile
+    done, reported = command()
+    assert [job[:2] for job in done] == [("Src-Pref", 0), ("Src-Pref", 1), ("DIAL", 1), ("DIAL", 0)]
+    assert len(reported) == 4 and not [*command.folder.glob("*.lock")]
+
+
+def test_a_run_that_another_finished_meanwhile_is_not_repeated(command, trainer,  # noqa: F811
+                                                               elsewhere):
+    path, kept, lock = elsewhere
+    trainer.after["Src-Pref", 1] = lambda: (path.write_text(kept), lock.release())
+    done, reported = command()
+    assert [job[:2] for job in done] == [("Src-Pref", 0), ("Src-Pref", 1), ("DIAL", 1)]
+    assert len(reported) == 4 and not [*command.folder.glob("*.lock")]
+
+
+def test_another_command_does_not_join(command, trainer, elsewhere):  # noqa: F811
+    """Other settings, and --overwrite, are refused while a process is at work there."""
     before, trainer.done = contents(command.out), []
-    with FileLock(command.out / ".lock"):
-        for flags in ([], ["--overwrite"], ["--seeds", "2"]):
-            with pytest.raises(InputError, match=r"^--out .*out: another command is writing the"):
-                command(*flags)
-        assert trainer.done == [] and contents(command.out) == before
-    assert command()[0] == []  # the lock has gone
+    with pytest.raises(InputError, match="settings.json has steps 40, not 3: choose another --out"):
+        command("--steps", "3")
+    with pytest.raises(InputError, match=r"^--out .*out: another command is writing there$"):
+        command("--overwrite")
+    assert trainer.done == [] and contents(command.out) == before
+    elsewhere[2].release()
+    assert len(command("--steps", "3")[0]) == 4  # nothing finished is there, and nobody at work
+
+
+def test_a_lock_that_was_left_behind_is_free(command):  # noqa: F811
+    command("--seeds", "0", "--methods", "DIAL")
+    (path,) = command.folder.glob("DIAL-0*.json")
+    path.rename(path.with_suffix(".lock"))
+    done, reported = command()
+    assert len(done) == len(reported) == 4 and not [*command.folder.glob("*.lock")]
 
 
 def test_a_run_is_kept_whose_model_is_not(command, trainer):  # noqa: F811
@@ -91,7 +194,7 @@ def test_a_run_is_kept_whose_model_is_not(command, trainer):  # noqa: F811
     with pytest.raises(InputError, match="--save: the model of Src-Pref was not kept: no space"):
         command("--save")
     trainer.failure = None
-    assert [path.name[:10] for path in command.folder.iterdir()] == ["Src-Pref-0"]
+    assert [path.name[:10] for path in command.folder.glob("*.json")] == ["Src-Pref-0"]
     command("--save")
     assert [(*job[:2], bool(job[3])) for job in trainer.done] == [
         ("DIAL", 0, True), ("Src-Pref", 1, True), ("DIAL", 1, False)]

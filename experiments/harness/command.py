@@ -1,33 +1,42 @@
 """The command line: exit codes, numbers, and parsers of the flags in flags.py."""
 import argparse
-import inspect
 import math
+import os
 import re
+import signal
 import sys
+import unicodedata
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
 from data import InputError
 from dial import DialConfig
+from harness.settings import settings, settings_table
 from models import processes
 
 
 @contextmanager
 def exit_codes(several=False):
     """End the process as every command does: with 0 when it is done, 2 and one line for bad input,
-    130 when it is stopped by hand, 1 for anything else. `several`: torchrun may start the command.
-    """
+    130 when it is stopped (SIGINT, SIGTERM), 1 for anything else, with one line where a file or the
+    terminal cannot be written. `several`: whether torchrun may start the command."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     try:
         with processes.together(several):
             yield
+        sys.stdout.flush()
     except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:
+        print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is not printed yet
+        sys.exit(1)
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +47,16 @@ class Parser(argparse.ArgumentParser):
     def format_help(self):
         self.epilog = "\n\n".join(settings_table(*table) for table in self.tables)
         return super().format_help()
+
+    def parse_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else args
+        for before, word in zip(["", *words], words):
+            if not word or re.fullmatch("--[^=]+=", word):
+                raise InputError(f"{word or before}: the value is empty")
+            if any(unicodedata.category(character) in ("Cc", "Cs") for character in word):
+                raise InputError(f"{ascii(word)}: control characters, and bytes that are not "
+                                 "UTF-8, cannot be used")
+        return super().parse_args(args, namespace)
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")
@@ -90,8 +109,6 @@ def parse(p, argv=None):
     """
     args = p.parse_args(argv)
     given = [name for name in GIVEN if getattr(args, name, None) is not None]
-    if empty := [name for name in given if getattr(args, name) == ""]:
-        raise InputError(f"{flag(empty[0])}: the name is empty")
     if args.pairs and not args.paper:
         raise InputError("--pairs goes with --paper")
     for name in ("methods", "seeds", "target", "pairs"):
@@ -128,32 +145,3 @@ def given_domains(args):
     else:
         from domains.own import domains
     return domains(args)
-
-
-def settings(kind, preset, words, flag):
-    """A configuration, a dataclass, of a preset and of what `flag` says in `words` NAME=VALUE."""
-    values, types = dict(preset), {f.name: f.type for f in fields(kind)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name not in types or not value:
-            known = ", ".join(types)
-            raise InputError(f"{flag} {word}: it takes NAME=VALUE with a NAME of {known}")
-        try:
-            values[name] = ({"true": True, "false": False}[value.lower()]
-                            if types[name] is bool else types[name](value))
-        except (ValueError, KeyError):
-            raise InputError(f"{flag} {word}: {name} is of type {types[name].__name__}") from None
-    try:
-        return kind(**values)
-    except ValueError as error:
-        raise InputError(f"{flag}: {error}") from None
-
-
-def settings_table(preset, kind=DialConfig, flag="--set"):
-    """The fields of a configuration, the values of `preset` and the comments that explain them."""
-    lines = [f"settings of the method ({flag}), this command's value and {kind.__name__}'s:"]
-    source = inspect.getsource(kind)
-    for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
-        value = str(preset.get(name, default.strip('"')))
-        lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
-    return "\n".join(lines)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from harness.tables import whole_file
+
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
           "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
           "Src-Tgt-Pref*": "tab:olive", "Src-Pref, halved": "tab:red",
@@ -26,7 +28,8 @@ def figure(path, title, size, columns=1, rows=1):
         ax.spines[["top", "right"]].set_visible(False)
     yield axes if rows > 1 else axes[0] if columns > 1 else axes[0, 0]
     picture.suptitle(title, fontsize=11, parse_math=False)  # a file's name may hold dollars
-    picture.savefig(path, dpi=120)
+    with whole_file(path) as part:
+        picture.savefig(part, dpi=120, format="png")
     plt.close(picture)
 
 

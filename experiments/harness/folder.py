@@ -1,114 +1,156 @@
-"""The folder of a command, OUT: a file for each finished run, OUT/runs/METHOD-SEED-....json, and no
-other command that writes there at the same time."""
+"""The folder of a command, OUT, which processes with the same command share.
+
+    OUT/runs/METHOD-SEED-....json   a finished run
+    OUT/runs/METHOD-SEED-....lock   a run that a process has taken; free again when that ends
+    OUT/settings.json               what the runs of those who write there have in common
+    OUT/.lock                       held while one of them reads what there is, or takes a run
+"""
 import json
-import re
 import shutil
 import sys
-import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from data import InputError
+from harness import run_files
 from harness.tables import write_whole
 from methods.table import METHODS
 
 
 @contextmanager
-def results_folder(out, settings, overwrite=False):
-    """Make OUT for this command alone, and yield a `Folder` of the finished runs in it.
+def results_folder(args, settings):
+    """Make args.out, and yield a `Folder` of the finished runs in it; with --overwrite it looks
+    away from what an earlier command left.
 
-    Args:
-        settings: all that a run depends on but for its method, seed and domains.
-        overwrite: whether to look away from what an earlier command left (`Folder.clear`).
+    Args: settings: all that a run depends on but for its method, seed and domains.
     Raises InputError for runs of other settings, and for a folder that cannot be used.
     """
+    folder, models = Folder(args.out, settings), (args.out / "models").resolve()
+    if (args.overwrite or args.save) and models in Path(args.model).resolve().parents:
+        raise InputError(f"--model {args.model}: this would write over it; choose another --out")
     try:
-        (out / "runs").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", timeout=0).acquire()
-    except Timeout:
-        raise InputError(f"--out {out}: another command is writing there") from None
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with folder.lock:
+            if not args.overwrite:
+                folder.read()
     except OSError as error:
-        raise InputError(f"--out {out}: this folder cannot be written: {error.strerror}") from None
-    with lock:
-        folder = Folder(out / "runs", out / "models", json.loads(json.dumps(settings)))
-        for path in [] if overwrite else sorted(folder.path.glob("*.json")):
-            folder.add(folder.read(path))
-        try:
-            yield folder
-        except BaseException:
-            if folder.runs:
-                same = "the same command without --overwrite" if overwrite else "the same command"
-                print(f"finished runs are kept in {out}: {same} goes on from there",
-                      file=sys.stderr)
-            raise
+        raise InputError(f"--out {args.out}: cannot be written: {error.strerror}") from None
+    try:
+        yield folder
+    except BaseException:
+        if folder.runs:
+            print(f"finished runs are kept in {args.out}: the same command"
+                  f"{' without --overwrite' * args.overwrite} goes on from there", file=sys.stderr)
+        raise
 
 
-@dataclass
 class Folder:
-    """The finished runs of a folder, dictionaries with `method`, `seed` and `results`."""
+    """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target).
 
-    path: Path  # OUT/runs
-    models: Path  # OUT/models
-    settings: dict
-    runs: dict = field(default_factory=dict)  # by (method, seed, source, target)
+    A job is (method, seed, [(source, target), ...]), a `Domain` each.
+    """
 
-    def read(self, path):
-        """A run file. Raises InputError for one of other settings."""
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            found = run["settings"]
-            differs = [k for k in self.settings.keys() | found.keys()
-                       if found.get(k) != self.settings.get(k)]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{path}: not a run of this program") from None
-        if differs:
-            name = min(differs, key=lambda name: (name == "checksum", name))
-            what = (f"has {name} {found.get(name)}, not {self.settings.get(name)}"
-                    if name != "checksum" else "is of other data in the same files")
-            raise InputError(f"{path} {what}: choose another --out, or --overwrite")
-        return run
+    def __init__(self, out, settings):
+        self.out, self.path, self.lock = out, out / "runs", FileLock(out / ".lock")
+        self.settings, self.runs = json.loads(json.dumps(settings)), {}
+
+    def read(self):
+        """Read the finished runs. Raises InputError for other settings, theirs or those of the
+        processes that are at work there."""
+        if self.taken():
+            run_files.read(self.out / "settings.json", self.settings)
+        for path in sorted(self.path.glob("*.json")):
+            self.add(run_files.read(path, self.settings))
 
     def add(self, run):
         self.runs |= {(run["method"], run["seed"], r["source"], r["target"]): run
                       for r in run["results"]}
 
+    def left(self, jobs):
+        """What of the jobs is not finished."""
+        left = [(name, seed, [(s, t) for s, t in pairs
+                              if (name, seed, s.name, t.name) not in self.runs])
+                for name, seed, pairs in jobs]
+        return [job for job in left if job[2]]
+
+    def taken(self):
+        """Whether other processes are at work there."""
+        for path in self.path.glob("*.lock"):
+            try:
+                with FileLock(path, timeout=0):
+                    pass
+            except Timeout:
+                return True
+        return False
+
+    def take(self, jobs, overwrite=False):
+        """Yield the jobs that no other process has finished or taken, each taken meanwhile; with
+        `overwrite`, after `clear`."""
+        with self.lock:
+            self.clear() if overwrite else self.read()
+            write_whole(self.out / "settings.json", json.dumps({"settings": self.settings}))
+        before, left = None, self.left(jobs)
+        while left != before:  # a process that is killed gives its run back: look again
+            before = left
+            for name, seed, pairs in left:
+                names = [(s.name, t.name) for s, t in pairs]
+                path = self.path / run_files.name(name, seed, names)
+                try:
+                    with self.lock:
+                        taken = FileLock(path.with_suffix(".lock")).acquire(timeout=0)
+                except Timeout:
+                    continue
+                with taken:
+                    if path.exists():
+                        self.add(run_files.read(path, self.settings))
+                    else:
+                        yield name, seed, pairs
+            left = self.left(jobs)
+
     def clear(self):
         """Delete OUT/runs/*.json and the saved models in OUT/models, and nothing else that is
-        there. Raises InputError where --model is one of them."""
-        if self.models.resolve() in Path(self.settings["model"]).resolve().parents:
-            raise InputError(f"--model {self.settings['model']}: --overwrite would delete it")
+        there. Raises InputError where others are at work."""
+        if self.taken():
+            raise InputError(f"--out {self.out}: another command is writing there")
         for path in self.path.glob("*.json"):
             path.unlink()
-        for path in self.models.glob("*/dial_config.json"):  # `saving.save` wrote it
+        for path in self.out.glob("models/*/dial_config.json"):  # `saving.save` wrote it
             shutil.rmtree(path.parent, ignore_errors=True)
 
     def write(self, run):
-        """Keep a run, in a file named after its method, seed and pairs of domains. Raises
-        InputError where its model could not be saved."""
-        names = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
-        name = f"{run['method']}-{run['seed']}-{zlib.crc32(str(names).encode()):08x}.json"
-        run = {"method": run["method"], "seed": run["seed"], "settings": self.settings} | run
-        write_whole(self.path / re.sub(r"[*,]", "", name).replace(" ", "_"), json.dumps(run))
+        """Keep a run. Raises InputError where its model could not be saved."""
+        run = {"settings": self.settings, "saved": None, "failure": None} | run
+        pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
+        write_whole(self.path / run_files.name(run["method"], run["seed"], pairs), json.dumps(run))
         self.add(run)
-        if run.get("failure"):
+        if run["failure"]:
             raise InputError(f"--save: the model of {run['method']} was not kept: "
                              f"{run['failure']}; without --save the other runs go on")
 
-    def to_save(self, asked, jobs, left):
-        """The methods of which the next run keeps its model, `asked` for as "adapter" or "merged".
-        Raises InputError where it is too late: all is trained, and nothing kept."""
+    def to_save(self, asked, jobs):
+        """The jobs that keep their model, `asked` for as "adapter" or "merged": the first of each
+        method that is left. Raises InputError where all is trained, and nothing kept."""
         kept = {run["method"] for run in self.runs.values() if run["saved"] in ("merged", asked)}
         wanted = {name for name, *_ in jobs if METHODS[name].step} - kept
-        if late := wanted - {name for name, *_ in left}:
+        first = {job[0]: job for job in reversed(self.left(jobs))}
+        if late := wanted - first.keys():
             raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and "
                              "their model was not kept: choose another --out, or --overwrite")
-        return wanted
+        return [first[name] for name in wanted]
 
     def runs_of(self, jobs):
-        """The runs that belong to `jobs`, in their order, with the results that were asked for."""
+        """The runs that belong to `jobs`, in their order, with the results that were asked for;
+        none while other processes are at some of them."""
+        with self.lock:
+            self.read()
+        if left := self.left(jobs):
+            print(f"{len(left)} runs are with other processes, whose last one makes the table",
+                  file=sys.stderr)
+            return []
+        for path in self.path.glob("*.json"):
+            path.with_suffix(".lock").unlink(missing_ok=True)
         runs = {}
         for name, seed, pairs in jobs:
             names = [(source.name, target.name) for source, target in pairs]

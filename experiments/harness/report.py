@@ -24,16 +24,16 @@ def report(args, runs, title, chance=0.5):
     gains = [row for metric in measured(rows) if (row := gain(rows, metric))]
     write_results(args.out, args.experiment, args.model, config_of(args, runs),
                   rows + gains, sum(run["seconds"] for run in runs))
-    print_columns(table(rows))
-    for line in (*map(gain_line, gains), *targets_lines(rows), *lost_source(rows)):
-        print(line)
-    print(f"results, runs and figure: {args.out}", file=sys.stderr)
     from harness.figures import plot_pairs, plot_training
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in rows))
     if len(pairs) > 1:
         plot_pairs(rows, args.out / "pairs.png", f"{title}, mean over seeds", chance)
     else:
         plot_training(runs, args.out / "training.png", f"{title}: {' to '.join(pairs[0])}")
+    print_columns(table(rows))  # last: it may go to a terminal that is closed
+    for line in (*map(gain_line, gains), *targets_lines(rows), *lost_source(rows)):
+        print(line)
+    print(f"results, runs and figure: {args.out}", file=sys.stderr)
 
 
 def config_of(args, runs):

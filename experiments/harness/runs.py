@@ -6,16 +6,16 @@ method does not look at the target, one training serves all targets of a source.
 import statistics
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 
-import torch
 from tqdm import tqdm
 
 import data
 import dial
 from data import InputError
 from harness.folder import results_folder
+from methods.learners import new_model
 from methods.table import METHODS
 from models import backbones, processes
 
@@ -48,24 +48,21 @@ def run_all(args, domains):
     processes.check(args, [name for name in METHODS if METHODS[name].language])
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
     with processes.shared(results_folder, args, settings) as folder:
-        left = [(name, seed, new) for name, seed, pairs in jobs if (new := [
-            (s, t) for s, t in pairs if (name, seed, s.name, t.name) not in folder.runs])]
+        left = folder.left(jobs)
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
-        to_save = folder.to_save(args.save, jobs, left) if args.save else set()
+        to_save = folder.to_save(args.save, jobs) if args.save else []
         if left:
             backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
                                       args.compile)
             if distributed:
                 backbone.pack_options["pack"] = distributed.pack_part
             encoded = encode_all(args, backbone, left)
-        if args.overwrite:
-            folder.clear()
-        for name, seed, pairs in tqdm(left, desc="runs", dynamic_ncols=True, disable=not left):
-            save = folder.models / name.rstrip("*") if name in to_save else None
-            to_save -= {name}
-            folder.write(run(args, backbone, encoded, name, seed, pairs, save))
+        with closing(folder.take(left, args.overwrite)) as taken:
+            for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
+                save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
+                folder.write(run(args, backbone, encoded, *job, save))
         return folder.runs_of(jobs)
 
 
@@ -122,22 +119,6 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
     return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
             "saved": args.save if save and not failure else None, "failure": failure,
             "results": results, "log": log}
-
-
-@contextmanager
-def new_model(args, backbone, config, seed):
-    """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
-    torch.manual_seed(seed)
-    if distributed:
-        model = distributed.reward_model(args, backbone.classifier, config)
-    else:
-        model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
-    try:
-        yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
-    finally:
-        if args.checkpoint:  # peft would differentiate the embeddings of the next run
-            model.transformer.activation_checkpointing_disable()
-        model.backbone.unload()
 
 
 def results_of(name, pairs, log, measure):

@@ -1,9 +1,11 @@
 """Numbers of commands and toys: their means and errors, gains and their p, text, results.json."""
 import json
+import os
 import platform
 import shlex
 import statistics
 import sys
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from data import InputError
@@ -64,11 +66,28 @@ def write_results(out, experiment, model, config, rows, seconds):
     write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_whole(path, text):
-    """Write a file, all of it or nothing."""
+@contextmanager
+def whole_file(path):
+    """Yield a name to write a file under; it becomes `path` when all of it is on the disk. Raises
+    InputError where it cannot be written."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    try:
+        yield part
+        for name in (part, path.parent) if os.name == "posix" else ():
+            descriptor = os.open(name, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path, text):
+    """Write a text file, all of it or nothing."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def make_folder(path):

@@ -1,11 +1,12 @@
 """What is reported of rlhf_shift.py: its table, and Figure 6."""
 import statistics
 
+from domains.splits import Domain
 from harness.figures import figure, plot_seeds
-from rlhf.arms import ARMS
 from harness.tables import plus_minus
+from rlhf.arms import ARMS
 
-PAIR = "off-policy", "policy"  # what stands for source and target in a run
+PAIR = Domain("off-policy"), Domain("policy")  # what stands for source and target in a run
 CURVES = {"true_reward": "(a) true reward in training", "held_out": "(b) on held-out prompts",
           "auc": "AUC of the reward model"}
 METRICS = {"area": "6a, mean of epochs", "true_reward": "6a, last", "held_out": "6b, last",
@@ -19,8 +20,8 @@ def results(name, task, log):
     for key, part in (("auc_first", log[:5]), ("auc_last", log[-5:])):
         if values := [record["auc"] for record in part if record["auc"] is not None]:
             metrics[key] = statistics.fmean(values)
-    return {"method": name, "source": PAIR[0], "target": PAIR[1], "metrics": metrics,
-            "n_test": len(task.test)}
+    return {"method": name, "source": PAIR[0].name, "target": PAIR[1].name,
+            "metrics": metrics, "n_test": len(task.test)}
 
 
 def table(rows):
