@@ -1,56 +1,70 @@
-"""Several processes: Algorithm 1 on the whole batch, as in one process. Each pair of processes is a
-fork, which starts at once; torchrun itself is started once."""
+"""Several processes: Algorithm 1 on the whole batch, as in one process. Two processes are forks of
+this one, which start at once; torchrun itself is started once."""
 import json
+import math
 import multiprocessing
 import os
-import socket
+import signal
+import subprocess
+import sys
+import time
 from argparse import Namespace
 
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import ROWS, random_classifier
+from conftest import FAST, ROOT, ROWS, SMALL, random_classifier
+from safetensors.torch import load_file
 
+import cross_lingual
 import data
 import dial
 from data import InputError
+from harness import runs
+from harness.command import exit_codes
 from methods.table import METHODS
 from models import backbones, distributed, processes
 
 TRAINED = ["Src-Pref", "DIAL", "DEAL", "Tgt-Pref*", "Src-Tgt-Pref*"]
-OTHERS = [data.Preference(f"Name {i} colours.", f"red{', blue' * i}", ("GREEN", "!")) for i in range(7)]
+OTHERS = [data.Preference(f"Name {i} colours.", f"red{', blue' * i}", ("GREEN", "!"))
+          for i in range(7)]
 CONFIG = dial.DialConfig(steps=3, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
                          critic_learning_rate=1e-2, scale_embeddings=True, center_prompts=True)
 
 
 @pytest.fixture
-def pair(tmp_path):
-    """A function that calls another in two processes. It returns what each of them returned, read
-    from JSON, and leaves their exit codes in `codes`."""
-    def pair(function, *args, several=True):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+def pair(tmp_path, monkeypatch):
+    """A function that calls another in two processes, as a command does under torchrun. It returns
+    what each of them returned, read from JSON, and their exit codes."""
+    monkeypatch.setattr(runs, "distributed", distributed)
+    children = []
 
-        def child(rank):
-            os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", RANK=str(rank),
-                              LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-            with processes.together(several):
-                (tmp_path / f"{rank}.json").write_text(json.dumps(function(*args)))
+    def child(rank, store, function, args, several):
+        os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", RANK=str(rank),
+                          LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                          MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+        import faulthandler; faulthandler.dump_traceback_later(25, file=open(f"/tmp/hang{os.getpid()}", "w"))
+        sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
+        with exit_codes(several):
+            (tmp_path / f"{rank}.json").write_text(json.dumps(function(*args)))
 
-        children = [multiprocessing.get_context("fork").Process(target=child, args=(rank,))
-                    for rank in range(2)]
-        for process in children:
-            process.start()
-        for process in children:
-            process.join(20)
-        pair.codes = [process.exitcode for process in children]
-        for process in children:
-            process.kill()
-        if pair.codes == [0, 0]:
-            return [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    def pair(function, *args, several=True, meanwhile=None):
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True)  # in torchrun's own process
+        for rank in range(2):
+            (tmp_path / f"{rank}.json").write_text("null")
+            children.append(multiprocessing.get_context("fork").Process(
+                target=child, args=(rank, store, function, args, several)))
+            children[-1].start()
+        if meanwhile:
+            meanwhile(children[-2:])
+        for process in children[-2:]:
+            process.join(30)
+        return ([json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)],
+                [process.exitcode for process in children[-2:]])
 
-    return pair
+    yield pair
+    for process in children:
+        process.kill()
 
 
 def learn(method, kind=distributed.RewardModel, pack=distributed.pack_part, shard=False):
@@ -82,10 +96,6 @@ def learn(method, kind=distributed.RewardModel, pack=distributed.pack_part, shar
     return [log, gradients, [r.tolist() for r in rewards], divided]
 
 
-def learn_all(shard):
-    return {method: learn(method, shard=shard) for method in TRAINED}
-
-
 def off(one, two):
     """The largest difference of losses, of gradients and of rewards, relative to the largest of
     each loss over the steps, and to the largest gradient and reward."""
@@ -105,12 +115,198 @@ def alone(cache):
     return {method: learn(method, dial.RewardModel, data.pack) for method in TRAINED}
 
 
+def learn_all(methods, shard=False):
+    return {method: learn(method, shard=shard) for method in methods}
+
+
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_processes_learn_as_one(alone, pair, shard):
     """The losses, the gradients and the rewards of one process, to rounding."""
-    first, second = pair(learn_all, shard)
-    for method in TRAINED:
-        print(method, off(alone[method], first[method]))
+    methods = ["Src-Pref", "DIAL"] if shard else TRAINED
+    (first, second), codes = pair(learn_all, methods, shard)
+    assert codes == [0, 0] and first == second
+    for method in methods:
         assert max(off(alone[method], first[method])) < 1e-5, method
-        assert first[method] == second[method]
         assert first[method][3] == ["DTensor"] * shard + ["Parameter"]
+
+
+def averaged(model, sum_up=distributed.RewardModel.sum_gradients):
+    sum_up(model)
+    for p in model.backbone.parameters():
+        p.grad = p.grad / 2 if p.requires_grad else None
+
+
+def with_the_head(model):
+    for p in model.parameters():
+        if p.requires_grad:
+            dist.all_reduce(p.grad)
+
+
+def disordered(records, pack_part=distributed.pack_part, **options):
+    batch = pack_part(records, **options)
+    return batch | {"rows": batch["rows"].flip(0)}
+
+
+MODEL = distributed.RewardModel
+DEFECTS = {
+    "gradients are averaged": (MODEL, "sum_gradients", averaged),
+    "gradients stay where they are": (MODEL, "sum_gradients", lambda model: None),
+    "the head's is summed, too": (MODEL, "sum_gradients", with_the_head),
+    "own rows are constants": (distributed, "gather", lambda emb, *where, gather=distributed.gather:
+                               gather(emb, *where).detach().requires_grad_()),
+    "rows are in another order": (distributed, "pack_part", disordered),
+    "random numbers differ": (dial, "gradient_penalty",
+                              lambda *args, penalty=dial.gradient_penalty: (
+                                  torch.rand(1 + processes.rank()), penalty(*args))[1]),
+}
+
+
+def learn_with_defects():
+    found = []
+    for where, name, defect in DEFECTS.values():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(where, name, defect)
+            try:
+                found.append(learn("DIAL", pack=distributed.pack_part))
+            except Exception as error:
+                found.append(str(error))
+    return found
+
+
+def test_defects_are_seen(alone, pair):
+    (found, _), _ = pair(learn_with_defects)
+    for defect, run in zip(DEFECTS, found, strict=True):
+        assert isinstance(run, str) or max(off(alone["DIAL"], run)) > 1e-3, defect
+
+
+def drift():
+    """The heads and critics of two processes that are not alike, before and after steps."""
+    torch.manual_seed(processes.rank())
+    model, critic = torch.nn.Module(), dial.Critic(3)
+    model.reward_head = torch.nn.Linear(3, 1)
+    parts, found = [*model.reward_head.parameters(), *critic.parameters()], []
+    look = distributed.keep_alike(model, critic, lambda step: {"step": float(step)})
+    for step in (99, 100):
+        assert look(step) == {"step": float(step)}
+        found.append(torch.cat([p.flatten() for p in parts]).tolist())
+    return found
+
+
+def test_heads_and_critics_are_kept_alike(pair):
+    (first, second), _ = pair(drift)
+    assert first[0] == first[1] == second[1] != second[0]
+
+
+# ------------------------------------------------------------------ commands
+
+
+def kept(out):
+    """The numbers of a command's runs: their logs, their metrics, and the saved adapters."""
+    found = [json.loads(path.read_text()) for path in sorted((out / "runs").glob("*.json"))]
+    numbers = [[step[name] for step in run["log"] for name in sorted(step)] + [
+        value for r in run["results"] for value in r["metrics"].values()] for run in found]
+    for path in sorted(out.glob("models/*/adapter_model.safetensors")):
+        numbers += [load_file(path)[name].flatten().tolist() for name in sorted(load_file(path))]
+    return numbers
+
+
+FLAGS = [*FAST, *SMALL, "--steps", "3", "--methods", "Longest", "Src-Pref", "DIAL", "--save",
+         "merged", "--out"]
+
+
+@pytest.fixture(scope="module")
+def one(cache, tmp_path_factory):
+    """What a command leaves in one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda self, path, **_: path.touch())
+        cross_lingual.main([*FLAGS, str(out := tmp_path_factory.mktemp("one"))])
+    return out
+
+
+@pytest.mark.parametrize("shard", [[], ["--shard"]])
+def test_a_command_in_two_processes(one, pair, tmp_path, undrawn, capfd, shard):
+    """One table and one set of bars, the files and the numbers of one process; it goes on."""
+    out = tmp_path / "two"
+    flags = [*shard, *FLAGS, str(out)]
+    assert pair(cross_lingual.main, flags)[1] == [0, 0]
+    printed, bars = capfd.readouterr()
+    assert printed.count("DIAL over Src-Pref") == bars.count("results, runs and figure") == 1
+    assert bars.count("DIAL, seed 0: 100%") == 1
+    assert {p.relative_to(one) for p in one.rglob("*")} == {p.relative_to(out)
+                                                            for p in out.rglob("*")}
+    for a, b in zip(kept(one), kept(out), strict=True):
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
+    if not shard:
+        (path,) = out.glob("runs/DIAL*.json")
+        path.unlink()
+        assert pair(cross_lingual.main, flags)[1] == [0, 0]
+        printed, bars = capfd.readouterr()
+        assert bars.count("2 of 3 runs are finished in") == 1 and "Src-Pref, seed" not in bars
+        assert path.exists() and printed.count("DIAL over Src-Pref") == 1
+
+
+# ------------------------------------------------------------------ how they end
+
+
+def only_one(end):
+    """All processes wait for each other, until one of them has `end`."""
+    while True:
+        dist.all_reduce(torch.ones(1))
+        if processes.rank() == 1:
+            end()
+
+
+def bad():
+    raise InputError("no such text")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def broken():
+    return 1 / 0
+
+
+@pytest.mark.parametrize("end, line", [(bad, "error: no such text\n"),
+                                       (killed, "error: another process was ended\n"),
+                                       (broken, "ZeroDivisionError: division by zero\n")])
+def test_none_waits_for_one_that_has_ended(pair, capfd, end, line):
+    _, codes = pair(only_one, end)
+    lines = capfd.readouterr().err
+    assert lines.endswith(line) and lines.count("\nTrace") == (end is broken)
+    assert sorted(codes) == {bad: [2, 2], killed: [-9, 2]}.get(end, [1, 2])
+
+
+def test_an_interrupt(pair, capfd):
+    def interrupt(children):
+        time.sleep(1)
+        for process in children:
+            os.kill(process.pid, signal.SIGINT)
+
+    _, codes = pair(only_one, lambda: None, meanwhile=interrupt)
+    assert capfd.readouterr().err == "stopped\n" and 130 in codes and 0 not in codes
+
+
+REFUSED = {
+    "error: --set nonsense=1: ": ["--set", "nonsense=1"],
+    "error: --batch-size 1: fewer records than 2 processes": ["--batch-size", "1"],
+    "error: Base LM takes one process: start it without torchrun": ["--methods", "Base LM"],
+    "error: Src-Pref, seed 0: step 2: the loss is not finite": [
+        "--steps", "2", "--set", "learning_rate=1e38"],
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_one_line_for_what_all_refuse(pair, capfd, tmp_path, line):
+    _, codes = pair(cross_lingual.main, [*FAST, *SMALL, *REFUSED[line], "--out", str(tmp_path)])
+    lines = capfd.readouterr().err
+    print(lines)
+    assert codes == [2, 2] and lines.count(line) == lines.count("rror") == 1
+
+
+def test_a_command_for_one_process(pair, capfd):
+    _, codes = pair(bad, several=False)
+    assert codes == [2, 2]
+    assert capfd.readouterr().err == (
+        "error: this command takes one process: start it without torchrun\n")

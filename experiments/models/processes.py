@@ -4,7 +4,6 @@ Process 0 alone prints, and reads and writes files. What it decides is broadcast
 """
 import os
 import signal
-import sys
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -29,8 +28,8 @@ def rank():
 def together(allowed):
     """Join the other processes, by NCCL between CUDA devices and gloo between CPUs.
 
-    An error ends all processes, and the first to have one prints it. Raises InputError unless
-    several are `allowed`.
+    Process 0 alone prints. An error ends all processes, and the first to have one prints it.
+    Raises InputError unless several processes are `allowed`.
     """
     if count() == 1:
         yield
@@ -38,27 +37,29 @@ def together(allowed):
     import torch.distributed as dist
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, to those that wait for a dead peer
-    cuda, nowhere = torch.cuda.is_available(), open(os.devnull, "w")
     try:
         store, *_ = next(dist.rendezvous("env://", timeout=PATIENCE))
     except (ValueError, KeyError) as error:
         raise InputError(f"WORLD_SIZE is set, but not by torchrun: {error}") from None
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     if rank() > 0:
-        sys.stdout = sys.stderr = nowhere
+        os.dup2(nowhere, 1), os.dup2(nowhere, 2)
     try:
         if not allowed:
             raise InputError("this command takes one process: start it without torchrun")
-        if cuda:  # "cuda" is then the process's own device
+        backends = "gloo"
+        if torch.cuda.is_available():  # "cuda" is then the process's own device
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank(),
-                                world_size=count(), timeout=PATIENCE)
+            backends = "cpu:gloo,cuda:nccl"
+        dist.init_process_group(backends, store=store, rank=rank(), world_size=count(),
+                                timeout=PATIENCE)
         yield
+        dist.destroy_process_group()
     except BaseException as error:
-        sys.stderr = sys.__stderr__ if store.add("failed", 1) == 1 else nowhere
+        os.dup2(stderr if store.add("failed", 1) == 1 else nowhere, 2)
         if isinstance(error, dist.DistError) or "by peer" in str(error):  # gloo's words
             raise InputError("another process was ended") from None
         raise
-    dist.destroy_process_group()
 
 
 def check(args, language):
