@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from argparse import Namespace
 
@@ -15,6 +16,7 @@ import torch
 import torch.distributed as dist
 from conftest import FAST, ROOT, ROWS, SMALL, random_classifier
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 import cross_lingual
 import data
@@ -43,7 +45,7 @@ def pair(tmp_path, monkeypatch):
         os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", RANK=str(rank),
                           LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
                           MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
-        import faulthandler; faulthandler.dump_traceback_later(25, file=open(f"/tmp/hang{os.getpid()}", "w"))
+        tqdm.set_lock(threading.RLock())  # another thread may have held the parent's at the fork
         sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
         with exit_codes(several):
             (tmp_path / f"{rank}.json").write_text(json.dumps(function(*args)))
