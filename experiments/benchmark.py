@@ -2,7 +2,6 @@
 
     python experiments/benchmark.py                       # ten minutes on two CPU cores
     python experiments/benchmark.py --lengths lists       # two or three minutes
-    python experiments/benchmark.py --growth --repeats 2  # DIAL's step while its batch grows
 
 There are three kinds of records: `lists` are odd-one-out lists of desserts; `dialogues` are pairs
 with lengths like SHP's (log-normal, prompts of 150 tokens on average and responses of 100, no text
@@ -10,10 +9,11 @@ above 1024); `full` are pairs of 1024 tokens. All get the same records and train
 and v of all layers, as in the paper), head and critic in the same precision. speed/peers.py says
 what each of them does. TRL takes part if it is installed (`pip install trl`).
 """
-import random
 import statistics
 import time
+from dataclasses import asdict
 
+import torch
 from tqdm import tqdm
 
 import harness  # noqa: F401  (first of the project: it sets the path)
@@ -23,32 +23,25 @@ from domains.foods import food_domain
 from harness.command import count, exit_codes, run_parser
 from harness.flags import MACHINE, MEMORY
 from harness.tables import make_folder, mean_and_error, print_columns, write_results
+from models.backbones import pick_machine
 from speed import peers
-from speed.growth import grow
-from speed.meter import dialogue_lengths, peak_memory, random_records, timed
+from speed.meter import peak_memory, random_records, timed
 
 SIZES = {"lists": 8, "dialogues": 4, "full": 2}  # records of each domain
 PEER_OF = {"DIAL": "DIAL, authors' recipe", "Src-Pref": "Src-Pref, TRL"}
 
 
-def batches_of(name, n, repeats, tokenizer):
-    """Yield (labelled, unlabelled) records of a kind, `n` each."""
-    rng, lists = random.Random(0), []
-    if name == "lists":
-        for domain in ("desserts:en", "desserts:ko"):
-            rows = food_domain(domain, n_train=n * repeats, n_test=1).labeled
-            lists.append(data.encode(rows, tokenizer, 1024))
-    for i in range(repeats):
-        if name == "lists":
-            yield [rows[i * n: (i + 1) * n] for rows in lists]
-        else:
-            lengths = ((lambda: dialogue_lengths(rng)) if name == "dialogues"
-                       else (lambda: (614, 410)))
-            yield [random_records(rng, n, lengths) for _ in range(2)]
+def records_of(kind, seed, tokenizer):
+    """(labelled, unlabelled) records of a kind."""
+    n = SIZES[kind]
+    if kind != "lists":
+        return [random_records(n, 2 * seed + i, kind == "full") for i in range(2)]
+    return [data.encode(food_domain(name, seed, n_train=n, n_test=1).labeled, tokenizer, 1024)
+            for name in ("desserts:en", "desserts:ko")]
 
 
 def compare(args):
-    """Measure everyone on every kind of records; print; return the rows of results."""
+    """Measure everyone on every kind of records; return the rows of results."""
     own, padded = (peers.Learner(args, name) for name in ("blocks", "sdpa"))
     runs = {"DIAL": peers.ours(own, dial.dial_step), PEER_OF["DIAL"]: peers.padded_dial(padded),
             "Src-Pref": peers.ours(own, dial.preference_step)}
@@ -57,60 +50,57 @@ def compare(args):
     except ImportError as error:
         print(f"without TRL: {error}")
     rows = []
-    for length in args.lengths:
-        n, found, memory = args.pairs or SIZES[length], {name: [] for name in runs}, {}
-        batches = list(batches_of(length, n, args.repeats + 1, own.tokenizer))
-        for i, (labeled, unlabeled) in enumerate(tqdm(batches, desc=length, dynamic_ncols=True)):
+    for kind in args.lengths:
+        measured = {name: {"seconds a step": [], "positions a token": [], "GiB": []}
+                    for name in runs}
+        for i in tqdm(range(args.repeats + 1), desc=kind, dynamic_ncols=True):
+            labeled, unlabeled = records_of(kind, i, own.tokenizer)
             for name, run in runs.items():
                 if i == 0:  # to warm up
-                    memory[name] = peak_memory(own.device, run, labeled, unlabeled)
+                    memory = peak_memory(own.device, run, labeled, unlabeled)
+                    measured[name]["GiB"] = [memory / 2**30]
                     continue
-                records = labeled + unlabeled if name.startswith("DIAL") else labeled
-                tokens = data.pack(records)["input_ids"].numel()
-                positions, seconds = timed(own.device, run, labeled, unlabeled)
-                found[name].append({
-                    "seconds a step": seconds, "records a second": len(records) / seconds,
-                    "tokens a second": tokens / seconds, "positions a token": positions / tokens,
-                    "GiB": memory[name] / 2**30})
-        for name, steps in found.items():
-            for metric in steps[0]:
-                values = [step[metric] for step in steps]
-                rows.append({"method": name, "source": length, "target": "", "metric": metric,
-                             **mean_and_error(values), "median": statistics.median(values),
-                             "n_test": n, "paper": None})
-    table(rows)
+                positions, seconds = timed(run, labeled, unlabeled)
+                if name in PEER_OF:  # ours comes before its peer, and has a position a token
+                    tokens = positions
+                measured[name]["seconds a step"].append(seconds)
+                measured[name]["positions a token"].append(positions / tokens)
+        rows += [{"method": name, "source": kind, "target": "", "metric": metric,
+                  **mean_and_error(values), "n_test": SIZES[kind], "paper": None}
+                 for name, metrics in measured.items() for metric, values in metrics.items()]
     return rows
 
 
 def table(rows):
-    """Medians by kind of records and method; seconds with the least and the most."""
-    cells = {(r["source"], r["method"], r["metric"]): r for r in rows}
-    names = ("records a second", "tokens a second", "positions a token", "GiB")
-    lines = [("records", "method", "seconds a step", "ours is faster", *names)]
-    for length, method in dict.fromkeys(key[:2] for key in cells):
-        row, peer = (cells.get((length, name, "seconds a step"))
-                     for name in (method, PEER_OF.get(method)))
-        ratios = [b / a for a, b in zip(row["values"], peer["values"])] if peer else []
-        lines.append((length, method, f"{row['median']:.2f} ({min(row['values']):.2f} to "
-                      f"{max(row['values']):.2f})",
-                      f"{statistics.median(ratios):.1f} times" if ratios else "",
-                      *(f"{cells[length, method, name]['median']:.2f}" for name in names)))
-    print_columns(lines)
+    """Lines of medians, one for each kind of records and method."""
+    values = {(r["source"], r["method"], r["metric"]): r["values"] for r in rows}
+    lines = [("records", "method", "seconds a step", "ours is faster", "positions a token", "GiB")]
+    for kind, method in dict.fromkeys(key[:2] for key in values):
+        seconds, peer, positions, memory = (
+            values.get((kind, name, metric)) for name, metric in (
+                (method, "seconds a step"), (PEER_OF.get(method), "seconds a step"),
+                (method, "positions a token"), (method, "GiB")))
+        times = statistics.median(b / a for a, b in zip(seconds, peer)) if peer else None
+        lines.append((kind, method, f"{statistics.median(seconds):.2f}",
+                      f"{times:.1f} times" if times else "",
+                      f"{statistics.median(positions):.2f}", f"{memory[0]:.2f}"))
+    return lines
 
 
 def main(argv=None):
     p = run_parser(__doc__, "benchmark", {}, MACHINE | MEMORY)
-    p.tables, add = (), p.add_argument
-    add("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
-    add("--pairs", type=count, help="records of each domain in all of them, instead of "
-        + ", ".join(f"{n} {name}" for name, n in SIZES.items()))
-    add("--growth", action="store_true", help="DIAL's step while its batch grows, instead")
-    add("--repeats", type=count, default=5, help="steps of each (%(default)s)")
+    p.tables = ()
+    p.add_argument("--lengths", nargs="+", choices=list(SIZES), default=list(SIZES), help="(all)")
+    p.add_argument("--repeats", type=count, default=5, help="steps of each (%(default)s)")
     args = p.parse_args(argv)
+    args.device, args.dtype = pick_machine(args.device, args.dtype)
     make_folder(args.out)
-    start, name = time.time(), "growth" if args.growth else "benchmark"
-    rows = grow(args) if args.growth else compare(args)
-    write_results(args.out, name, args.model, peers.settings(args), rows, time.time() - start)
+    start, rows = time.time(), compare(args)
+    print_columns(table(rows))
+    settings = asdict(peers.CONFIG) | {"threads": torch.get_num_threads()} | {
+        name: getattr(args, name) for name in ("device", "dtype", "repeats", "compile",
+                                               "gradient_checkpointing")}
+    write_results(args.out, "benchmark", args.model, settings, rows, time.time() - start)
 
 
 if __name__ == "__main__":

@@ -11,30 +11,21 @@ with responses it prints the rewards, a JSON object a line; with --out these go 
 preferences, too.
 """
 import json
-import math
 import sys
 from pathlib import Path
 
 import harness  # noqa: F401  (first: it sets the path)
-import torch
-
 import data
 import dial
-from data import InputError
 from domains import records
 from domains.files import read_rows
 from domains.splits import Domain
 from harness.command import PARSER, Parser, count, exit_codes
+from harness.flags import MACHINE
 from harness.tables import make_folder, print_columns, write_whole
-from models.scorer import load_scorer
+from methods.untrained import longest
+from models.saving import load_scorer
 from reading.fields import kind_of
-
-
-def wilson(accuracy, n, z=1.96):
-    """The 95 % interval of Wilson's for a share of n."""
-    center = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
-    return max(0.0, center - half), min(1.0, center + half)
 
 
 def read(path, tokenizer):
@@ -42,19 +33,20 @@ def read(path, tokenizer):
     rows = read_rows(path)
     labeled = kind_of(rows[0][1]) == "preference"
     reader = records.read_preference if labeled else records.read_unlabeled
-    return ([reader(row, where, tokenizer) for where, row in rows],
-            [str(row.get("subset", "")) for _, row in rows], labeled)
+    found, subsets = zip(*records.each(
+        lambda row, *rest: (reader(row, *rest), str(row.get("subset", ""))), rows, tokenizer))
+    return found, subsets, labeled
 
 
 def table(rows, subsets, rewards):
     """A line for each subset, and one for all."""
-    lengths = [torch.tensor([float(len(text.split())) for text in row.responses]) for row in rows]
-    names = list(dict.fromkeys(subsets))
+    from scipy.stats import binomtest  # it takes a second
+    lengths, names = longest(Domain("", test=rows)), list(dict.fromkeys(subsets))
     lines = [("subset", "accuracy", "95 % interval", "the longer one", "n")]
     for name in [*names, None] if len(names) > 1 else [None]:
         index = [i for i, subset in enumerate(subsets) if name in (None, subset)]
         right, longer = (dial.accuracy([values[i] for i in index]) for values in (rewards, lengths))
-        low, high = wilson(right, len(index))
+        low, high = binomtest(round(right * len(index)), len(index)).proportion_ci(method="wilson")
         lines.append((name or "all", f"{right:.3f}", f"{low:.3f} to {high:.3f}", f"{longer:.3f}",
                       str(len(index))))
     return lines
@@ -67,9 +59,8 @@ def main(argv=None):
     p.add_argument("--out", type=Path, help="the file for the rewards, a JSON object a line")
     p.add_argument("--max-length", type=count, default=1024, help="in tokens (%(default)s)")
     p.add_argument("--truncate", action="store_true", help="cut longer texts, as in training")
-    p.add_argument("--device", default="auto", help="auto, cpu, cuda, mps (%(default)s)")
-    p.add_argument("--dtype", choices=["auto", "float32", "bfloat16"], default="auto",
-                   help="of the model; auto: bfloat16 where it is fast")
+    for flag in ("--device", "--dtype"):
+        p.add_argument(flag, **MACHINE[flag])
     args = p.parse_args(argv)
     scorer, tokenizer = load_scorer(args.model, args.device, args.dtype)
     rows, subsets, labeled = read(args.file, tokenizer)
@@ -84,10 +75,7 @@ def main(argv=None):
              for response, reward in zip(row.responses, values.tolist())]
     if args.out:
         make_folder(args.out.parent)
-        try:
-            write_whole(args.out, "\n".join(lines) + "\n")
-        except OSError as error:
-            raise InputError(f"--out {args.out}: cannot be written: {error.strerror}") from None
+        write_whole(args.out, "\n".join(lines) + "\n")
         print(f"{args.out}: {len(lines)} rewards", file=sys.stderr)
     if labeled:
         print_columns(table(rows, subsets, rewards))

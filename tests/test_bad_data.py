@@ -4,10 +4,10 @@ import gzip
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
-from test_records import HUB, TEXT, write
+from test_records import HUB, TEXT, load_unlabeled, write
 
 from data import InputError, Preference
-from domains.records import load_preferences, load_unlabeled
+from domains.records import load_preferences
 from domains.splits import Domain
 from methods import untrained
 
@@ -31,24 +31,24 @@ BAD = [
     ("a.jsonl", '{"prompt": "Q", "chosen": "a", "rejected": {"b": 1}}',
      "a.jsonl:1: 'rejected' must be text, not dict"),
     ("a.jsonl", '{"prompt": null, "chosen": "a", "rejected": "b"}',
-     "a.jsonl:1: 'prompt' is missing"),
+     "a.jsonl:1: 'prompt' is empty: every record has an empty text"),
     ("a.jsonl", '{"chosen": "no", "rejected": "common start"}', "a.jsonl:1: no column 'prompt'"),
     ("a.jsonl", '{"Question": "Q", "chosen": "It is so", "rejected": "It is no"}',
      "a.jsonl:1: no column 'prompt'; there are: 'Question', 'chosen'"),
     ("a.csv", "prompt, chosen,rejected\nQ,a,b\n", "a.csv:2: no column 'chosen'; there are: "
      "'prompt', ' chosen'"),
-    ("a.csv", "prompt,chosen,rejected,rejected\nQ,a,b,c\n", "a.csv: twice the column 'rejected'"),
-    ("a.jsonl", '{"chosen": "a b", "rejected": "a "}', "a.jsonl:1: an answer is empty, after what "
-     "chosen and rejected share, 'a '; to leave such rows out: python experiments/prepare.py"),
+    ("a.csv", "prompt,chosen,rejected,rejected\nQ,a,b,c\n", "a.csv:1: twice the column 'rejected'"),
+    ("a.jsonl", '{"chosen": "a b", "rejected": "a "}',
+     "a.jsonl:1: an answer is empty, after what chosen and rejected share, 'a ': every "),
     ("a.jsonl", '{"chosen": "H: Q? A: yes", "rejected": "H: Q? A:"}', "a.jsonl:1: an answer is em"),
-    ("a.jsonl", TEXT.replace("bad", "good"), "a.jsonl: chosen and rejected are the same in all"),
     ("a.jsonl", '{"chosen": "\u82f9\u679c", "rejected": "\u82f9\u6c34"}', "a.jsonl:1: no column"),
-    ("a.csv", "sep=;\nprompt;chosen\nQ;a\n", "a.csv:3: no column 'rejected'"),
+    ("a.csv", "sep=;\nprompt;chosen;rejected\nQ;a;b\n",
+     "a.csv:2: 3 cells, where the first line names 2 columns: 'sep=', ''"),
     ("a.csv", "\r\n\nprompt;chosen\nQ;a\n", "a.csv:4: no column 'rejected'"),
-    ("a.csv", "prompt;chosen;rejected\nQ;a\n", "a.csv:2: not 3 columns"),
+    ("a.csv", "prompt;chosen;rejected\nQ;a\n", "a.csv:2: 2 cells"),
     ("a.csv", "p\0r\0o\0m\0", "a.csv: cannot be read as UTF-8 text, for it holds zero bytes: save"),
-    ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: not 3 columns"),
-    ("a.csv", "prompt,chosen,rejected\nQ,a,b\nQ,a,b,c\n", "a.csv:3: not 3 columns"),
+    ("a.csv", "prompt,chosen,rejected\nQ,a\n", "a.csv:2: 2 cells"),
+    ("a.csv", "prompt,chosen,rejected\nQ,a,b\nQ,a,b,c\n", "a.csv:3: 4 cells"),
     ("a.csv", "prompt,chosen\nQ,a\n",
      "a.csv:2: no column 'rejected'; there are: 'prompt', 'chosen'"),
     ("a.csv", 'prompt,chosen,rejected\nQ,"a,b\n', "a.csv:2: unexpected end of data"),
@@ -56,8 +56,8 @@ BAD = [
     ("a.csv", "prompt,chosen,rejected\n", "a.csv: holds no records"),
     ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
      "a.jsonl:1: a conversation needs a tokenizer with a chat template"),
-    ("a.txt", "hello", "a.txt: the name must end in .json, .jsonl, .ndjson, .csv, .tsv, .parquet "
-     "or .arrow (JSON and"),
+    ("a.txt", "hello", "a.txt: the name must end in .json, .jsonl, .ndjson, .csv, .tsv, .parquet, "
+     ".arrow (JSON and"),
 ]
 
 
@@ -91,8 +91,8 @@ def test_not_text_and_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("error, message", [
-    (errors.LocalEntryNotFoundError("no network\nat all"), "cannot be fetched: no network"),
-    (errors.OfflineModeIsEnabled("offline"), "cannot be fetched: offline"),
+    (errors.LocalEntryNotFoundError("no network\nat all"), "cannot be read: no network"),
+    (errors.OfflineModeIsEnabled("offline"), "cannot be read: offline"),
     (errors.EntryNotFoundError("404"), "no such file; owner/name holds b.jsonl, c.csv"),
 ])
 def test_the_hub_says_what_is_wrong(monkeypatch, error, message):

@@ -124,23 +124,6 @@ def test_likelihoods_are_those_of_transformers(kind, share):
             assert reward.item() == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("softcap", [None, 2.0])
-def test_chunks_change_nothing(softcap):
-    torch.manual_seed(0)
-    hidden, embeddings = torch.randn(50, 8), torch.randn(30, 8)
-    tokens, outputs = torch.randint(30, (50,)), []
-    for chunk in (7, 50):
-        h = hidden.clone().requires_grad_(True)
-        losses = language.next_token_losses(h, tokens, embeddings, softcap, chunk)
-        losses.mean().backward()
-        outputs.append((losses.detach(), h.grad))
-    logits = hidden @ embeddings.T
-    logits = logits if softcap is None else 2 * (logits / 2).tanh()
-    expected = -logits.log_softmax(-1)[range(50), tokens]
-    torch.testing.assert_close(outputs[0][0], expected)
-    torch.testing.assert_close(outputs[0], outputs[1])
-
-
 def test_lengths_and_counts_by_hand():
     source = Domain("source", [Preference("p", "A b. C", ("A b.", "d")),
                                Preference("p", "c", ("b c.",))])
@@ -156,10 +139,13 @@ def test_lengths_and_counts_by_hand():
         pytest.approx([math.log(3), -math.log(2)]), pytest.approx([-math.log(2), math.log(3)])]
 
 
-def test_token_losses_of_bf16_states_are_fp32():
+def test_token_losses_of_bf16_states_are_fp32(tiny):
+    model = dial.RewardModel(tiny[0].bfloat16(), dial.DialConfig(lora_rank=4))
+    embeddings = model.transformer.get_input_embeddings().weight.detach()
     torch.manual_seed(0)
-    hidden, embeddings = torch.randn(40, 8).bfloat16(), torch.randn(30, 8).bfloat16()
-    tokens = torch.randint(30, (40,))
-    expected = -(hidden @ embeddings.T).double().log_softmax(-1)[range(40), tokens]
-    losses = language.next_token_losses(hidden, tokens, embeddings)
+    hidden, tokens = torch.randn(1, 40, 32).bfloat16(), torch.randint(259, (40,))
+    expected = -(hidden[0] @ embeddings.T).double().log_softmax(-1)[range(40), tokens]
+    every = torch.arange(40)
+    losses = language.token_losses(model, hidden, {"token": tokens, "row": every * 0,
+                                                   "before": every}, every)
     torch.testing.assert_close(losses, expected.float(), rtol=1e-5, atol=1e-5)

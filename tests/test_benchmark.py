@@ -10,7 +10,7 @@ from test_batches import random_encoded, record, texts_of
 
 import benchmark
 import dial
-from speed import growth, meter, peers
+from speed import meter, peers
 
 OWN = peers.CONFIG
 CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompts=True, clip=0.0)
@@ -20,7 +20,7 @@ CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompt
 def options(cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "CONFIG", CONFIG)
-        yield Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False,
+        yield Namespace(model="tiny", device="cpu", dtype="float32", gradient_checkpointing=False,
                         compile=False, out=tmp_path_factory.mktemp("out"))
 
 
@@ -89,40 +89,33 @@ def test_memory_and_time_of_a_call():
         time.sleep(0.1)
         return torch.ones(n, dtype=torch.uint8).max().item()
 
-    value, seconds = meter.timed(torch.device("cpu"), run, 2**27)
+    value, seconds = meter.timed(run, 2**27)
     assert value == 1 and 0.1 < seconds < 60
     memory = meter.peak_memory(torch.device("cpu"), run, 2**27)
     assert memory == 0 or 0.9 * 2**27 < memory < 2 * 2**27
 
 
-def seconds_of(folder):
-    """The rows of seconds by kind of records and method, of a command that has run."""
-    rows = json.loads((folder / "results.json").read_text())["rows"]
-    return {(r["source"], r["method"]): r for r in rows if r["metric"] == "seconds a step"}, rows
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """A step whose critic takes one step of its ten."""
+def test_it_runs_and_leaves_its_table(cache, tmp_path, capsys, monkeypatch):
+    """With a critic that takes one step of its ten."""
     monkeypatch.setattr(peers, "CONFIG", replace(OWN, critic_steps=1))
-
-
-def test_it_runs_and_leaves_its_table(cache, tmp_path, capsys, short):
+    monkeypatch.setattr(benchmark, "SIZES", dict.fromkeys(benchmark.SIZES, 2))
     benchmark.main(["--model", "tiny", "--repeats", "1", "--out",
-                    str(tmp_path), "--lengths", "lists", "dialogues", "--pairs", "2"])
-    seconds, rows = seconds_of(tmp_path)
-    assert {m for _, m in seconds} >= {"DIAL", "DIAL, authors' recipe", "Src-Pref"}
-    positions = {(r["source"], r["method"]): r["mean"] for r in rows
-                 if r["metric"] == "positions a token"}
-    assert positions["lists", "DIAL"] == 1 < 5 < positions["lists", "DIAL, authors' recipe"]
+                    str(tmp_path), "--lengths", "lists", "dialogues"])
+    record = json.loads((tmp_path / "results.json").read_text())
+    rows = {(r["source"], r["method"], r["metric"]): r["mean"] for r in record["rows"]}
+    assert {m for _, m, _ in rows} >= {"DIAL", "DIAL, authors' recipe", "Src-Pref"}
+    positions = [rows["lists", name, "positions a token"]
+                 for name in ("DIAL", "DIAL, authors' recipe")]
+    assert positions[0] == 1 < 5 < positions[1]
+    assert rows["dialogues", "DIAL", "seconds a step"] > 0 and record["config"]["device"] != "auto"
     assert "times" in capsys.readouterr().out
 
 
-def test_growth_measures_more_and_more(cache, tmp_path, monkeypatch, short):
-    monkeypatch.setattr(growth, "FACTORS", (1, 2))
-    benchmark.main(["--growth", "--model", "tiny", "--repeats", "1", "--out",
-                    str(tmp_path)])
-    seconds, _ = seconds_of(tmp_path)
-    positions = {source: row["n_test"] for (source, _), row in seconds.items()}
-    assert len(positions) == 6
-    assert positions["records x 2"] == pytest.approx(2 * positions["records x 1"], rel=0.02)
+def test_random_records_have_the_lengths_that_are_said():
+    lengths = [len(text) for record in meter.random_records(2, 0, full=True)
+               for text in record.texts]
+    assert lengths == [1024] * 4
+    records = meter.random_records(2000, 0)
+    prompts = [record.n_prompt for record in records]
+    assert max(len(text) for record in records for text in record.texts) <= 1024
+    assert sum(prompts) / 2000 == pytest.approx(150, rel=0.1) and len(set(prompts)) > 100

@@ -78,7 +78,7 @@ def learn(method, kind=distributed.RewardModel, pack=distributed.pack_part, shar
     labeled = [{"source": source, "target": target}[name] for name in METHODS[method].labels]
     unlabeled = METHODS[method].reads_target and target
     torch.manual_seed(0)
-    args = Namespace(shard=shard, checkpoint=False, device="cpu")
+    args = Namespace(shard=shard, gradient_checkpointing=False, device="cpu")
     classifier = random_classifier("gemma3_text")
     torch.manual_seed(0)
     model = (kind(classifier, CONFIG) if kind is dial.RewardModel

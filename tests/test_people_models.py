@@ -82,7 +82,7 @@ def test_a_saved_tokenizer_that_forgets_bos_is_noticed(tiny, config, tmp_path):
     loaded.config.pad_token_id = 0
     other = copy.deepcopy(tiny[1])
     other.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A")
-    with pytest.raises(RuntimeError, match="saved model gives"):
+    with pytest.raises(RuntimeError, match="saved tokenizer gives 'Which.*, not '<bos>Which"):
         saving.check_same_rewards(model, loaded, tiny[1], other)
 
 

@@ -7,7 +7,8 @@ import huggingface_hub
 import pytest
 
 from data import InputError, Preference, Unlabeled, unlabel
-from domains.records import load_preferences, load_test, load_unlabeled
+from domains.files import read_rows
+from domains.records import each, load_preferences, load_test, read_unlabeled
 
 PAIR = Preference("Q?", "good", ("bad",))
 TEXT = '{"prompt": "Q?", "chosen": "good", "rejected": "bad"}'
@@ -17,6 +18,10 @@ HUB = "hub:owner/name/a.jsonl"
 def write(path, text):
     path.write_text(text, encoding="utf-8", newline="")
     return path
+
+
+def load_unlabeled(path, tokenizer=None):
+    return each(read_unlabeled, read_rows(path), tokenizer)
 
 
 @pytest.mark.parametrize("name, text, expected", [
@@ -44,8 +49,6 @@ def write(path, text):
     ("a.csv", "prompt\tchosen\trejected\nQ?\tgood\tbad\n", PAIR),
     ("a.TSV", "prompt,chosen,rejected\nQ?,good,bad\n", PAIR),
     ("a.csv", "prompt|chosen|rejected\nQ?|good|bad\n", PAIR),
-    ("a.csv", "sep=;\r\nprompt;chosen;rejected\r\nQ?;good;bad\r\n", PAIR),
-    ("a.csv", "\ufeffSEP=,\nprompt,chosen,rejected\nQ?,good,bad\n", PAIR),
 ])
 def test_forms_of_preferences(tmp_path, name, text, expected):
     file = write(tmp_path / name, text)
@@ -74,7 +77,7 @@ def test_unlabeled_forms_keep_no_order(tmp_path):
 
 def test_scored_texts(tmp_path):
     file = write(tmp_path / "a.jsonl", '{"prompt": "p", "response": "r", "score": 2}')
-    with pytest.raises(InputError, match="a.jsonl: all scores are 2: nothing to correlate"):
+    with pytest.raises(InputError, match="a.jsonl:1 and all others: the score is 2: there"):
         load_test(file)
     write(file, '{"prompt": "p", "response": "r", "score": 2}\n{"text": "s", "label": 1}')
     assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("Text:", ("s",))], [2.0, 1.0])
@@ -97,7 +100,7 @@ def test_a_table_ends_its_lines_where_csv_does(tmp_path):
 
 
 def test_text_with_a_byte_order_mark(tmp_path):
-    for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+    for encoding in ("utf-8-sig", "utf-16"):
         (tmp_path / "a.jsonl").write_bytes(f"{TEXT}\r\n".encode(encoding))
         with gzip.open(tmp_path / "a.CSV.GZ", "wb") as f:
             f.write("prompt;chosen;rejected\nQ?;good;bad".encode(encoding))
@@ -118,7 +121,7 @@ def test_code_that_is_a_list_is_text(tmp_path, capsys):
     table = "prompt,chosen,rejected\nSort,\"sorted('ab')\",\"['a', 'b']\"\n"
     assert load_preferences(write(tmp_path / "a.csv", table)) == [
         Preference("Sort", "sorted('ab')", ("['a', 'b']",))]
-    assert "a.csv: in 1 of 1 rows 'rejected' looks like a list and is" in capsys.readouterr().err
+    assert "a.csv:2: 'rejected' looks like a list and is read as one" in capsys.readouterr().err
 
 
 def test_a_file_of_the_hub(monkeypatch, tmp_path):

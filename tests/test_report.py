@@ -143,7 +143,7 @@ def test_results_json(targets, tmp_path, capsys, monkeypatch):
     report.report(args_of(tmp_path, paper="folder"), runs_of(values), "Trial")
     record = json.loads((tmp_path / "results.json").read_text())
     assert set(record) == {"experiment", "command", "model", "config", "seconds", "versions",
-                           "rows"}
+                           "commit", "machine", "rows"}
     assert (record["experiment"], record["model"], record["seconds"]) == ("trial", "tiny", 9.0)
     assert record["command"] == "a.py --methods 'Seen words'"
     assert {"torch", "transformers", "peft", "python"} <= set(record["versions"])

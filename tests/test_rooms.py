@@ -100,5 +100,5 @@ def test_what_is_not_used_is_not_imported(cache, tmp_path):
     unused = {"paper", "rlhf", "public", "speed", "methods.baselines", "methods.untrained",
               "matplotlib", "scipy.stats", "trl", "harness.figures", "domains.own",
               "domains.records", "domains.arguments", "models.saving", "models.generation",
-              "models.compiled", "models.made", "models.language", "reading"}
+              "models.made", "models.language", "reading"}
     assert modules & unused == set()

@@ -1,11 +1,14 @@
 """score.py: rewards and accuracies of files, by models that were saved here and by others."""
 import json
+import math
 
 import pytest
+import torch
 from conftest import FAST, random_classifier
 from transformers import AutoModel
 
 import cross_lingual
+import data
 import score
 from data import InputError
 
@@ -51,11 +54,15 @@ def test_score_prints_rewards_of_texts(trained, capsys):
     assert [line["response"] for line in lines] == ["a c", "b"]
 
 
-def test_wilson_against_scipy():
-    from scipy.stats import binomtest
-    for k, n in ((0, 7), (3, 10), (190, 200), (5, 5)):
-        low, high = binomtest(k, n).proportion_ci(method="wilson")
-        assert score.wilson(k / n, n) == pytest.approx((low, high), abs=1e-4)
+def test_the_interval_is_wilsons():
+    """By its formula."""
+    rows = [data.Preference("Q", "a", ("b",))] * 10
+    rewards = [torch.tensor([1.0, 0.0])] * 7 + [torch.tensor([0.0, 1.0])] * 3
+    z, share, n = 1.96, 0.7, 10
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    line = score.table(rows, [""] * 10, rewards)[1]
+    assert line == ("all", "0.700", f"{center - half:.3f} to {center + half:.3f}", "0.500", "10")
 
 
 @pytest.mark.parametrize("labels, message", [

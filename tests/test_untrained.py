@@ -1,6 +1,7 @@
 """What the untrained methods ask the base model, and what becomes of its answers."""
 import random
 import re
+from argparse import Namespace
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def rewards_of(args):
 def thinks(monkeypatch, line):
     """The base model's thoughts are `line`, with the number of its prompt; returns the prompts."""
     prompts = []
-    monkeypatch.setattr(untrained, "think", lambda args, model, texts, context: (
+    monkeypatch.setattr(untrained, "think", lambda args, texts, context: (
         prompts.extend(texts), [line.format(i) for i in range(len(texts))])[1])
     return prompts
 
@@ -86,14 +87,20 @@ def test_the_base_model_chooses_by_letters_in_random_order(rewards_of, monkeypat
     assert 10 < first.count("yes TT") < 30 and (not shots or len(set(answers)) == 2)
 
 
-def test_the_examples_are_ten_different_ones_of_the_source_and_follow_the_seed():
-    source, _ = pair_of_domains()
+def test_the_examples_are_ten_different_ones_of_the_source_and_follow_the_seed(monkeypatch):
+    source, target = pair_of_domains()
     source.labeled = [Preference(f"SL{i}?", "yes", ("no",)) for i in range(30)] * 2
-    found = untrained.examples(source, 3)
-    assert found == random.Random(3).sample(source.labeled[:30], 10)  # none twice
-    assert found != untrained.examples(source, 4)
+    monkeypatch.setattr(untrained, "base_lm", lambda domain, shots, **_: [
+        int(i) for i in re.findall(r"SL(\d+)\?", shots)])
+
+    def examples(seed):
+        return METHODS["Few-shot LM"].rewards(
+            target, source=source, seed=seed, args=Namespace(question="Which?"))
+
+    assert examples(3) == random.Random(3).sample(range(30), 10)  # none twice
+    assert examples(3) != examples(4)
     source.labeled = source.labeled[:3]
-    assert len(untrained.examples(source, 3)) == 3
+    assert sorted(examples(3)) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("method", ["Base LM", "Few-shot LM"])
@@ -104,7 +111,11 @@ def test_the_seed_orders_the_letters(rewards_of, monkeypatch, method):
     thinks(monkeypatch, "Hm.")
     monkeypatch.setattr(dial, "predict", lambda *_: [torch.tensor([-1.0, -2.0])] * 6)
     rewards_of(method, *pair_of_domains(), seed=5)
-    assert set(states.values()) == {random.Random(5).getstate()}
+    expected = random.Random(5)
+    assert states["TT"] == expected.getstate()
+    if method == "Few-shot LM":  # its examples are drawn first
+        expected.sample(range(5), 5)
+        assert states["SL"] == expected.getstate()
 
 
 def test_letters_go_back_to_their_responses(rewards_of, monkeypatch):
@@ -158,5 +169,4 @@ def test_thoughts_are_the_base_models_greedy_line(args, monkeypatch):
                 ids = [*ids, model(input_ids=torch.tensor([ids])).logits[0, -1].argmax().item()]
         text = tokenizer.decode(ids[start:], skip_special_tokens=True)
         lines.append(text.strip().partition("\n")[0])
-    with runs.new_model(args, backbone, args.config, 0) as (reward_model, _):
-        assert untrained.think(args, reward_model, prompts, 50) == lines
+    assert untrained.think(args, prompts, 50) == lines

@@ -12,20 +12,22 @@ What is read, by the ending of the name, which may be in capitals:
                               (`._a.jsonl`) and other names are passed over, and so are Parquet
                               and Arrow files that cannot be read.
 
-JSON and tables may be compressed: .gz, or .zst with datasets. They are in UTF-8, or in what a byte
-order mark says. A line on stderr says how many records and files were read and what was passed
-over. A row is a dictionary with the place where it stands, for errors. Bad input raises
-`InputError`.
+JSON and tables may be compressed: .gz, or .zst with datasets. They are in UTF-8, or in UTF-16 where
+a byte order mark says so. A line on stderr says how many records and files were read and what was
+passed over. A row is a dictionary with the place where it stands, for errors: file:line, as an
+editor numbers lines, or the number of the record in a list or a Parquet file. Bad input raises
+`InputError`, and so do a pipe in place of a file and an object with a key twice.
 """
 import json
 import re
 import sys
 import zlib
-from os.path import exists
+from os.path import exists, isdir, isfile
 from pathlib import Path
 
 from data import InputError
 
+from reading.fields import twice
 from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_arrow, read_parquet
 from reading.tables import read_table
 from reading.texts import read_text, suffix
@@ -36,11 +38,21 @@ LISTED = 8  # names in a message
 
 def read_rows(path):
     """All records of a file, folder or data set, each as (where it stands, dictionary)."""
+    if re.fullmatch(r"hub:[^/:]+/[^/:]+/.+", str(path)):
+        path = hub_file(path)
+    n_files, passed = 0, []
     if str(path).startswith("hub:"):
-        rows, n_files, passed = _of_hub(str(path))
+        rows, passed = hub_rows(path)
+    elif any(exists(f"{path}/{name}") for name in SAVED):
+        rows, passed = disk_rows(path)
+    elif isdir(path):
+        rows, n_files, passed = _of_folder(Path(path))
+    elif isfile(path):  # no pipe, which may never end
+        rows, n_files = _of_file(Path(path)), 1
     else:
-        rows, n_files, passed = _of_path(Path(path))
-    over = f"; passed over: {_listed(passed)}" if passed else ""
+        raise InputError(f"{path}: no such file or folder")
+    more = f" and {len(passed) - LISTED} more" if len(passed) > LISTED else ""
+    over = f"; passed over: {', '.join(passed[:LISTED])}{more}" if passed else ""
     if not rows:
         raise InputError(f"{path}: holds no records{over}")
     for where, row in rows:
@@ -53,57 +65,33 @@ def read_rows(path):
 
 
 def checksum(*parts):
-    """A number for all rows of `read_rows`, so that finished runs of other data are
-    refused."""
+    """A number for all rows of `read_rows`, so that finished runs of other data are refused."""
     rows = [row for part in parts for _, row in part]
     return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 
 
-def _of_hub(path):
-    if re.fullmatch(r"hub:[^/:]+/[^/:]+/.+", path):
-        return _of_path(Path(hub_file(path)))
-    if not re.fullmatch(r"hub:[^/:]+/[^/:]+(:[^/:]+)?", path):
-        raise InputError(f"{path}: a data set on the hub is named hub:owner/name, "
-                         "hub:owner/name:split or hub:owner/name/file")
-    rows, passed = hub_rows(path)
-    return rows, 0, passed
-
-
-def _of_path(path):
-    """(rows, number of files, what was passed over) of a file or folder."""
-    if not exists(path):  # unlike Path.exists, no error where the name is too long
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_dir():
-        if any((path / name).exists() for name in SAVED):
-            rows, passed = disk_rows(path)
-            return rows, 0, passed
-        return _of_folder(path)
-    if suffix(path) not in READERS:
-        *others, last = READERS
-        raise InputError(f"{path}: the name must end in {', '.join(others)} or {last} (JSON and "
-                         "tables also with .gz or .zst)")
-    return READERS[suffix(path)](path), 1, []
-
-
 def _of_folder(folder):
+    """(rows, number of files, what was passed over)."""
     rows, n_files, passed = [], 0, []
     for file in sorted(folder.iterdir()):
         if file.is_dir():
             passed.append(f"{file.name}/")
-        elif file.name.startswith(".") or suffix(file) not in READERS:
+        elif file.name.startswith(".") or suffix(file) not in READERS or not file.is_file():
             passed.append(file.name)
         else:
             try:
-                rows += READERS[suffix(file)](file)
+                rows += _of_file(file)
                 n_files += 1
             except Unreadable as error:
                 passed.append(f"{file.name} ({str(error).removeprefix(f'{file}: ')})")
     return rows, n_files, passed
 
 
-def _listed(names):
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+def _of_file(file):
+    if suffix(file) not in READERS:
+        raise InputError(f"{file}: the name must end in {', '.join(READERS)} (JSON and tables also "
+                         "with .gz or .zst)")
+    return READERS[suffix(file)](file)
 
 
 def _read_json(file):
@@ -116,10 +104,16 @@ def _read_json(file):
 
 def _parse(text, where):
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
         raise InputError(f"{where}: not valid JSON: {error}; a file holds an object a line, or one "
                          "list of objects") from None
+
+
+def _object(pairs):
+    if (key := twice(key for key, _ in pairs)) is not None:
+        raise ValueError(f"twice the key {key!r}")
+    return dict(pairs)
 
 
 READERS = {".json": _read_json, ".jsonl": _read_json, ".ndjson": _read_json, ".csv": read_table,

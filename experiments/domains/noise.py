@@ -6,32 +6,28 @@ SLANG = {"because": "cuz", "you": "u", "your": "ur", "are": "r", "people": "ppl"
          "before": "b4", "great": "gr8", "today": "2day", "though": "tho", "through": "thru",
          "should": "shd", "please": "plz", "and": "n", "them": "em", "something": "smth",
          "probably": "prolly", "their": "thier", "there": "ther", "every": "evry", "never": "nvr"}
-NOISE = 0.15  # chance of a typo in a word
+NOISE = 0.15  # chance of a typo in a word, and twice that of an emoji in a sentence
 EMOJI = "😀😂🙄🤔👍🙏😅🔥💯😬"
 
 
-def add_noise(text, rng, rate=NOISE):
+def add_noise(text, rng):
     """Write a text as in a hurry on a phone; nothing else about it changes.
 
-    Args:
-        rng: a random.Random.
-        rate: chance of a typo in a word, and, each sentence, half of that of an emoji. A word of
-            SLANG is replaced half of the time; a sentence loses its capital and its punctuation
-            half of the time each.
+    A word of SLANG is replaced half of the time, and half of the time each a sentence loses its
+    capitals and its punctuation. rng: a random.Random.
     """
-    sentences = re.split(r"(?<=[.!?]) +", text)
     noisy = []
-    for sentence in sentences:
+    for sentence in re.split(r"(?<=[.!?]) +", text):
         for word, short in SLANG.items():
             if rng.random() < 0.5:
                 sentence = re.sub(rf"\b{word}\b", short, sentence, flags=re.IGNORECASE)
-        words = [_typo(word, rng) if rng.random() < rate else word for word in sentence.split(" ")]
-        sentence = " ".join(words)
+        sentence = " ".join(_typo(word, rng) if rng.random() < NOISE else word
+                            for word in sentence.split(" "))
         if rng.random() < 0.5:
             sentence = sentence.lower()
         if rng.random() < 0.5:
             sentence = re.sub(r"[.,;:!?']", "", sentence)
-        if rng.random() < rate / 2:
+        if rng.random() < NOISE / 2:
             sentence += " " + rng.choice(EMOJI)
         noisy.append(sentence)
     return " ".join(noisy)

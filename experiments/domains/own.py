@@ -22,18 +22,21 @@ def domains(args):
     tokenizer = load_tokenizer(args.model)  # conversations need its chat template
     rows = {name: read_rows(file) for name, file in files.items() if file}
     args.checksum = checksum(*rows.values())
-    source = records.preferences(rows["source_data"], args.source_data, tokenizer)
-    target = Domain("", unlabeled=records.unlabeled(rows["target_data"], tokenizer))
+    source = records.each(records.read_preference, rows["source_data"], tokenizer)
+    target = Domain("", unlabeled=records.each(records.read_unlabeled, rows["target_data"],
+                                               tokenizer))
     if args.eval_data:
-        target.test, target.scores = records.to_measure(rows["eval_data"], args.eval_data,
-                                                        tokenizer)
+        target.test, target.scores = records.to_measure(rows["eval_data"], tokenizer)
     if oracles := [name for name in args.methods if "target" in METHODS[name].labels]:
         try:
-            target.labeled = records.preferences(rows["target_data"], args.target_data, tokenizer)
+            target.labeled = records.each(records.read_preference, rows["target_data"], tokenizer)
         except InputError as error:
             raise InputError(f"{error}; {' and '.join(oracles)} learn from target labels: leave "
                              "them out of --methods, or label the target") from None
-    say_templates(files, source, target.unlabeled, target.test)
+    if len({row.template for part in (source, target.unlabeled, target.test) for row in part}) > 1:
+        print("some of the files hold conversations and others plain text: the chat template is a "
+              "difference between the domains that has nothing to do with their content",
+              file=sys.stderr)
     source_name, target.name = (Path(args.source_data).name, Path(args.target_data).name)
     if source_name == target.name:
         source_name, target.name = args.source_data, args.target_data
@@ -46,17 +49,6 @@ def domains(args):
                              "for testing")
         made[seed] = [(Domain(source_name, labeled=train, test=test), target)]
     return made
-
-
-def say_templates(files, *parts):
-    """Say where conversations stand beside plain text, in one line."""
-    kinds = [[row.template for row in part] for part in parts]
-    chats, texts = ([file for file, kind in zip(files.values(), kinds) if value in kind]
-                    for value in (True, False))
-    if chats and texts:
-        print(f"conversations in {', '.join(chats)}, plain text in {', '.join(texts)}: the chat "
-              "template is a difference between the domains that has nothing to do with their "
-              "content", file=sys.stderr)
 
 
 def split_source(rows, seed):

@@ -14,10 +14,12 @@ from tqdm import tqdm
 import data
 import dial
 from data import InputError
+from harness import run_files
 from harness.folder import results_folder
 from methods.learners import new_model
 from methods.table import METHODS
-from models import backbones, processes
+from models import attention, backbones, processes
+from models.training import ahead
 
 if distributed := processes.count() > 1:
     from models import distributed
@@ -25,8 +27,8 @@ if distributed := processes.count() > 1:
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
-               "pairs", "shard")
+               "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
+               "gradient_checkpointing", "checkpoint_every", "shard")
 
 
 def run_all(args, domains):
@@ -47,6 +49,7 @@ def run_all(args, domains):
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     processes.check(args, [name for name in METHODS if METHODS[name].language])
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
+    settings["model_checksum"] = backbones.checksum(args.model)
     with processes.shared(results_folder, args, settings) as folder:
         left = folder.left(jobs)
         if len(left) < len(jobs):
@@ -58,23 +61,27 @@ def run_all(args, domains):
                                       args.compile)
             if distributed:
                 backbone.pack_options["pack"] = distributed.pack_part
+            if args.attention == "flex":
+                attention.use_flex(backbone.classifier, args.device)
             encoded = encode_all(args, backbone, left)
         with closing(folder.take(left, args.overwrite)) as taken:
             for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
                 save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
-                folder.write(run(args, backbone, encoded, *job, save))
+                checkpoint = run_files.checkpoint(args, settings, backbone, encoded, *job)
+                folder.write(run(args, backbone, encoded, *job, save, checkpoint=checkpoint))
         return folder.runs_of(jobs)
 
 
-def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
+def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, checkpoint=None):
     """Train a method on the first of the pairs of domains, and measure it on all of them.
 
     Args:
         backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
         looker: of (model, config, measure), a function that is called at each step; its dictionary
-            of floats goes into the log.
+            of floats goes into the log. checkpoint: of `run_files.checkpoint`.
     """
-    method, (source, target), began = METHODS[name], pairs[0], time.time()
+    method, (source, target) = METHODS[name], pairs[0]
+    done, began = (checkpoint.step, checkpoint.began) if checkpoint else (0, time.time())
     config, batch_size, log = args.config, args.batch_size, []
     if args.paper:
         from paper import looks, settings
@@ -98,13 +105,14 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
                 labeled = [encoded[id(domain.labeled)] for domain, part
                            in method.reads(source, target) if part == "labeled"]
                 unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
-                batches = data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
-                                                **backbone.pack_options)
+                batches = ahead(data.training_batches(
+                    labeled, unlabeled, batch_size, config.steps, seed, done,
+                    **backbone.pack_options), args.device)
                 look = looker and looker(model, config, measure)
                 if distributed:
                     look = distributed.keep_alike(model, critic, look)
                 log = dial.train(model, critic, batches, config, method.step, look,
-                                 f"{name}, seed {seed}")
+                                 f"{name}, seed {seed}", checkpoint=checkpoint)
             results = results_of(name, pairs, log, measure)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None

@@ -4,9 +4,12 @@ import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 from data import InputError
 
@@ -58,12 +61,26 @@ def plus_minus(row, sign=""):
 
 
 def write_results(out, experiment, model, config, rows, seconds):
-    """OUT/results.json: the command, its settings, versions, and the rows."""
-    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    """OUT/results.json: the command, its settings, what made it, and the rows."""
     record = {"experiment": experiment, "model": model, "command": shlex.join(sys.argv),
-              "config": config, "seconds": round(seconds, 1),
-              "versions": versions | {"python": platform.python_version()}, "rows": rows}
+              "config": config, "seconds": round(seconds, 1), **made_with(), "rows": rows}
     write_whole(out / "results.json", json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+@cache
+def made_with():
+    """The versions, the commit of this project (None where there is no git), and the machine."""
+    import torch
+    versions = {name: version(name) for name in ("torch", "transformers", "peft")}
+    try:
+        commit = subprocess.run(["git", "describe", "--always", "--dirty"], text=True, check=True,
+                                capture_output=True, cwd=Path(__file__).parent).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        commit = None
+    machine = f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads"
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return {"versions": versions | {"python": platform.python_version()}, "commit": commit,
+            "machine": f"{machine}, {torch.backends.cpu.get_cpu_capability()}{gpu}"}
 
 
 @contextmanager

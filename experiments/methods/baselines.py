@@ -39,20 +39,8 @@ def language_step(model, optimizer, batch, config, tokens, wanted):
     places = draw.topk(min(LM_TOKENS, len(wanted))).indices
     losses = token_losses(model, hidden, tokens, places) * wanted[places]  # there may be fewer
     language_loss = losses.sum() / wanted[places].sum()
-    dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
-    return {"source_loss": source_loss, "language_loss": language_loss}
-
-
-class ReverseGradient(torch.autograd.Function):
-    """The identity going forward; going backward, minus the gradient."""
-
-    @staticmethod
-    def forward(ctx, x):
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return -gradient
+    norm = dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
+    return {"source_loss": source_loss, "language_loss": language_loss, "gradient_norm": norm}
 
 
 def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
@@ -76,9 +64,12 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     for _ in range(config.critic_steps - 1):
         dial.descend(wdgrl(emb.detach())[0], critic_optimizer)
     source_loss = dial.preference_loss(model, emb, batch)
-    loss, distance, slope = wdgrl(ReverseGradient.apply(emb))
+    reversed_emb = 2 * emb.detach() - emb  # the same values; the gradient of emb is reversed
+    loss, distance, slope = wdgrl(reversed_emb)
     critic_optimizer.zero_grad()
-    dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip, model)  # eq. (6)
+    loss = loss + LAMBDA_TASK * source_loss  # eq. (6)
+    norm = dial.descend(loss, optimizer, config.clip, model)
+    critic_norm = torch.nn.utils.get_total_norm([p.grad for p in critic.parameters()])
     critic_optimizer.step()
     return {"source_loss": source_loss, "domain_loss": distance, "distance": distance,
-            "slope": slope}
+            "slope": slope, "critic_gradient_norm": critic_norm, "gradient_norm": norm}

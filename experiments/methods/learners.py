@@ -15,10 +15,10 @@ def new_model(args, backbone, config, seed):
         from models.distributed import reward_model
         model = reward_model(args, backbone.classifier, config)
     else:
-        model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
+        model = backbones.reward_model(backbone.classifier, config, args.gradient_checkpointing)
     try:
         yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
     finally:
-        if args.checkpoint:  # peft would differentiate the embeddings of the next run
+        if args.gradient_checkpointing:  # peft would differentiate the embeddings of the next run
             model.transformer.activation_checkpointing_disable()
         model.backbone.unload()

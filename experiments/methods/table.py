@@ -1,15 +1,15 @@
 """The table of methods: whose labels each learns from, what it reads, and how it is trained."""
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 
 from data import InputError
 from dial import dial_step, preference_step
 
 
-def later(module, name, *args, **options):
-    """Call a function of another file of this folder, which is imported only then."""
-    return getattr(import_module(f"methods.{module}"), name)(*args, **options)
+def later(module, name):
+    """A function of another file of this folder, which is imported only when it is called."""
+    return lambda *args, **options: getattr(import_module(f"methods.{module}"), name)(
+        *args, **options)
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Method:
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `untrained.longest`
     language: bool = False  # whether it needs the probabilities of tokens
-    critic: bool = False  # whether a critic sees the target
+    critic: bool = False  # whether a critic, or a distance in its place, sees the target
 
     def groups(self, pairs):
         """Pairs of (source, target) domains in groups: it is trained once for all of a group.
@@ -56,18 +56,22 @@ class Method:
                              "--set center_prompts=false does not")
 
 
-# A star marks an oracle: it sees target labels.
-METHODS = {
-    "Longest": Method(labels=(), rewards=partial(later, "untrained", "longest")),
-    "Seen words": Method(rewards=partial(later, "untrained", "seen_words")),
-    "Base LM": Method(labels=(), rewards=partial(later, "untrained", "base_lm"), language=True),
-    "Few-shot LM": Method(rewards=partial(later, "untrained", "few_shot_lm"), language=True),
+# What --methods all stands for. A star marks an oracle: it sees target labels.
+ALL = {
+    "Longest": Method(labels=(), rewards=later("untrained", "longest")),
+    "Seen words": Method(rewards=later("untrained", "seen_words")),
+    "Base LM": Method(labels=(), rewards=later("untrained", "base_lm"), language=True),
+    "Few-shot LM": Method(rewards=later("untrained", "few_shot_lm"), language=True),
     "Src-Pref": Method(step=preference_step),
-    "Src-Pref-SFT": Method(step=partial(later, "baselines", "sft_step"), language=True),
-    "Src-Pref-Tgt-NTP": Method(step=partial(later, "baselines", "ntp_step"), reads_target=True,
+    "Src-Pref-SFT": Method(step=later("baselines", "sft_step"), language=True),
+    "Src-Pref-Tgt-NTP": Method(step=later("baselines", "ntp_step"), reads_target=True,
                                language=True),
     "DIAL": Method(step=dial_step, reads_target=True, critic=True),
-    "DEAL": Method(step=partial(later, "baselines", "deal_step"), reads_target=True, critic=True),
+    "DEAL": Method(step=later("baselines", "deal_step"), reads_target=True, critic=True),
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }
+METHODS = ALL | {  # and for the ablation, other distances in the place of DIAL's
+    name: Method(step=later("matching", function), reads_target=True, critic=True)
+    for name, function in (("Mean matching", "mean_matching"), ("MMD", "mmd"),
+                           ("Sliced W", "sliced_w"))}

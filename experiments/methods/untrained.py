@@ -1,10 +1,10 @@
 """Rewards that take no training: what length, counting and the prompted base model give.
 
 A function takes the domain whose test is rewarded, and by name what it needs of `source`, `seed`,
-`args`, `backbone` and `model` (a RewardModel as yet untrained, LoRA at 0: the base model). It
-returns the rewards of each record's responses, (responses,).
+`args`, `backbone` and `model` (a RewardModel with LoRA at 0: the base model). It returns the
+rewards of each record's responses, (responses,).
 
-Base LM and Few-shot LM choose in words, after some thought, as the paper's do. Its prompts are not
+Base LM and Few-shot LM answer in words after a thought, as the paper's do. Its prompts are not
 printed: these ask the same in our words.
 """
 import math
@@ -45,19 +45,33 @@ def seen_words(domain, source, **_):
 
 
 def few_shot_lm(domain, source, seed, args, **context):
-    """As Base LM, after SHOTS labelled Preferences with their letters, the same for all."""
+    """As Base LM, after SHOTS different labelled Preferences, each with its letter."""
+    rng, labeled = random.Random(seed), list(dict.fromkeys(source.labeled))
+    shots = [ask(args.question, row, rng)
+             for row in rng.sample(labeled, min(SHOTS, len(labeled)))]
+    return base_lm(domain, seed=seed, args=args, **context, shots="".join(
+        f"{text}\nFinal answer: {LETTERS[order.index(0)]}\n\n" for text, order in shots))
+
+
+def base_lm(domain, seed, args, model, backbone, shots="", **_):
+    """The letter that is likeliest after the question, the responses and a line of thought; of a
+    single text, the likeliest score from 1 to 6. Raises InputError for more than 26 responses."""
+    if (most := max(len(row.responses) for row in domain.test)) > len(LETTERS):
+        raise data.InputError(f"{domain.name}: {most} responses to a prompt; there is a letter for "
+                              f"{len(LETTERS)}")
+    context = getattr(model.transformer.config, "max_position_embeddings", 2048)
     rng = random.Random(seed)
-    shots = []
-    for row in examples(source, seed):
-        text, order = ask(args.question, row, rng)
-        shots.append(f"{text}\nFinal answer: {LETTERS[order.index(0)]}\n\n")
-    return base_lm(domain, seed=seed, args=args, shots="".join(shots), **context)
-
-
-def examples(source, seed):
-    """SHOTS different labelled records of the source, which may repeat them."""
-    labeled = list(dict.fromkeys(source.labeled))
-    return random.Random(seed).sample(labeled, min(SHOTS, len(labeled)))
+    asked = [ask(args.question, row, rng) for row in domain.test]
+    prompts = [f"{shots}{text}\nLet's think step by step:" for text, _ in asked]
+    letters = [LETTERS[: len(order)] if len(order) > 1 else "123456" for _, order in asked]
+    thoughts = think(args, prompts, context)
+    rows = [data.Preference(f"{prompt} {thought}\nFinal answer: ", first, tuple(others))
+            for prompt, thought, (first, *others) in zip(prompts, thoughts, letters)]
+    encoded = data.encode(rows, backbone.tokenizer, context, True, domain.name)
+    batches = data.evaluation_batches(encoded, **backbone.pack_options)
+    answers = dial.predict(Likelihood(model), batches, f"base model on {domain.name}", len(rows))
+    return [answer[torch.tensor(order).argsort()] if len(order) > 1
+            else answer.argmax().add(1.0)[None] for answer, (_, order) in zip(answers, asked)]
 
 
 def ask(question, row, rng):
@@ -69,37 +83,14 @@ def ask(question, row, rng):
     return "\n".join([question, row.prompt.rstrip(), *listed]), order
 
 
-def base_lm(domain, seed, args, model, backbone, shots="", **_):
-    """The letter that is likeliest after the question, the responses and a line of thought; of a
-    single text, the likeliest score from 1 to 6. Raises InputError for more than 26 responses."""
-    if (most := max(len(row.responses) for row in domain.test)) > len(LETTERS):
-        raise data.InputError(f"{domain.name}: {most} responses to a prompt; there is a letter for "
-                              f"{len(LETTERS)}")
-    rng = random.Random(seed)
-    context = getattr(model.transformer.config, "max_position_embeddings", 2048)
-    asked = [ask(args.question, row, rng) for row in domain.test]
-    prompts = [f"{shots}{text}\nLet's think step by step:" for text, _ in asked]
-    rows = []
-    for prompt, thought, (_, order) in zip(prompts, think(args, model, prompts, context), asked):
-        choices = LETTERS[: len(order)] if len(order) > 1 else "123456"
-        rows.append(data.Preference(f"{prompt} {thought}\nFinal answer: ", choices[0],
-                                    tuple(choices[1:])))
-    encoded = data.encode(rows, backbone.tokenizer, context, True, domain.name)
-    batches = data.evaluation_batches(encoded, **backbone.pack_options)
-    chosen = dial.predict(Likelihood(model), batches, f"base model on {domain.name}",
-                          len(encoded))
-    return [letters[torch.tensor(order).argsort()] if len(order) > 1
-            else letters.argmax().add(1.0)[None] for letters, (_, order) in zip(chosen, asked)]
-
-
-def think(args, model, prompts, context, batch_size=8):
+def think(args, prompts, context, batch_size=8):
     """What the base model says next, greedily, to the end of a line."""
-    lm, tokenizer = generation.load(args.model, transformers.AutoModelForCausalLM,
-                                    str(model.scale.device), args.dtype)
-    tokenizer.truncation_side, lines = "left", []
-    for i in tqdm(range(0, len(prompts), batch_size), desc="thoughts", leave=False):
-        inputs = tokenizer(prompts[i: i + batch_size], return_tensors="pt", padding=True,
-                           truncation=True, max_length=context - THOUGHTS)
-        lines += [text.partition("\n")[0] for text in
-                  generation.generate(lm, tokenizer, inputs, THOUGHTS)]
-    return lines
+    lm, tokenizer = generation.load(args.model, transformers.AutoModelForCausalLM, args.device,
+                                    args.dtype)
+    tokenizer.truncation_side = "left"
+    options = {"return_tensors": "pt", "padding": True, "truncation": True,
+               "max_length": context - THOUGHTS}
+    return [text.partition("\n")[0]
+            for i in tqdm(range(0, len(prompts), batch_size), "thoughts", leave=False)
+            for text in generation.generate(
+                lm, tokenizer, tokenizer(prompts[i: i + batch_size], **options), THOUGHTS)]

@@ -93,7 +93,7 @@ def reward_model(args, classifier, config):
     which stays on the CPU."""
     if args.shard:
         classifier = copy.deepcopy(classifier)
-    model = backbones.reward_model(classifier, config, args.checkpoint, RewardModel)
+    model = backbones.reward_model(classifier, config, args.gradient_checkpointing, RewardModel)
     return shard(model, args.device) if args.shard else model
 
 

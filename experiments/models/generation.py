@@ -2,19 +2,19 @@
 model."""
 import torch
 
-from models.backbones import TRUST, load_tokenizer, locate, pick_machine, unusable
+from data import InputError
+from models.backbones import load_tokenizer, pick_machine
+from models.opening import open_model
 
 
 def load(name, kind, device, dtype="auto"):
-    """(model, tokenizer) of a transformers class for generation; safetensors only."""
+    """(model, tokenizer) of a transformers class for generation."""
     device, dtype = pick_machine(device, dtype)
     tokenizer = load_tokenizer(name)
     tokenizer.padding_side = "left"
-    try:
-        model = kind.from_pretrained(locate(name), use_safetensors=True,
-                                     dtype=getattr(torch, dtype), **TRUST)
-    except Exception as error:
-        raise unusable(name, error) from None
+    model, missing = open_model(kind, name, dtype)
+    if missing:
+        raise InputError(f"{name}: its weights have no {min(missing)}")
     return model.to(device).eval(), tokenizer
 
 

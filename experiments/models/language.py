@@ -27,23 +27,11 @@ def token_losses(model, hidden, tokens, places):
         - log softmax(hidden @ embeddings^T)[token]
     """
     before = hidden[tokens["row"][places], tokens["before"][places]]  # (T, D)
-    softcap = getattr(model.transformer.config, "final_logit_softcapping", None)
-    return next_token_losses(before, tokens["token"][places],
-                             model.transformer.get_input_embeddings().weight, softcap)
-
-
-def next_token_losses(hidden, tokens, embeddings, softcap=None, chunk=256):
-    """`token_losses` of states (T, D), tokens (T,), and the output layer (V, D).
-
-    `softcap` is Gemma 2's limit of the logits, of which (chunk, V) are computed at a time.
-    """
-    def losses(hidden, tokens):
-        logits = hidden.to(embeddings.dtype) @ embeddings.T  # (chunk, V)
-        if softcap:
-            logits = softcap * torch.tanh(logits / softcap)
-        return F.cross_entropy(logits.float(), tokens, reduction="none")
-
-    return torch.cat([losses(*part) for part in zip(hidden.split(chunk), tokens.split(chunk))])
+    embeddings = model.transformer.get_input_embeddings().weight  # (V, D)
+    logits = before.to(embeddings.dtype) @ embeddings.T  # (T, V)
+    if softcap := getattr(model.transformer.config, "final_logit_softcapping", None):
+        logits = softcap * torch.tanh(logits / softcap)  # Gemma 2's
+    return F.cross_entropy(logits.float(), tokens["token"][places], reduction="none")
 
 
 class Likelihood(nn.Module):

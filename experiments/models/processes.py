@@ -24,6 +24,17 @@ def rank():
     return int(os.environ["RANK"]) if count() > 1 else 0
 
 
+def told(decide):
+    """What a function returns in process 0, in every process."""
+    if count() == 1:
+        return decide()
+    from torch.distributed import broadcast_object_list
+
+    message = [None if rank() else decide()]
+    broadcast_object_list(message, device=torch.device("cpu"))
+    return message[0]
+
+
 @contextmanager
 def together(allowed):
     """Join the other processes, by NCCL between CUDA devices and gloo between CPUs.
@@ -91,25 +102,19 @@ class SharedFolder:
         self.folder = folder  # None in the others
 
     def left(self, jobs):
-        return list(self.told(jobs, lambda: self.folder.left(jobs)))
+        return list(self.follow(jobs, self.folder and self.folder.left(jobs)))
 
     def take(self, jobs, overwrite=False):
-        return self.told(jobs, lambda: self.folder.take(jobs, overwrite))
+        return self.follow(jobs, self.folder and self.folder.take(jobs, overwrite))
 
-    def told(self, jobs, decide):
-        """Yield in each process those of the jobs that process 0 decides on, one by one."""
-        from torch.distributed import broadcast_object_list
-
+    def follow(self, jobs, chosen):
+        """Yield in each process the jobs that process 0 has `chosen`, one by one."""
         pairs = {(name, seed, s.name, t.name): (s, t) for name, seed, group in jobs
                  for s, t in group}
-        decided = iter(decide() if self.folder else ())
-        while True:
-            name, seed, group = next(decided, (None, None, ()))
-            message = [(name, seed, [(s.name, t.name) for s, t in group])]
-            broadcast_object_list(message, device=torch.device("cpu"))
-            name, seed, names = message[0]
-            if not name:
-                return
+        named = ((name, seed, [(s.name, t.name) for s, t in group])
+                 for name, seed, group in chosen or ())
+        while job := told(lambda: next(named, None)):
+            name, seed, names = job
             yield name, seed, [pairs[name, seed, *pair] for pair in names]
 
     def to_save(self, asked, jobs):

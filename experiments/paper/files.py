@@ -59,12 +59,6 @@ def where(args, file):
     return f"{args.paper}/{Path(file).name}"
 
 
-def cells(args):
-    """The names of all pairs of domains, in the order of the paper's table."""
-    return [(Path(source[0]).stem, Path(target[0]).stem)
-            for source, target in settings.EXPERIMENTS[args.experiment]["pairs"].values()]
-
-
 def validation(target):
     """The file of an oracle's looks at validation, of a target's (train, test) files."""
     return target[0].replace("train", "val")

@@ -1,14 +1,13 @@
 """Conversations to texts, by the chat template of a model.
 
 A message is {"role": "user", "content": "..."}; its content may also be a list of parts of type
-"text". A conversation is a list of messages, or a single message. Which messages are the prompt:
+"text". A conversation is a list of messages, or a single message. What a record's texts are:
 
-- A prompt that is a conversation is the prompt. Responses may repeat it, or its last messages; they
-  count once.
+- The prompt is the messages that all responses begin with, but at most up to their last one.
+- A prompt that is a conversation is put before the responses. They may repeat it, or its last
+  messages; these count once.
 - A prompt that is text is the user's message where the responses hold the answer alone. Where they
-  are whole dialogues, what they share is the prompt, and the text must be one of its messages.
-- Without a prompt, or with one that is not part of a dialogue, it is the messages that all
-  responses begin with.
+  are whole dialogues, the text must be one of the messages that they share.
 - A response that is text, beside a prompt that is a conversation, is the assistant's message.
 
 The text of a response is the template's for all messages, whole: `template` of a record says that
@@ -17,12 +16,14 @@ the words that begin an answer, ceases to be the beginning of all texts.
 """
 from itertools import takewhile
 from os.path import commonprefix
+from threading import Thread
 
 from data import InputError
 
-from reading.fields import text_of
+from reading.fields import EmptyText, is_blank, text_of
 
 SET_BEFORE = ("system", "developer")  # roles of messages that are not part of a dialogue
+SECONDS = 10  # that a template may take for a record
 
 
 def is_chat(value):
@@ -32,22 +33,16 @@ def is_chat(value):
     return isinstance(value, dict) and bool(value.keys() & {"role", "content"})
 
 
-def responses_of(value, chosen=None):
-    """A field as a list of responses. A list of messages beside a `chosen` list of messages is one
-    conversation; otherwise every entry of a list is a response."""
-    one = not isinstance(value, list) or isinstance(chosen, list) and is_chat(value)
-    return [value] if one else value
-
-
 def last_answer(messages, where):
     """A conversation up to the last message of the assistant: what follows that is left out."""
     if not is_chat(messages):
         raise InputError(f"{where}: 'messages' must be a list of messages")
     messages = read_messages(messages, "messages", where)
-    ends = [i for i, message in enumerate(messages, 1) if message["role"] == "assistant"]
-    if not ends:
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    if not messages:
         raise InputError(f"{where}: 'messages' holds none of the assistant")
-    return messages[:ends[-1]]
+    return messages
 
 
 def chat_texts(prompt, responses, names, where, tokenizer):
@@ -59,23 +54,36 @@ def chat_texts(prompt, responses, names, where, tokenizer):
     Returns (text, list of texts). Raises InputError for what is no conversation.
     """
     if not getattr(tokenizer, "chat_template", None):
-        here = "" if tokenizer else "; prepare.py takes plain texts"
-        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, "
-                         f"of an instruction-tuned --model{here}")
-    for name, response in zip(names, responses):
-        if is_chat(response) != is_chat(responses[0]):
-            raise InputError(f"{where}: '{name}' must be a conversation, as '{names[0]}' is"
-                             if is_chat(responses[0]) else
-                             f"{where}: '{name}' is a conversation and '{names[0]}' is none")
+        raise InputError(f"{where}: a conversation needs a tokenizer with a chat template, of an "
+                         "instruction-tuned --model (prepare.py takes plain texts)")
+    fields = " and ".join(dict.fromkeys(names))
+    if len(set(map(is_chat, responses))) > 1:
+        raise InputError(f"{where}: {fields}: some are conversations and some are none")
     dialogues = [read_messages(r, name, where) for r, name in zip(responses, names)]
-    start, dialogues = _dialogues(prompt, dialogues, names, where)
-    return _written(dialogues[0][:start], dialogues, tokenizer, where)
+    if not isinstance(prompt, (list, dict)):
+        prompt = text_of(prompt, "prompt", where, True)
+        spoken = any(m["role"] == "user" for dialogue in dialogues for m in dialogue)
+        if prompt.strip() and not spoken:
+            prompt = {"role": "user", "content": prompt}
+    if not isinstance(prompt, str):
+        prompt = read_messages(prompt, "prompt", where)
+        dialogues = [prompt + _without(prompt, dialogue, name, where)
+                     for dialogue, name in zip(dialogues, names)]
+    before = zip(*(dialogue[:-1] for dialogue in dialogues))
+    shared = [same[0] for same in takewhile(lambda same: all(m == same[0] for m in same), before)]
+    if all(message["role"] in SET_BEFORE for message in shared):
+        raise InputError(f"{where}: {fields} begin with different messages, or with none but the "
+                         "answer: what is the prompt?")
+    if isinstance(prompt, str) and prompt.strip() and prompt.split() not in (
+            [message["content"].split() for message in shared]):
+        raise InputError(f"{where}: 'prompt' is not among the messages that {fields} begin with")
+    return _written(shared, dialogues, tokenizer, where)
 
 
-def read_messages(value, name, where, role="assistant"):
-    """A conversation as a list of messages with text; of a text the message of `role`."""
+def read_messages(value, name, where):
+    """A conversation as a list of messages with text; of a text the assistant's message."""
     if isinstance(value, str):
-        value = {"role": role, "content": text_of(value, name, where)}
+        value = {"role": "assistant", "content": value}
     messages = []
     for message in value if isinstance(value, list) else [value]:
         if not isinstance(message, dict) or not {"role", "content"} <= message.keys():
@@ -90,41 +98,16 @@ def read_messages(value, name, where, role="assistant"):
             raise InputError(f"{where}: '{name}': a message's role and content must be text")
         used = {key: entry for key, entry in message.items() if entry is not None}  # as in Parquet
         messages.append(used | {"content": text_of(content, name, where, True)})
-    if not messages or not messages[-1]["content"].strip():
-        raise InputError(f"{where}: '{name}' is empty, or its last message is")
+    if not messages or is_blank(messages[-1]["content"]):
+        raise EmptyText(f"{where}: '{name}' is empty, or its last message is")
     return messages
-
-
-def _dialogues(prompt, dialogues, names, where):
-    """(how many messages are the prompt, whole dialogues that begin with it)."""
-    if not isinstance(prompt, (list, dict)):
-        prompt = text_of(prompt, "prompt", where, True)
-        spoken = any(m["role"] == "user" for dialogue in dialogues for m in dialogue)
-        if prompt.strip() and not spoken:
-            prompt = read_messages(prompt, "prompt", where, "user")
-    if not isinstance(prompt, str):
-        prompt = read_messages(prompt, "prompt", where)
-        dialogues = [prompt + _without(prompt, dialogue, name, where)
-                     for dialogue, name in zip(dialogues, names)]
-        if any(message["role"] not in SET_BEFORE for message in prompt):
-            return len(prompt), dialogues
-    before = zip(*(dialogue[:-1] for dialogue in dialogues))
-    shared = [same[0] for same in takewhile(lambda same: all(m == same[0] for m in same), before)]
-    if all(message["role"] in SET_BEFORE for message in shared):
-        raise InputError(f"{where}: {' and '.join(dict.fromkeys(names))} begin with different "
-                         "messages, or with none but the answer: what is the prompt?")
-    if prompt and isinstance(prompt, str) and prompt.split() not in (
-            [[], *(message["content"].split() for message in shared)]):
-        raise InputError(f"{where}: 'prompt' is not among the messages that "
-                         f"{' and '.join(dict.fromkeys(names))} begin with")
-    return len(shared), dialogues
 
 
 def _without(prompt, dialogue, name, where):
     """What is new in a dialogue that may begin with the prompt, or with the end of it."""
     repeated = max(n for n in range(len(prompt) + 1) if prompt[len(prompt) - n:] == dialogue[:n])
     new = dialogue[repeated:]
-    if not new or new[0]["role"] in (*SET_BEFORE, {"user": "user"}.get(prompt[-1]["role"])):
+    if not new or new[0]["role"] in (*SET_BEFORE, prompt[-1]["role"]):
         raise InputError(f"{where}: '{name}' does not go on where 'prompt' ends")
     return new
 
@@ -132,12 +115,22 @@ def _without(prompt, dialogue, name, where):
 def _written(prompt, dialogues, tokenizer, where):
     """The texts of dialogues, divided after what their prompt brings about."""
     asks = all(dialogue[len(prompt)]["role"] == "assistant" for dialogue in dialogues)
-    try:
-        start, *texts = (tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
-            for messages in (prompt, *dialogues))
-    except Exception as error:  # a template is a program of its author's
-        raise InputError(f"{where}: the chat template does not take it: {error}") from None
+    written = []
+
+    def write():  # a template is a program of its author's: it may fail, and it may never end
+        try:
+            written.append([tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
+                for messages in (prompt, *dialogues)])
+        except Exception as error:
+            written.append(error)
+
+    thread = Thread(target=write, daemon=True)
+    thread.start(), thread.join(SECONDS)
+    if not written or isinstance(written[0], Exception):
+        problem = written[0] if written else f"it took more than {SECONDS} seconds"
+        raise InputError(f"{where}: the chat template does not take it: {problem}")
+    start, *texts = written[0]
     end = len(commonprefix([start, *texts]))
     if not texts[0][:end].strip() or any(not text[end:].strip() for text in texts):
         raise InputError(f"{where}: the chat template leaves nothing of the prompt or an answer")

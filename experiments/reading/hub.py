@@ -3,8 +3,10 @@
 It is imported where it is needed. Nothing here runs code of a data set.
 """
 import importlib
+import re
 
 from data import InputError
+
 
 class Unreadable(InputError):
     """A file or data set that `datasets` cannot read, or not without being installed."""
@@ -17,6 +19,11 @@ def package(name, path):
         return importlib.import_module(name)
     except ImportError:
         raise Unreadable(f"{path}: needs the package datasets: pip install datasets") from None
+
+
+def open_zst(file, mode):
+    """A compressed file, opened to read bytes."""
+    return package("pyarrow", file).input_stream(str(file), compression="zstd")
 
 
 def hub_file(path):
@@ -32,40 +39,37 @@ def hub_file(path):
         if missing and not isinstance(error, LocalEntryNotFoundError):
             held = ", ".join(HfApi().list_repo_files(f"{owner}/{name}", repo_type="dataset"))
             raise InputError(f"{path}: no such file; {owner}/{name} holds {held}") from None
-        raise cannot("fetched", path, error) from None
+        raise unreadable(path, error) from None
 
 
 def hub_rows(path):
     """(rows, the other splits' names) of hub:owner/name or hub:owner/name:split."""
+    if not re.fullmatch(r"hub:[^/:]+/[^/:]+(:[^/:]+)?", path):
+        raise InputError(f"{path}: a data set on the hub is named hub:owner/name, "
+                         "hub:owner/name:split or hub:owner/name/file")
     name, _, wanted = path.removeprefix("hub:").partition(":")
-    datasets = package("datasets", path)
-    try:
-        splits = datasets.load_dataset(name)
-    except Exception as error:
-        raise cannot("fetched", path, error) from None
-    return _rows_of_split(splits, wanted, path, f"hub:{name}:")
+    return _rows_of_split(path, f"hub:{name}:", wanted, "load_dataset", name)
 
 
 def disk_rows(folder):
     """(rows, the other splits' names) of a folder that `save_to_disk` wrote."""
-    datasets = package("datasets", folder)
-    try:
-        saved = datasets.load_from_disk(str(folder))
-    except Exception as error:
-        raise cannot("read", folder, error) from None
-    splits = saved if isinstance(saved, dict) else {"": saved}
-    return _rows_of_split(splits, "", folder, f"{folder}/")
+    return _rows_of_split(folder, f"{folder}/", "", "load_from_disk", str(folder))
 
 
-def _rows_of_split(splits, wanted, path, before):
+def _rows_of_split(path, before, wanted, load, name):
     """A split asked for; otherwise the only one, or else `train`."""
-    names = list(splits)
-    split = wanted or (names[0] if len(names) == 1 else "train")
+    datasets = package("datasets", path)
+    try:
+        splits = getattr(datasets, load)(name)
+    except Exception as error:
+        raise unreadable(path, error) from None
+    splits = splits if isinstance(splits, dict) else {"": splits}
+    split = wanted or (next(iter(splits)) if len(splits) == 1 else "train")
     if split not in splits:
-        known = ", ".join(before + name for name in names)
+        known = ", ".join(before + name for name in splits)
         raise InputError(f"{path}: which of its splits? There are {known}")
     rows = _listed(path, lambda: splits[split].with_format("arrow")[:])
-    return rows, [f"split {name}" for name in names if name != split]
+    return rows, [f"split {name}" for name in splits if name != split]
 
 
 def read_parquet(file):
@@ -75,17 +79,9 @@ def read_parquet(file):
 
 
 def read_arrow(file):
-    """The rows of an Arrow file, a stream or not."""
+    """The rows of an Arrow file, as `datasets` writes it."""
     arrow = package("pyarrow", file)
-
-    def table():
-        content = file.read_bytes()
-        try:
-            return arrow.ipc.open_stream(content).read_all()
-        except arrow.ArrowInvalid:
-            return arrow.ipc.open_file(content).read_all()
-
-    return _listed(file, table)
+    return _listed(file, lambda: arrow.ipc.open_stream(file.read_bytes()).read_all())
 
 
 def _listed(path, read):
@@ -94,9 +90,9 @@ def _listed(path, read):
         table.validate(full=True)
         return [(f"{path}: record {i}", row) for i, row in enumerate(table.to_pylist(), 1)]
     except Exception as error:  # a damaged file, in the package's words
-        raise cannot("read", path, error) from None
+        raise unreadable(path, error) from None
 
 
-def cannot(what, path, error):
+def unreadable(path, error):
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return Unreadable(f"{path}: cannot be {what}: {lines[0]}")
+    return Unreadable(f"{path}: cannot be read: {lines[0]}")

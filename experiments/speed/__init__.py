@@ -1,2 +1,2 @@
 """What benchmark.py measures. Open peers.py first: one training step each of ours, the authors'
-recipe and TRL; meter.py has the clock and the counting of memory and operations."""
+recipe and TRL; meter.py makes random records, and measures time and memory."""
