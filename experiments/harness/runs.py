@@ -60,7 +60,7 @@ def run_all(args, domains):
             backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
                                       args.compile)
             if distributed:
-                backbone.pack_options["pack"] = distributed.pack_part
+                backbone.pack_options["make"] = distributed.pack_part
             if args.attention == "flex":
                 attention.use_flex(backbone.classifier, args.device)
             encoded = encode_all(args, backbone, left)
