@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -36,10 +37,9 @@ CONFIG = dial.DialConfig(steps=3, learning_rate=1e-2, lambda_da=1.0, lora_rank=4
 
 
 @pytest.fixture
-def pair(tmp_path, monkeypatch):
+def pair(tmp_path):
     """A function that calls another in two processes, as a command does under torchrun. It returns
     what each of them returned, read from JSON, and their exit codes."""
-    monkeypatch.setattr(runs, "distributed", distributed)
     children = []
 
     def child(rank, store, function, args, several):
@@ -48,6 +48,7 @@ def pair(tmp_path, monkeypatch):
                           MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
         tqdm.set_lock(threading.RLock())  # another thread may have held the parent's at the fork
         sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
+        runs.distributed = distributed  # as it would have been imported
         with exit_codes(several):
             (tmp_path / f"{rank}.json").write_text(json.dumps(function(*args)))
 
@@ -338,3 +339,46 @@ def test_a_command_for_one_process(pair, capfd):
     assert codes == [2, 2]
     assert capfd.readouterr().err == (
         "error: this command takes one process: start it without torchrun\n")
+
+
+@pytest.mark.parametrize("changes, line", [
+    ({"shard": True, "compile": True}, "--shard does not go with --compile"),
+    ({"device": "mps"}, "--device mps: several processes take cpu or cuda"),
+    ({"device": "cuda"}, "2 processes on a machine with 1 CUDA devices"),
+    ({"training": {"a": Namespace(batch_size=4), "b": Namespace(batch_size=1)}},
+     "--batch-size 1: fewer records than 2 processes")])
+def test_what_several_processes_cannot_do(args, monkeypatch, changes, line):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    args.methods = ["DIAL"]
+    processes.check(args, ["Base LM"])
+    with pytest.raises(InputError, match=f"^{line}$"):
+        processes.check(Namespace(**vars(args) | changes), ["Base LM"])
+
+
+def test_weights_are_divided_among_several(cache, tmp_path):
+    with pytest.raises(InputError, match="--shard takes several processes: torchrun --nproc_per_n"):
+        cross_lingual.main([*FAST, *SMALL, "--shard", "--out", str(tmp_path)])
+
+
+def test_an_environment_that_is_not_torchruns(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InputError, match="^WORLD_SIZE is set, but not by torchrun: .*RANK"):
+        with processes.together(True):
+            pass
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path):
+    """It ends at an interrupt, in seconds, and all that it started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+         str(ROOT / "experiments" / "cross_lingual.py"), *FAST, *SMALL, "--steps", "100000",
+         "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True, bufsize=1)
+    lines = iter(process.stderr.readline, "")
+    assert any("Src-Pref, seed 0" in line for line in lines)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert rest.count("stopped\n") == 1 and "Error" not in rest.partition("stopped")[0]

@@ -82,6 +82,8 @@ def check(args, language):
         if args.shard:
             raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
         return
+    if args.shard and args.compile:
+        raise InputError("--shard does not go with --compile")
     batch_size = min(x.batch_size for x in (args.training or {"all": args}).values())
     if batch_size < count():
         raise InputError(f"--batch-size {batch_size}: fewer records than {count()} processes")
