@@ -37,11 +37,12 @@ class InputError(ValueError):
 @dataclass(frozen=True)
 class Preference:
     """A prompt, its chosen response and one or more rejected ones. `template`: a chat template
-    wrote the texts, so nothing is put before or into them."""
+    wrote the texts, so nothing is put before or into them. `where`: in a file, for messages."""
     prompt: str
     chosen: str
     rejected: tuple
     template: bool = False
+    where: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self):
         if isinstance(self.rejected, str):
@@ -64,6 +65,7 @@ class Unlabeled:
     prompt: str
     responses: tuple
     template: bool = False
+    where: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self):
         if isinstance(self.responses, str):
@@ -75,7 +77,7 @@ class Unlabeled:
 
 def unlabel(preferences):
     """Forget which response was chosen."""
-    return [Unlabeled(p.prompt, p.responses, p.template) for p in preferences]
+    return [Unlabeled(p.prompt, p.responses, p.template, p.where) for p in preferences]
 
 
 class Encoded(NamedTuple):
@@ -118,10 +120,11 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
     encoded, n_cut, keep = [], [0, 0], int(tokenizer.bos_token_id is not None)
     for i, (row, (prompt, *texts)) in enumerate(zip(rows, tokenize(rows, tokenizer)), 1):
         if not row.prompt:
-            raise InputError(f"{name}: row {i} has an empty prompt")
+            raise InputError(f"{row.where or f'{name}: row {i}'} has an empty prompt")
         n_prompt = min(len(commonprefix([prompt, *texts])), min(map(len, texts)) - 1)
         for response, ids in zip(row.responses, texts):
-            where = f"{name}: row {i}, {row.prompt[:40]!r} and {response[:40]!r},"
+            where = (f"{row.where or f'{name}: row {i}'}, {row.prompt[:40]!r} and "
+                     f"{response[:40]!r},")
             if ids[-1] == tokenizer.pad_token_id:  # a classifier would not see where it ends
                 raise InputError(f"{where} ends in the padding token {tokenizer.pad_token!r}")
             if len(ids) > max_length and not truncate:
@@ -221,12 +224,13 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, **pack_options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
     Each part is gone through in a new random order every epoch. The order does not depend on the
     other parts, so methods with and without a target see the same source batches.
     Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
+    start: how many of the first batches are passed over, because an earlier call trained on them.
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
     if not all(labeled):
@@ -236,8 +240,9 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
         map(random.Random(seed + i).sample, repeat(part), repeat(len(part))))
         for i, part in enumerate(parts)]
     n_labeled = len(labeled) * batch_size
-    for _ in range(steps):
-        records = [record for order in orders for record in islice(order, batch_size)]
+    groups = ([record for order in orders for record in islice(order, batch_size)]
+              for _ in range(steps))
+    for records in islice(groups, start, None):
         counts = [len(record.texts) for record in records[:n_labeled]]
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]

@@ -10,10 +10,9 @@ the source is the labelled preferences, the target the policy's own responses, u
 prompt. The true reward is 1 where a response complies exactly where it should.
 
 Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
-responses of the policy as it is then, to prompts of one kind. Each of our own prompts is paired
-with one of the policy's answers and one of its refusals, whichever prompt they were for. The arm
-"Src-Pref, halved" has DIAL's halved learning rates; "Src-Pref, continued" also has its further
-training, without W.
+responses of the policy, to prompts of one kind. Each of our prompts is paired with one of the
+policy's answers and one of its refusals, whichever prompt they were for. The arm "Src-Pref, halved"
+has DIAL's halved learning rates; "Src-Pref, continued" also its further training, without W.
 """
 import sys
 import time
@@ -26,12 +25,12 @@ from tqdm import tqdm
 from data import InputError
 from dial import DialConfig
 from harness.command import count, exit_codes, run_parser, whole
-from harness.flags import LAPTOP, SETTINGS
+from harness.flags import LAPTOP, MADE, SETTINGS
 from harness.folder import results_folder
 from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
-from models.backbones import pick_machine
+from models.backbones import checksum, pick_machine
 from rlhf.arms import ARMS, run_arm
 from rlhf.judge import load_judge
 from rlhf.ppo import PPOConfig
@@ -53,6 +52,7 @@ def read_flags(argv):
         help=f"some of {'; '.join(ARMS)} (the first two and DIAL)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
         help="each with its own split of the prompts (0 1 2)")
+    add("--part", **MADE["--part"] | {"help": "of our prompts, which to hold out (%(default)s)"})
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
     add("--batch-size", type=count, default=8, help="of the reward model (%(default)s)")
     add("--max-new-tokens", type=count, default=18, help="of a response (%(default)s)")
@@ -73,8 +73,8 @@ def read_flags(argv):
             raise InputError("--paper needs --xstest, the folder of XSTest's completions")
     if len(set(args.seeds)) < len(args.seeds) or len(set(args.arms)) < len(args.arms):
         raise InputError("--seeds and --arms take each once")
-    if args.n_train and not args.xstest:
-        raise InputError("--n-train goes with --xstest")
+    if args.n_train and not args.xstest or args.xstest and args.part != "test":
+        raise InputError("--n-train goes with --xstest, and --part validation does not")
     if unused := [word for word in args.set if word.startswith("steps=")]:
         raise InputError(f"--set {unused[0]}: an epoch says how many steps there are")
     args.config = settings(DialConfig, args.preset, args.set, "--set")
@@ -88,9 +88,10 @@ def run_settings(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
-        "n_train", "xstest", "judge", "paper")}
-    return chosen | asdict(args.config) | {"steps": None} | {
-        f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+        "n_train", "part", "xstest", "judge", "paper")}
+    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()} | {"steps": None}
+    models = [checksum(name) for name in (args.model, args.judge) if name]
+    return chosen | asdict(args.config) | ppo | {"model_checksum": models}
 
 
 def train_arms(args, tasks):
@@ -119,7 +120,7 @@ def main(argv=None):
     args = read_flags(argv)
     n_words = None if args.paper else 60  # of XSTest's completions
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, n_words) if args.xstest
-             else requests(seed) for seed in args.seeds}
+             else requests(seed, args.part) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
     args.device, args.dtype = pick_machine(args.device, args.dtype)
@@ -128,9 +129,8 @@ def main(argv=None):
     rows, task = summarize(runs, args.arms), tasks[args.seeds[0]]
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
-    config = run_settings(args) | {"seeds": args.seeds}
-    write_results(args.out, "rlhf_shift", args.model, config, rows,
-                  sum(run["seconds"] for run in runs))
+    write_results(args.out, "rlhf_shift", args.model, run_settings(args) | {"seeds": args.seeds},
+                  rows, sum(run["seconds"] for run in runs))
     draw(args.out / "rlhf_shift.png", runs)
     print_columns(table(rows))
 

@@ -76,7 +76,7 @@ def test_records_with_an_empty_text_are_left_out(prepared, capsys):
     assert prepared("plain", "a.jsonl", hh) == [
         {"prompt": start + " ", "chosen": "a", "rejected": ["b"]}]
     said = capsys.readouterr().err
-    assert "a.jsonl:1: " in said and "3 of 4 records have an empty text and are left out" in said
+    assert "a.jsonl:1: an answer is empty" in said and "left out (3 of 4 records)" in said
     for row, empty in (({"prompt": "p", "responses": ["a", "b"]}, {"responses": ["a", ""]}),
                        ({"prompt": "p", "response": "a", "score": 2.0}, {"response": None}),
                        ({"prompt": "p", "chosen": "a", "rejected": ["b"]}, {"prompt": " "})):

@@ -121,7 +121,7 @@ def test_code_that_is_a_list_is_text(tmp_path, capsys):
     table = "prompt,chosen,rejected\nSort,\"sorted('ab')\",\"['a', 'b']\"\n"
     assert load_preferences(write(tmp_path / "a.csv", table)) == [
         Preference("Sort", "sorted('ab')", ("['a', 'b']",))]
-    assert "a.csv: in 1 of 1 rows 'rejected' looks like a list and is" in capsys.readouterr().err
+    assert "a.csv:2: 'rejected' looks like a list and is read as one" in capsys.readouterr().err
 
 
 def test_a_file_of_the_hub(monkeypatch, tmp_path):

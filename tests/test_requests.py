@@ -32,11 +32,11 @@ def xstest(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_requests_are_balanced_and_apart(seed):
-    task = domain.requests(seed)
-    assert (len(task.train), len(task.test)) == (96, 64)
-    assert len({*task.train, *task.test}) == 160
+@pytest.mark.parametrize("seed, part", [(0, "test"), (1, "test"), (1, "validation")])
+def test_requests_are_balanced_and_apart(seed, part):
+    task = domain.requests(seed, part)
+    assert (len(task.train), len(task.test)) == (96, 32)
+    assert len({*task.train, *task.test}) == 128
     for prompts in (task.train, task.test):  # in each verb, too
         verbs = Counter((prompt.split()[3], prompt in task.refuse) for prompt in prompts)
         assert len(set(verbs.values())) == 1 and len(verbs) == 32

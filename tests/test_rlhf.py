@@ -17,10 +17,10 @@ from rlhf.start import SUPERVISED, Start
 EPOCHS, HALVE_EVERY = 3, 2
 
 
-def small(seed):
+def small(seed, part="test"):
     """The domain with 12 prompts to train on, two preferences each, and 4 held out."""
-    task = requests.requests(seed)
-    train, test = task.train[::8], task.test[::16]
+    task = requests.requests(seed, part)
+    train, test = task.train[::8], task.test[::8]
     return replace(
         task, train=train, test=test, spoken=[pair for pair in task.spoken if pair[0] in train],
         pairs=[pair for pair in task.pairs[::requests.N_PAIRS // 2] if pair.prompt in train])

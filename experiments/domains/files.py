@@ -14,18 +14,20 @@ What is read, by the ending of the name, which may be in capitals:
 
 JSON and tables may be compressed: .gz, or .zst with datasets. They are in UTF-8, or in UTF-16 where
 a byte order mark says so. A line on stderr says how many records and files were read and what was
-passed over. A row is a dictionary with the place where it stands, for errors. Bad input raises
-`InputError`.
+passed over. A row is a dictionary with the place where it stands, for errors: file:line, as an
+editor numbers lines, or the number of the record in a list or a Parquet file. Bad input raises
+`InputError`, and so do a pipe in place of a file and an object with a key twice.
 """
 import json
 import re
 import sys
 import zlib
-from os.path import exists, isdir
+from os.path import exists, isdir, isfile
 from pathlib import Path
 
 from data import InputError
 
+from reading.fields import twice
 from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_arrow, read_parquet
 from reading.tables import read_table
 from reading.texts import read_text, suffix
@@ -45,8 +47,10 @@ def read_rows(path):
         rows, passed = disk_rows(path)
     elif isdir(path):
         rows, n_files, passed = _of_folder(Path(path))
-    else:
+    elif isfile(path):  # no pipe, which may never end
         rows, n_files = _of_file(Path(path)), 1
+    else:
+        raise InputError(f"{path}: no such file or folder")
     more = f" and {len(passed) - LISTED} more" if len(passed) > LISTED else ""
     over = f"; passed over: {', '.join(passed[:LISTED])}{more}" if passed else ""
     if not rows:
@@ -72,7 +76,7 @@ def _of_folder(folder):
     for file in sorted(folder.iterdir()):
         if file.is_dir():
             passed.append(f"{file.name}/")
-        elif file.name.startswith(".") or suffix(file) not in READERS:
+        elif file.name.startswith(".") or suffix(file) not in READERS or not file.is_file():
             passed.append(file.name)
         else:
             try:
@@ -84,8 +88,6 @@ def _of_folder(folder):
 
 
 def _of_file(file):
-    if not exists(file):  # unlike Path.exists, no error where the name is too long
-        raise InputError(f"{file}: no such file or folder")
     if suffix(file) not in READERS:
         raise InputError(f"{file}: the name must end in {', '.join(READERS)} (JSON and tables also "
                          "with .gz or .zst)")
@@ -102,10 +104,16 @@ def _read_json(file):
 
 def _parse(text, where):
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:  # numbers of 5,000 digits, lists 10,000 deep
         raise InputError(f"{where}: not valid JSON: {error}; a file holds an object a line, or one "
                          "list of objects") from None
+
+
+def _object(pairs):
+    if (key := twice(key for key, _ in pairs)) is not None:
+        raise ValueError(f"twice the key {key!r}")
+    return dict(pairs)
 
 
 READERS = {".json": _read_json, ".jsonl": _read_json, ".ndjson": _read_json, ".csv": read_table,

@@ -16,18 +16,22 @@ Other columns that are known:
   space. Where there is none, as in Chinese, up to the last colon or end of a sentence, or else the
   last other punctuation.
 
-A record with an empty text is left out; a line on stderr says how many are. Other bad input raises
-`InputError`, which says where and what to do.
+A text is empty if it is missing or holds nothing but white space, zero-width and control
+characters. A record with an empty text is left out, and a line on stderr says so; another line says
+where texts hold special tokens, such as <eos>. A score is a number, or a text like -1.5e3 in plain
+digits. Other bad input raises `InputError`, which says where and what to do.
 """
 import math
-import sys
+import re
 
 from data import InputError, Preference, Unlabeled, unlabel
 
 from domains.files import read_rows
 from reading.cells import unpack
 from reading.conversations import chat_texts, is_chat, last_answer
-from reading.fields import EmptyText, divide, kind_of, no_column, text_of, with_our_names
+from reading.fields import EmptyText, divide, kind_of, no_column, say, text_of, with_our_names
+
+NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 
 
 def load_preferences(path, tokenizer=None):
@@ -62,10 +66,12 @@ def each(read, rows, tokenizer=None):
         except EmptyText as error:
             empty.append(error)
     if not records:
-        raise InputError(f"{empty[0]}; so it is in all {len(rows)} records")
-    if empty:
-        print(f"{empty[0]}; {len(empty)} of {len(rows)} records have an empty text and are left "
-              "out", file=sys.stderr)
+        raise InputError(f"{empty[0]}: every record has an empty text")
+    say(empty, rows, "a record with an empty text is left out")
+    special = [token for token in getattr(tokenizer, "all_special_tokens", ())
+               if token != tokenizer.bos_token]  # which may begin a text
+    say([where for where, row in rows if any(token in str(row) for token in special)], rows,
+        f"holds {' or '.join(special)}, which the tokenizer does not read as text")
     return records
 
 
@@ -88,7 +94,7 @@ def read_preference(row, where, tokenizer=None):
         texts = [text_of(text, name, where) for text, name in zip(texts, names)]
         prompt, texts = ((text_of(prompt, "prompt", where), texts) if "prompt" in row else
                          divide(texts, row, where))
-    return Preference(prompt, texts[0], tuple(texts[1:]), template)
+    return Preference(prompt, texts[0], tuple(texts[1:]), template, where)
 
 
 def read_unlabeled(row, where, tokenizer=None):
@@ -115,16 +121,14 @@ def read_unlabeled(row, where, tokenizer=None):
     else:
         prompt = text_of(prompt, "prompt", where)
         responses = [text_of(text, name, where) for text in responses]
-    return Unlabeled(prompt, responses, template)
+    return Unlabeled(prompt, responses, template, where)
 
 
 def read_scored(row, where, tokenizer=None):
     """Turn a record into (Unlabeled, score); without a prompt it is "Text:"."""
     name = "label" if "label" in row and "score" not in row else "score"
-    try:
-        score = float(row.get(name))
-    except (TypeError, ValueError, OverflowError):  # the last of a whole number of 400 digits
-        score = math.nan
+    text = str(row.get(name))
+    score = float(text) if NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(score):
         raise InputError(f"{where}: '{name}' must be a number, not {row.get(name)!r}")
     if kind_of(row) != "scored":

@@ -123,8 +123,8 @@ def parse(p, argv=None):
         from paper.settings import parse_paper
         args = parse_paper(p, argv)
     if "all" in args.methods:
-        from methods.table import METHODS
-        args.methods = list(METHODS)
+        from methods.table import ALL
+        args.methods = list(ALL)
     steps = [f"steps={args.steps}"] if args.steps else []
     args.given = bool(given)
     args.config = settings(DialConfig, args.preset, args.set + steps, "--set")

@@ -17,7 +17,8 @@ def read_record(item, where, tokenizer=None):
         record = {"prompt": read.prompt, "response": read.responses[0], "score": score}
     else:
         read = (read_unlabeled if kind == "unlabeled" else read_preference)(row, where)
-        record = {name: value for name, value in vars(read).items() if name != "template"}
+        record = {name: value for name, value in vars(read).items()
+                  if name in ("prompt", "chosen", "rejected", "responses")}
     return group or read.prompt, record
 
 

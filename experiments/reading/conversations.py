@@ -16,12 +16,14 @@ the words that begin an answer, ceases to be the beginning of all texts.
 """
 from itertools import takewhile
 from os.path import commonprefix
+from threading import Thread
 
 from data import InputError
 
-from reading.fields import EmptyText, text_of
+from reading.fields import EmptyText, is_blank, text_of
 
 SET_BEFORE = ("system", "developer")  # roles of messages that are not part of a dialogue
+SECONDS = 10  # that a template may take for a record
 
 
 def is_chat(value):
@@ -96,7 +98,7 @@ def read_messages(value, name, where):
             raise InputError(f"{where}: '{name}': a message's role and content must be text")
         used = {key: entry for key, entry in message.items() if entry is not None}  # as in Parquet
         messages.append(used | {"content": text_of(content, name, where, True)})
-    if not messages or not messages[-1]["content"].strip():
+    if not messages or is_blank(messages[-1]["content"]):
         raise EmptyText(f"{where}: '{name}' is empty, or its last message is")
     return messages
 
@@ -113,12 +115,22 @@ def _without(prompt, dialogue, name, where):
 def _written(prompt, dialogues, tokenizer, where):
     """The texts of dialogues, divided after what their prompt brings about."""
     asks = all(dialogue[len(prompt)]["role"] == "assistant" for dialogue in dialogues)
-    try:
-        start, *texts = (tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
-            for messages in (prompt, *dialogues))
-    except Exception as error:  # a template is a program of its author's
-        raise InputError(f"{where}: the chat template does not take it: {error}") from None
+    written = []
+
+    def write():  # a template is a program of its author's: it may fail, and it may never end
+        try:
+            written.append([tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
+                for messages in (prompt, *dialogues)])
+        except Exception as error:
+            written.append(error)
+
+    thread = Thread(target=write, daemon=True)
+    thread.start(), thread.join(SECONDS)
+    if not written or isinstance(written[0], Exception):
+        problem = written[0] if written else f"it took more than {SECONDS} seconds"
+        raise InputError(f"{where}: the chat template does not take it: {problem}")
+    start, *texts = written[0]
     end = len(commonprefix([start, *texts]))
     if not texts[0][:end].strip() or any(not text[end:].strip() for text in texts):
         raise InputError(f"{where}: the chat template leaves nothing of the prompt or an answer")

@@ -1,5 +1,8 @@
 """The names of columns, and single fields, for every reader."""
 import re
+import sys
+import unicodedata
+from collections import Counter
 from os.path import commonprefix
 
 from data import InputError
@@ -13,15 +16,31 @@ class EmptyText(InputError):
     """A text is missing or empty: the record is left out (domains/records.py)."""
 
 
+def is_blank(text):
+    """Whether nothing of a text can be seen: white space, zero-width and control characters."""
+    return all(unicodedata.category(c) in ("Zs", "Zl", "Zp", "Cc", "Cf") for c in text)
+
+
 def text_of(value, name, where, allow_empty=False):
     """The text of a field. Raises InputError for what cannot be one."""
     if not isinstance(value, str) and value is not None:
         raise InputError(f"{where}: '{name}' must be text, not {type(value).__name__}")
     if any("\ud800" <= c <= "\udfff" for c in value or ""):
         raise InputError(f"{where}: '{name}' holds half a character, such as a cut emoji")
-    if not allow_empty and not (value or "").strip():
+    if not allow_empty and is_blank(value or ""):
         raise EmptyText(f"{where}: '{name}' is empty")
     return value or ""
+
+
+def say(found, rows, what):
+    """Say on stderr what was found, of all rows: where first, and how often."""
+    if found:
+        print(f"{found[0]}: {what} ({len(found)} of {len(rows)} records)", file=sys.stderr)
+
+
+def twice(names):
+    """A name that is there twice, or None."""
+    return next((name for name, n in Counter(names).most_common(1) if n > 1), None)
 
 
 def no_column(name, names, where):
@@ -59,7 +78,7 @@ def divide(texts, row, where):
         end = len(shared)  # "Assistant:" and no answer
     if not end or OTHER_PROMPTS & {name.strip().lower() for name in row}:
         raise no_column("prompt", row, where)
-    if not all(text[end:].strip() for text in texts):
+    if any(is_blank(text[end:]) for text in texts):
         raise EmptyText(f"{where}: an answer is empty, after what chosen and rejected share, "
                         f"{shared[-40:]!r}")
     return shared[:end], [text[end:] for text in texts]

@@ -2,6 +2,7 @@
 import codecs
 import gzip
 import zlib
+from os.path import isfile
 from pathlib import Path
 
 from data import InputError
@@ -20,6 +21,8 @@ def suffix(file):
 def read_text(file):
     """All of a file, perhaps compressed, its line ends as they are. Raises InputError where it
     cannot be opened, or is not text."""
+    if not isfile(file):
+        raise InputError(f"{file}: no such file")
     try:
         with OPENERS.get(file.suffix.lower(), open)(file, "rb") as f:
             content = f.read()
