@@ -224,12 +224,13 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_options):
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, **pack_options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
     Each part is gone through in a new random order every epoch. The order does not depend on the
     other parts, so methods with and without a target see the same source batches.
     Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
+    start: how many of the first batches are passed over, because an earlier call trained on them.
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
     if not all(labeled):
@@ -239,8 +240,9 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, **pack_optio
         map(random.Random(seed + i).sample, repeat(part), repeat(len(part))))
         for i, part in enumerate(parts)]
     n_labeled = len(labeled) * batch_size
-    for _ in range(steps):
-        records = [record for order in orders for record in islice(order, batch_size)]
+    groups = ([record for order in orders for record in islice(order, batch_size)]
+              for _ in range(steps))
+    for records in islice(groups, start, None):
         counts = [len(record.texts) for record in records[:n_labeled]]
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]

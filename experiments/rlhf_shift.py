@@ -10,10 +10,9 @@ the source is the labelled preferences, the target the policy's own responses, u
 prompt. The true reward is 1 where a response complies exactly where it should.
 
 Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
-responses of the policy as it is then, to prompts of one kind. Each of our own prompts is paired
-with one of the policy's answers and one of its refusals, whichever prompt they were for. The arm
-"Src-Pref, halved" has DIAL's halved learning rates; "Src-Pref, continued" also has its further
-training, without W.
+responses of the policy, to prompts of one kind. Each of our prompts is paired with one of the
+policy's answers and one of its refusals, whichever prompt they were for. The arm "Src-Pref, halved"
+has DIAL's halved learning rates; "Src-Pref, continued" also its further training, without W.
 """
 import math
 import sys
@@ -32,7 +31,7 @@ from harness.folder import results_folder
 from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
-from models.backbones import pick_machine
+from models.backbones import checksum, pick_machine
 from rlhf.arms import ARMS, HALVE_EVERY, run_arm
 from rlhf.judge import Judge
 from rlhf.ppo import PPOConfig
@@ -91,8 +90,9 @@ def run_settings(args):
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
         "n_train", "part", "xstest", "judge", "paper")}
-    return chosen | asdict(args.config) | {"steps": None} | {
-        f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()} | {"steps": None}
+    models = [checksum(name) for name in (args.model, args.judge) if name]
+    return chosen | asdict(args.config) | ppo | {"model_checksum": models}
 
 
 def train_arms(args, tasks):

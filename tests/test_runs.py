@@ -123,7 +123,8 @@ def test_what_was_asked_for_is_reported_in_its_order(command):
 
 def test_flags_that_are_no_settings_go_on(command):
     command()
-    assert command("--checkpoint", "--methods", "Src-Pref", "--set", "steps=40")[0] == []
+    flags = ["--gradient-checkpointing", "--checkpoint-every", "3", "--set", "steps=40"]
+    assert command(*flags, "--methods", "Src-Pref")[0] == []
     assert command("--steps", "40", "--device", "cpu")[0] == []
 
 

@@ -32,8 +32,8 @@ SETTINGS = MACHINE | {  # of every command that trains
     "--dry-run": {"action": "store_true", "help": "print what would be run, and stop"},
 }
 MEMORY = {
-    "--checkpoint": {"action": "store_true", "help": "keep only each layer's input for the "
-                     "backward pass: less memory, more time"},
+    "--gradient-checkpointing": {"action": "store_true", "help": "keep only each layer's input for "
+                                 "the backward pass: less memory, more time"},
     "--compile": {"action": "store_true", "help": "compile the model's layers first, a minute or "
                   "less: faster steps, other rounding"},
 }
@@ -47,6 +47,11 @@ RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--steps": {"type": count, "help": "of training, over --set's"},
     "--batch-size": {"type": count, "default": 8,
                      "help": "labelled records a step, and as many of the target (%(default)s)"},
+    "--attention": {"choices": ["blocks", "flex"], "default": "blocks",
+                    "help": "flex: another kernel, on CUDA, not tried there yet (%(default)s)"},
+    "--checkpoint-every": {"type": whole, "default": 0, "metavar": "STEPS",
+                           "help": "keep the state of a run, so that the same command goes on "
+                                   "within it; 0: never (%(default)s; 500 with --paper)"},
     "--truncate": {"action": "store_true",
                    "help": "cut longer texts: the prompt from the left, then the response's end"},
     "--paper": {"nargs": "?", "const": True, "metavar": "FOLDER",

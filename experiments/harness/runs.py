@@ -15,15 +15,17 @@ from tqdm import tqdm
 import data
 import dial
 from data import InputError
+from harness import run_files
 from harness.folder import results_folder
 from methods.table import METHODS
-from models import backbones
+from models import attention, backbones
+from models.training import ahead
 
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
-               "experiment", "preset", "set", "steps", "config", "eval_every", "checkpoint",
-               "pairs")
+               "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
+               "gradient_checkpointing", "checkpoint_every")
 
 
 def run_all(args, domains):
@@ -43,6 +45,7 @@ def run_all(args, domains):
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
+    settings["model_checksum"] = backbones.checksum(args.model)
     with results_folder(args, settings) as folder:
         left = folder.left(jobs)
         if len(left) < len(jobs):
@@ -51,23 +54,27 @@ def run_all(args, domains):
         to_save = folder.to_save(args.save, jobs) if args.save else []
         if left:
             backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
+            if args.attention == "flex":
+                attention.use_flex(backbone.classifier, args.device)
             encoded = encode_all(args, backbone, left)
         with closing(folder.take(left, args.overwrite)) as taken:
             for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
                 save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
-                folder.write(run(args, backbone, encoded, *job, save))
+                checkpoint = run_files.checkpoint(args, settings, backbone, encoded, *job)
+                folder.write(run(args, backbone, encoded, *job, save, checkpoint=checkpoint))
         return folder.runs_of(jobs)
 
 
-def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
+def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, checkpoint=None):
     """Train a method on the first of the pairs of domains, and measure it on all of them.
 
     Args:
         backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
         looker: of (model, config, measure), a function that is called at each step; its dictionary
-            of floats goes into the log.
+            of floats goes into the log. checkpoint: of `run_files.checkpoint`.
     """
-    method, (source, target), began = METHODS[name], pairs[0], time.time()
+    method, (source, target) = METHODS[name], pairs[0]
+    done, began = (checkpoint.step, checkpoint.began) if checkpoint else (0, time.time())
     config, batch_size, log = args.config, args.batch_size, []
     if args.paper:
         from paper import looks, settings
@@ -90,10 +97,12 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
                 labeled = [encoded[id(domain.labeled)] for domain, part
                            in method.reads(source, target) if part == "labeled"]
                 unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
-                batches = data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
-                                                **backbone.pack_options)
+                batches = ahead(data.training_batches(
+                    labeled, unlabeled, batch_size, config.steps, seed, done,
+                    **backbone.pack_options), args.device)
                 log = dial.train(model, critic, batches, config, method.step,
-                                 looker and looker(model, config, measure), f"{name}, seed {seed}")
+                                 looker and looker(model, config, measure), f"{name}, seed {seed}",
+                                 checkpoint=checkpoint)
             results = results_of(name, pairs, log, measure)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None
@@ -112,11 +121,11 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None):
 def new_model(args, backbone, config, seed):
     """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
     torch.manual_seed(seed)
-    model = backbones.reward_model(backbone.classifier, config, args.checkpoint)
+    model = backbones.reward_model(backbone.classifier, config, args.gradient_checkpointing)
     try:
         yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
     finally:
-        if args.checkpoint:  # peft would differentiate the embeddings of the next run
+        if args.gradient_checkpointing:  # peft would differentiate the embeddings of the next run
             model.transformer.activation_checkpointing_disable()
         model.backbone.unload()
 

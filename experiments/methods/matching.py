@@ -54,8 +54,9 @@ def matching_step(distance, model, critic, optimizer, critic_optimizer, batch, c
     emb = model.embed(batch)  # (N, D), the source's first
     domain_loss = distance(*dial.critic_view(emb, batch, config))
     source_loss = dial.preference_loss(model, emb, batch)
-    dial.descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
-    return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": domain_loss}
+    norm = dial.descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
+    return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": domain_loss,
+            "gradient_norm": norm}
 
 
 mean_matching = partial(matching_step, mean_distance)
