@@ -19,7 +19,7 @@ import transformers
 import dial
 from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import (GEMMA, TRUST, checksum, file_of, locate,  # noqa: F401
+from models.opening import (GEMMA, TRUST, checksum, folder_of, locate,  # noqa: F401
                             open_model, try_out, unusable)
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
@@ -48,7 +48,7 @@ def load(name, device="auto", dtype="auto", compiled=False):
     Returns a `Backbone`. Raises InputError where the model or the device cannot be used.
     """
     device, dtype = pick_machine(device, dtype)
-    if file_of(name, "adapter_config.json"):
+    if (folder_of(name) / "adapter_config.json").exists():
         raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
                          "merged")
     tokenizer = load_tokenizer(name)
