@@ -15,7 +15,7 @@ from test_runs import command, contents, loaded, trainer  # noqa: F401  (fixture
 import dial
 import rlhf_shift
 from data import InputError
-from models import backbones, folders, opening, saving
+from models import backbones, made, opening, saving
 
 INDEX = "model.safetensors.index.json"
 
@@ -150,39 +150,39 @@ def test_an_adapter_is_read_from_safetensors_over_a_safe_base(tiny, config, tmp_
 
 
 def test_the_checksum_is_of_all_that_is_read(folder):
-    sums = [folders.checksum(str(folder))]
+    sums = [opening.checksum(str(folder))]
     (folder / "README.md").write_text("not read")
-    assert folders.checksum(str(folder)) == sums[0]
+    assert opening.checksum(str(folder)) == sums[0]
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
-        folders.sha256.cache_clear()
+        made.sha256.cache_clear()
         flip(folder / name)
-        sums.append(folders.checksum(str(folder)))
+        sums.append(opening.checksum(str(folder)))
     (folder / "chat_template.jinja").write_text("x")
-    sums.append(folders.checksum(str(folder)))
+    sums.append(opening.checksum(str(folder)))
     assert len(set(sums)) == 6
 
 
 def test_of_a_large_file_the_checksum_is_of_its_size_time_and_header(folder, monkeypatch):
-    monkeypatch.setattr(folders, "QUICK", 100_000)
-    before, path = folders.checksum(str(folder)), folder / "model.safetensors"
+    monkeypatch.setattr(made, "QUICK", 100_000)
+    before, path = opening.checksum(str(folder)), folder / "model.safetensors"
     flip(path, at=5)
-    folders.sha256.cache_clear()
-    headers = folders.checksum(str(folder))
+    made.sha256.cache_clear()
+    headers = opening.checksum(str(folder))
     os.utime(path)
-    assert len({before, headers, folders.checksum(str(folder))}) == 3
+    assert len({before, headers, opening.checksum(str(folder))}) == 3
 
 
 def test_the_checksum_of_a_name_on_the_hub_is_its_commit(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(folders, "snapshot_download", lambda *args, **_: asked.append(args) or str(
+    monkeypatch.setattr(opening, "snapshot_download", lambda *args, **_: asked.append(args) or str(
         tmp_path / "snapshots" / "4f2a"))
-    assert folders.checksum("somebody/model") == folders.checksum("somebody/model") == "4f2a"
+    assert opening.checksum("somebody/model") == opening.checksum("somebody/model") == "4f2a"
     assert asked == [("somebody/model",)]
 
 
 def test_a_model_that_is_nowhere():
     with pytest.raises(InputError, match="^nobody/none: cannot be loaded: "):
-        folders.checksum("nobody/none")
+        opening.checksum("nobody/none")
 
 
 def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: F811
@@ -190,7 +190,7 @@ def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: 
     before = contents(command.folder)
     assert len(done) == 4 and command("--model", str(folder))[0] == []
     flip(folder / "model.safetensors")
-    folders.sha256.cache_clear()  # another process
+    made.sha256.cache_clear()  # another process
     with pytest.raises(InputError, match="is of other weights in the same place: choose another"):
         command("--model", str(folder))
     assert contents(command.folder) == before
@@ -199,4 +199,4 @@ def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: 
 def test_rlhf_shift_keeps_the_checksum_too(folder):
     args = rlhf_shift.read_flags(["--model", str(folder), "--judge", "tiny"])
     assert rlhf_shift.run_settings(args)["model_checksum"] == [
-        folders.checksum(name) for name in (str(folder), "tiny")]
+        opening.checksum(name) for name in (str(folder), "tiny")]

@@ -3,15 +3,19 @@
 `from_pretrained` would also run code of the model's folder or of the hub (custom classes, attention
 kernels), and read pickles. `check` says which files ask for that before they are opened.
 """
+import hashlib
+import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from transformers import AutoConfig
 
 from data import InputError
-from models.folders import folder_of, locate, read_json, unusable
 
+GEMMA = "gemma-3-270m"
 TRUST = {"trust_remote_code": False}  # for every from_pretrained: no code of a model's folder runs
 MOST_LAYERS = 1000
 
@@ -90,3 +94,57 @@ def check_size(kind, name):
         if wanted > n_bytes:
             raise InputError(f"{name}: its config.json wants {wanted} weights, more than its "
                              "safetensors files hold")
+
+
+def locate(name):
+    """The folder of a backbone that is kept in the cache, made at its first use; other names as
+    they are."""
+    if name in (GEMMA, "tiny"):
+        from models import made
+        return made.folder_of(name)
+    # absolute, since a saved adapter remembers it
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def folder_of(name):
+    """The folder of a model, where its settings are; of one on the hub, the cache's of a commit.
+    Raises InputError where there is no such model."""
+    return folder if (folder := Path(locate(name))).is_dir() else fetch_settings(name)
+
+
+@lru_cache
+def fetch_settings(name):
+    """The folder with the JSON files of a model on the hub."""
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "adapter_model.safetensors"]))
+    except Exception as error:  # libraries raise all kinds
+        raise unusable(name, error) from None
+
+
+def read_json(name, file):
+    """The dictionary in a JSON file of a model; an empty one where there is no file."""
+    path = folder_of(name) / file
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise unusable(f"{name}: its {file}", error) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: its {file} is not a JSON object")
+    return content
+
+
+def checksum(name):
+    """What changes when a model does: its commit on the hub, or a sum of the files in its folder.
+    Raises InputError where there is no such model."""
+    folder = folder_of(name)
+    if not Path(locate(name)).is_dir():
+        return folder.name
+    from models.made import sums
+    return hashlib.sha256(json.dumps(sums(folder)).encode()).hexdigest()
+
+
+def unusable(name, error):
+    """The InputError for a model or tokenizer that did not load."""
+    if isinstance(error, InputError):
+        return error
+    return InputError(f"{name}: cannot be loaded: {' '.join(str(error).split())[:300]}")
