@@ -228,7 +228,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
         critic, critic_steps times:  max  W - lambda_gp penalty
         model, once:                 min  source_loss + lambda_da W
 
-    Args: batch: see the top of this file. Returns scalars for the log: losses, gradients' norms, and
+    Args: batch: see the top of this file. Returns scalars for the log: losses, gradient norms, and
     `distance`, the critic's W, and `slope`, both before the critic's last step.
     """
     emb = model.embed(batch)  # (N, D), the source's first

@@ -58,9 +58,8 @@ class Folder:
         """Read the finished runs. Raises InputError for other settings, also of runs at work."""
         if self.taken():
             run_files.read(self.out / "settings.json", self.settings)
-        else:  # what a command that was killed was saving
-            for path in self.out.glob("models/*.part"):
-                shutil.rmtree(path, ignore_errors=True)
+        for path in [] if self.taken() else self.out.glob("models/*.part"):  # of a killed command
+            shutil.rmtree(path, ignore_errors=True)
         for path in sorted(self.path.glob("*.json")):
             self.add(run_files.read(path, self.settings))
 
