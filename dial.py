@@ -64,7 +64,7 @@ class DialConfig:
     def __post_init__(self):
         highest = {"critic_beta1": 0.9999, "decay": 1.0}
         for f in fields(self):
-            value, high = getattr(self, f.name), highest.get(f.name, 1e308)
+            value, high = getattr(self, f.name), highest.get(f.name, 1e30)
             low = int(f.name in ("steps", "critic_steps", "lora_rank", "lora_alpha"))
             if f.type in (int, float) and not low <= value <= high:
                 raise ValueError(f"{f.name} must be from {low} to {high:g}, not {value}")
@@ -80,8 +80,7 @@ def bradley_terry_loss(chosen, rejected):
 
     Args:
         chosen, rejected: (P,) rewards, in logits; K rejected responses make K pairs (A.6).
-    Returns:
-        scalar >= 0; log 2 where all rewards tie. Raises ValueError for other shapes.
+    Returns a scalar >= 0, log 2 where all rewards tie. Raises ValueError for other shapes.
     """
     if chosen.ndim != 1 or chosen.shape != rejected.shape:
         raise ValueError(f"need chosen and rejected (P,), not {chosen.shape}, {rejected.shape}")
@@ -109,9 +108,8 @@ def gradient_penalty(critic, source_emb, target_emb):
     Args:
         critic: maps (N, D) to (N,), each row by itself.
         source_emb, target_emb: (N_s, D), (N_t, D); no gradient flows back to either.
-    Returns:
-        (penalty, slope): scalars >= 0; the penalty is 0 for a linear critic of unit norm. slope is
-        the mean norm, for the log: divided by their slopes, critics' distances can be compared.
+    Returns (penalty, slope), scalars >= 0. The penalty is 0 for a linear critic of unit norm; slope
+    is the mean norm, for the log: divided by their slopes, critics' distances can be compared.
     Raises ValueError where the two differ in D, or one is empty.
     """
     if source_emb.shape[1:] != target_emb.shape[1:] or not len(source_emb) or not len(target_emb):
@@ -173,7 +171,7 @@ class RewardModel(nn.Module):
     embeddings are fp32 whatever the body's precision; `set_scale` divides the embeddings."""
 
     def __init__(self, classifier, config):
-        """Wrap a transformers `...ForSequenceClassification` with one label. Its own head is not
+        """Wrap a transformers `...ForSequenceClassification` with one label, whose head is not
         trained: saving copies `reward_head` there. Raises ValueError as `add_lora`."""
         super().__init__()
         self.backbone = add_lora(classifier, config, "SEQ_CLS")
@@ -193,7 +191,7 @@ class RewardModel(nn.Module):
         the right; where a row holds more than one text also of `position_ids`: (R, L), and
         `blocks`, which go to the backbone's attention and say which token sees which."""
         dtype, packed = self.transformer.dtype, {k: batch[k] for k in ("blocks",) if k in batch}
-        if packed and self.transformer.config._attn_implementation != "blocks":
+        if packed and self.transformer.config._attn_implementation not in ("blocks", "flex"):
             raise ValueError("blocks take attention that reads them; else pack(share=False)")
         # With a bf16 body, the fp32 LoRA matrices are multiplied in bf16 and updated in fp32.
         with torch.autocast(self.scale.device.type, dtype, enabled=dtype != torch.float32):
@@ -230,29 +228,28 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
         critic, critic_steps times:  max  W - lambda_gp penalty
         model, once:                 min  source_loss + lambda_da W
 
-    Args: batch: see the top of this file.
-    Returns scalars for the log: the losses; `distance`, the critic's W, and `slope`, both before
-    the critic's last step.
+    Args: batch: see the top of this file. Returns scalars for the log: losses, gradients' norms, and
+    `distance`, the critic's W, and `slope`, both before the critic's last step.
     """
     emb = model.embed(batch)  # (N, D), the source's first
     source, target = critic_view(emb, batch, config)  # (N_s, D), (N_t, D)
     for _ in range(config.critic_steps):  # inner maximum of eq. (4)
         penalty, slope = gradient_penalty(critic, source.detach(), target.detach())  # eq. (3)
         distance = wasserstein_distance(critic, source.detach(), target.detach())  # eq. (2)
-        descend(config.lambda_gp * penalty - distance, critic_optimizer)
+        critic_norm = descend(config.lambda_gp * penalty - distance, critic_optimizer)
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
     # Only the model moves: the critic's gradient is cleared before its next step.
-    descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
+    norm = descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip, model)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
-            "slope": slope}
+            "slope": slope, "critic_gradient_norm": critic_norm, "gradient_norm": norm}
 
 
 def preference_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Src-Pref: eq. (5) alone. Args: as `dial_step`, the critic unused."""
     source_loss = preference_loss(model, model.embed(batch), batch)
-    descend(source_loss, optimizer, config.clip)
-    return {"source_loss": source_loss}
+    norm = descend(source_loss, optimizer, config.clip, model)
+    return {"source_loss": source_loss, "gradient_norm": norm}
 
 
 def critic_view(emb, batch, config):
@@ -280,32 +277,40 @@ def preference_loss(model, emb, batch):
     return bradley_terry_loss(rewards[batch["chosen"]], rewards[batch["rejected"]])
 
 
-def descend(loss, optimizer, clip=0.0):
-    """One step down the loss; `clip` limits the gradient's norm, unless it is 0."""
+def descend(loss, optimizer, clip=0.0, model=None):
+    """One step down the loss. Returns the gradient's norm before `clip`, unless 0, limits it. A
+    `model` that several processes train adds up their gradients first."""
     optimizer.zero_grad()
     loss.backward()
+    if hasattr(model, "sum_gradients"):
+        model.sum_gradients()
+    trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = nn.utils.get_total_norm([p.grad for p in trained])
     if clip:
-        trained = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, clip)
+        nn.utils.clip_grads_with_norm_(trained, clip, norm)
     optimizer.step()
+    return norm
 
 
 # ------------------------------------------------------------------ training
 
 READ_EVERY = 10  # steps: reading a loss makes the host wait until the device is done
+SETTING_OF = {"source_loss": "learning_rate", "language_loss": "learning_rate",
+              "gradient_norm": "learning_rate, lora_alpha, lambda_da or critic_learning_rate"}
 
 
 def make_optimizers(model, critic, config):
     """AdamW for what is trained of the model, and for the critic."""
-    return (torch.optim.AdamW([p for p in model.parameters() if p.requires_grad],
+    fused = next(critic.parameters()).is_cuda or None  # on CUDA one kernel for all parameters
+    return (torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], fused=fused,
                               lr=config.learning_rate, weight_decay=config.weight_decay),
             torch.optim.AdamW(critic.parameters(), lr=config.critic_learning_rate,
                               betas=(config.critic_beta1, 0.999),
-                              weight_decay=config.critic_weight_decay))
+                              weight_decay=config.critic_weight_decay, fused=fused))
 
 
 def train(model, critic, batches, config, step=dial_step, evaluate=None, title="train",
-          optimizers=None):
+          optimizers=None, checkpoint=None):
     """Run Algorithm 1 over `batches`, and leave the trained model and critic in place.
 
     Args:
@@ -315,13 +320,18 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; the log has the floats that it returns, too.
         optimizers: an earlier call's (`make_optimizers`), to go on with; the scale stays as it is.
+        checkpoint: with `restore` and `keep` (experiments/models/training.py), to go on within an
+            earlier call that was stopped; `batches` begin after the steps that are done.
     Returns the log: a dictionary of floats for each step.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.
     """
     optimizer, critic_optimizer = optimizers or make_optimizers(model, critic, config)
-    log, batches, scale = [], iter(batches), config.scale_embeddings and not optimizers
+    learners = model, critic, optimizer, critic_optimizer
+    log = checkpoint.restore(*learners) if checkpoint else []
+    done, batches, scale = len(log), iter(batches), config.scale_embeddings and not optimizers
     model.train()
-    bar = tqdm(range(1, config.steps + 1), desc=title, leave=False, dynamic_ncols=True)
+    bar = tqdm(range(done + 1, config.steps + 1), title, config.steps, leave=False, initial=done,
+               dynamic_ncols=True)
     for i in bar:
         if (batch := next(batches, None)) is None:
             raise ValueError(f"{config.steps} steps need as many batches, there were {i - 1}")
@@ -332,13 +342,15 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
                      (config.steps - i + 1) / max(1.0, config.decay * config.steps))
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
-        losses = step(model, critic, optimizer, critic_optimizer, batch, config)
+        losses = step(*learners, batch, config)
         log.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
             to_floats(log[-READ_EVERY:])
             bar.set_postfix_str(", ".join(f"{k}={log[-1][k]:.3f}" for k in losses), refresh=False)
         if evaluate:
             log[-1] |= evaluate(i) or {}
+        if checkpoint:
+            checkpoint.keep(log, *learners)
     return log
 
 
@@ -346,9 +358,10 @@ def to_floats(steps):
     """Turn the losses of steps into floats. Raises FloatingPointError where one isn't finite."""
     for losses in steps:
         losses |= {name: float(value) for name, value in losses.items()} | {"step": losses["step"]}
-        if not all(map(math.isfinite, losses.values())):
-            raise FloatingPointError(
-                f"step {losses['step']}: the loss is not finite; lower learning_rate?")
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"step {losses['step']}: {name} is not finite; lower "
+                                         f"{SETTING_OF.get(name, 'critic_learning_rate')}?")
 
 
 def to_device(batch, model):
@@ -389,10 +402,8 @@ def predict(model, batches, title="predict", n_records=None):
 
 def accuracy(rewards):
     """Fraction of records whose first response, the chosen one, has the largest reward; where m
-    rewards tie for it, 1 / m counts. Raises ValueError where there are no records.
-
-    Args: rewards: for each record a tensor (1 + K,): a list, or (B, 1 + K).
-    """
+    rewards tie for it, 1 / m counts. `rewards`: for each record a tensor (1 + K,), in a list, or
+    (B, 1 + K). Raises ValueError where there are no records."""
     if not len(rewards):
         raise ValueError("nothing to evaluate")
     table = nn.utils.rnn.pad_sequence(list(rewards), True, -math.inf)  # (B, 1 + K)

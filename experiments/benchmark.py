@@ -99,7 +99,7 @@ def main(argv=None):
     print_columns(table(rows))
     settings = asdict(peers.CONFIG) | {"threads": torch.get_num_threads()} | {
         name: getattr(args, name) for name in ("device", "dtype", "repeats", "compile",
-                                               "checkpoint")}
+                                               "gradient_checkpointing")}
     write_results(args.out, "benchmark", args.model, settings, rows, time.time() - start)
 
 

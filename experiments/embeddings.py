@@ -26,7 +26,8 @@ from models import backbones
 PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
 METHODS = ["Src-Pref", "DIAL"]
 FLAGS = {name: flag for name, flag in RUNS.items() if name not in (
-    "--methods", "--seeds", "--overwrite", "--dry-run", "--paper", "--pairs")}
+    "--methods", "--seeds", "--overwrite", "--dry-run", "--paper", "--pairs", "--attention",
+    "--checkpoint-every")}
 LOOKS = 4  # besides the one before training
 
 

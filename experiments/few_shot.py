@@ -5,9 +5,10 @@
     python experiments/few_shot.py --data my.jsonl             # your own labelled preferences
 
 By default the prompts are questions, each with a safe and an unsafe answer (domains/safety.py). The
-seed says which ten are labelled, as the paper's splits do; here it also says which two fifths of
-the questions are kept for the test. In your own file all records have labels, but only those of the
-ten are learned from; the test and the oracles use the others.
+seed says which ten are labelled, as the paper's splits do; here it also says which half of the
+questions are for training and which three tenths for the test. The search pool is the same fifth
+for every seed. In your own file all records have labels, but only those of the ten are learned
+from; the test and the oracles use the others.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains import records
@@ -40,5 +41,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    with exit_codes():
+    with exit_codes(several=True):
         main()

@@ -6,13 +6,14 @@
 
 A list holds four foods of one category and one food of another, which the reward model must prefer.
 On lists of desserts a reward for "not a dessert" is always right. On lists of fruits it is right
-only by chance.
+only by chance, and wrong where the odd item is a dessert: results.json has the accuracy on these
+lists, accuracy_odd_of_source, and on the others, accuracy_odd_of_others.
 """
 import itertools
 
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
-from domains.foods import CATEGORIES, food_domain
+from domains.foods import CATEGORIES, by_odd_item, food_domain
 from harness.command import exit_codes, given_domains, parse, run_parser
 from harness.flags import LAPTOP, MADE, RUNS, SAVE
 from harness.report import report
@@ -39,12 +40,12 @@ def main(argv=None):
     def lists(seed):
         made = {name: food_domain(name, seed, args.part, args.n_train, args.n_test)
                 for name in dict.fromkeys(sum(names, ()))}
-        return [(made[source], made[target]) for source, target in names]
+        return [(made[source], by_odd_item(made[target], made[source])) for source, target in names]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Odd one out", chance=0.2)
 
 
 if __name__ == "__main__":
-    with exit_codes():
+    with exit_codes(several=True):
         main()

@@ -10,12 +10,10 @@ the source is the labelled preferences, the target the policy's own responses, u
 prompt. The true reward is 1 where a response complies exactly where it should.
 
 Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
-responses of the policy as it is then, to prompts of one kind. Each of our own prompts is paired
-with one of the policy's answers and one of its refusals, whichever prompt they were for. The arm
-"Src-Pref, halved" has DIAL's halved learning rates; "Src-Pref, continued" also has its further
-training, without W.
+responses of the policy, to prompts of one kind. Each of our prompts is paired with one of the
+policy's answers and one of its refusals, whichever prompt they were for. The arm "Src-Pref, halved"
+has DIAL's halved learning rates; "Src-Pref, continued" also its further training, without W.
 """
-import math
 import sys
 import time
 from contextlib import closing
@@ -27,18 +25,18 @@ from tqdm import tqdm
 from data import InputError
 from dial import DialConfig
 from harness.command import count, exit_codes, run_parser, whole
-from harness.flags import LAPTOP, SETTINGS
+from harness.flags import LAPTOP, MADE, SETTINGS
 from harness.folder import results_folder
 from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
-from models.backbones import pick_machine
-from rlhf.arms import ARMS, HALVE_EVERY, run_arm
-from rlhf.judge import Judge
+from models.backbones import checksum, pick_machine
+from rlhf.arms import ARMS, run_arm
+from rlhf.judge import load_judge
 from rlhf.ppo import PPOConfig
 from rlhf.report import PAIR, draw, results, table
 from rlhf.requests import requests, xstest_requests
-from rlhf.start import SUPERVISED, Start
+from rlhf.start import Start
 
 # Chosen on seed 100, which no table reports (results/tried.md); lambda_da is the paper's.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.01}
@@ -54,6 +52,7 @@ def read_flags(argv):
         help=f"some of {'; '.join(ARMS)} (the first two and DIAL)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
         help="each with its own split of the prompts (0 1 2)")
+    add("--part", **MADE["--part"] | {"help": "of our prompts, which to hold out (%(default)s)"})
     add("--epochs", type=count, default=20, help="of PPO (%(default)s)")
     add("--batch-size", type=count, default=8, help="of the reward model (%(default)s)")
     add("--max-new-tokens", type=count, default=18, help="of a response (%(default)s)")
@@ -74,8 +73,8 @@ def read_flags(argv):
             raise InputError("--paper needs --xstest, the folder of XSTest's completions")
     if len(set(args.seeds)) < len(args.seeds) or len(set(args.arms)) < len(args.arms):
         raise InputError("--seeds and --arms take each once")
-    if args.n_train and not args.xstest:
-        raise InputError("--n-train goes with --xstest")
+    if args.n_train and not args.xstest or args.xstest and args.part != "test":
+        raise InputError("--n-train goes with --xstest, and --part validation does not")
     if unused := [word for word in args.set if word.startswith("steps=")]:
         raise InputError(f"--set {unused[0]}: an epoch says how many steps there are")
     args.config = settings(DialConfig, args.preset, args.set, "--set")
@@ -89,9 +88,10 @@ def run_settings(args):
     """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
-        "n_train", "xstest", "judge", "paper")}
-    return chosen | asdict(args.config) | {"steps": None} | {
-        f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+        "n_train", "part", "xstest", "judge", "paper")}
+    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()} | {"steps": None}
+    models = [checksum(name) for name in (args.model, args.judge) if name]
+    return chosen | asdict(args.config) | ppo | {"model_checksum": models}
 
 
 def train_arms(args, tasks):
@@ -103,7 +103,7 @@ def train_arms(args, tasks):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
         if left:
-            judge, start = Judge(args), Start(args, tasks[left[0][1]], left[0][1])
+            judge, start = load_judge(args), Start(args, tasks[left[0][1]], left[0][1])
         with closing(folder.take(left, args.overwrite)) as taken:
             for name, seed, _ in tqdm(taken, "arms", len(left), dynamic_ncols=True):
                 began = time.time()
@@ -120,7 +120,7 @@ def main(argv=None):
     args = read_flags(argv)
     n_words = None if args.paper else 60  # of XSTest's completions
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, n_words) if args.xstest
-             else requests(seed) for seed in args.seeds}
+             else requests(seed, args.part) for seed in args.seeds}
     if args.dry_run:
         return describe(args, tasks)
     args.device, args.dtype = pick_machine(args.device, args.dtype)
@@ -129,9 +129,8 @@ def main(argv=None):
     rows, task = summarize(runs, args.arms), tasks[args.seeds[0]]
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
-    config = run_settings(args) | {"seeds": args.seeds}
-    write_results(args.out, "rlhf_shift", args.model, config, rows,
-                  sum(run["seconds"] for run in runs))
+    write_results(args.out, "rlhf_shift", args.model, run_settings(args) | {"seeds": args.seeds},
+                  rows, sum(run["seconds"] for run in runs))
     draw(args.out / "rlhf_shift.png", runs)
     print_columns(table(rows))
 
@@ -140,19 +139,10 @@ def describe(args, tasks):
     """Print what would be run."""
     task = next(iter(tasks.values()))
     refuse = sum(prompt in task.refuse for prompt in task.train)
-    steps = math.ceil(len(task.pairs) / args.batch_size)
-    first = ("as it is" if args.paper
-             else f"{SUPERVISED['steps']} steps on responses of both kinds")
-    print(f"{args.model}: {len(tasks)} seeds of {', '.join(args.arms)}\n"
-          f"{len(task.train)} training prompts, {refuse} of them to be refused, {len(task.test)} "
-          f"held out, {len(task.pairs)} preferences\nthe policy to begin with: {first}\n"
-          f"the reward model: an epoch of Bradley-Terry, {steps} steps, batches of "
-          f"{args.batch_size}, learning rate {args.config.learning_rate:g}\n"
-          f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
-          f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
-          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of "
-          f"policy, value and reward model halved every {HALVE_EVERY} epochs\ntrue reward: "
-          f"{args.judge or 'phrases of answers and refusals'}")
+    print(f"{len(tasks)} seeds of {', '.join(args.arms)}\n{len(task.train)} training prompts, "
+          f"{refuse} of them to be refused, {len(task.test)} held out, {len(task.pairs)} "
+          "preferences, of which the reward model sees each once")
+    print_columns([(name, str(value)) for name, value in run_settings(args).items()])
 
 
 if __name__ == "__main__":

@@ -50,10 +50,10 @@ class AdamW:
 
     def step(self, loss, factor=1.0, clip=None):
         gradients = torch.autograd.grad(loss, self.parameters)
+        self.norm = sum(g.square().sum() for g in gradients).sqrt()
         if clip:
-            norm = sum(g.square().sum() for g in gradients).sqrt()
-            assert norm > clip
-            gradients = [g * clip / (norm + 1e-6) for g in gradients]  # as torch does
+            assert self.norm > clip
+            gradients = [g * clip / (self.norm + 1e-6) for g in gradients]  # as torch does
         self.t += 1
         lr = self.lr * factor
         for p, g, m, v in zip(self.parameters, gradients, self.m, self.v):
@@ -96,6 +96,8 @@ def test_algorithm_1_by_hand(center):
         assert records[i]["source_loss"] == pytest.approx(source_loss.item(), rel=1e-9)
         assert records[i]["domain_loss"] == pytest.approx(domain_loss.item(), rel=1e-9)
         assert records[i]["distance"] == pytest.approx(distance.item(), rel=1e-9)
+        norms = [records[i][f"{name}gradient_norm"] for name in ("", "critic_")]
+        assert norms == pytest.approx([ours.norm.item(), critics.norm.item()], rel=1e-9)
     for a, b in zip([*model.parameters(), *critic.parameters()],
                     [*other.parameters(), *other_critic.parameters()], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
@@ -111,7 +113,7 @@ def test_src_pref_by_hand():
     for factor, batch, record in zip(FACTORS, toy_batches(), records, strict=True):
         loss, _, _ = losses_by_hand(other, other_critic, other.embed(batch), batch)
         ours.step(loss, factor)
-        assert record.keys() == {"step", "source_loss"}
+        assert record.keys() == {"step", "source_loss", "gradient_norm"}
     for a, b in zip([*model.parameters(), *critic.parameters()],
                     [*other.parameters(), *other_critic.parameters()], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)

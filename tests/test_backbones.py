@@ -1,4 +1,5 @@
-"""--checkpoint and --compile change no gradient, what cannot be compiled, and --device, --dtype."""
+"""--gradient-checkpointing and --compile change no gradient; what cannot be compiled; --device and
+--dtype."""
 import pytest
 import torch
 from conftest import ROWS, load
@@ -22,12 +23,12 @@ def gradients_of(backbone, model, rows):
 
 
 def test_checkpointing_changes_no_gradient(args):
-    """--checkpoint: the same gradients, and the layers are run a second time, going backward."""
+    """The same gradients, and the layers are run a second time, going backward."""
     gradient, calls = [], []
-    for args.checkpoint in (False, True):
+    for args.gradient_checkpointing in (False, True):
         with runs.new_model(args, backbone := load(args), args.config, 0) as (model, _):
             model.transformer.layers[0].mlp.register_forward_hook(
-                lambda *a: calls.append(args.checkpoint))
+                lambda *a: calls.append(args.gradient_checkpointing))
             gradient.append(gradients_of(backbone, model, ROWS))
     assert calls == [False, True, True] and len(gradient[0]) > 2
     for a, b in zip(*gradient, strict=True):
@@ -36,7 +37,7 @@ def test_checkpointing_changes_no_gradient(args):
 
 def test_checkpointing_runs_no_layer_again_below_the_first_with_lora(args):
     """Nor in later runs, when peft finds a model whose layers are checkpointed."""
-    args.checkpoint, args.config.lora_layers = True, 1
+    args.gradient_checkpointing, args.config.lora_layers = True, 1
     backbone = load(args)
     for _ in range(2):
         with runs.new_model(args, backbone, args.config, 0) as (model, _):
@@ -58,15 +59,15 @@ def test_compiling_changes_no_gradient(args, checkpoint):
     args.compile = True
     backbone = load(args)
     with runs.new_model(args, plain, args.config, 0) as (model, _):
-        args.checkpoint = checkpoint
+        args.gradient_checkpointing = checkpoint
         with runs.new_model(args, backbone, args.config, 0) as (other, _):
             for rows in (ROWS, ROWS[:3]):
                 before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
                 for a, b in zip(gradients_of(plain, model, rows),
                                 gradients_of(backbone, other, rows), strict=True):
                     torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4)
-        args.checkpoint = False
-    args.checkpoint = checkpoint
+        args.gradient_checkpointing = False
+    args.gradient_checkpointing = checkpoint
     with runs.new_model(args, backbone, args.config, 0) as (again, _):
         gradients_of(backbone, again, ROWS)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0

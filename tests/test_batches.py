@@ -119,6 +119,20 @@ def test_measuring_goes_by_length():
     assert sizes == sorted(sizes) and sizes != [size(record) for record in encoded]
 
 
+def test_batches_that_were_trained_on_are_passed_over(monkeypatch):
+    """In any epoch, and without packing them."""
+    packed, pack, parts = [], data.pack, (random_encoded(1, 5), random_encoded(2, 7))
+    monkeypatch.setattr(data, "pack", lambda *args: packed.append(1) or pack(*args))
+    batches = [*data.training_batches([parts[0]], parts[1], 2, 9)]
+    for start in (0, 1, 4, 9):
+        packed.clear()
+        rest = [*data.training_batches([parts[0]], parts[1], 2, 9, start=start)]
+        assert len(rest) == len(packed) == 9 - start
+        for batch, expected in zip(rest, batches[start:], strict=True):
+            assert batch["input_ids"].tolist() == expected["input_ids"].tolist()
+            assert batch["chosen"].tolist() == expected["chosen"].tolist()
+
+
 def test_rows_are_filled_with_the_padding_token():
     batch = data.pack([data.Encoded(1, [[2, 5], [2, 6, 7, 8]])], pad_id=9, share=False)
     assert batch["input_ids"].tolist() == [[2, 5, 9, 9], [2, 6, 7, 8]]

@@ -20,7 +20,7 @@ CONFIG = dial.DialConfig(lora_rank=4, lora_alpha=4, lambda_da=0.0, center_prompt
 def options(cache, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(peers, "CONFIG", CONFIG)
-        yield Namespace(model="tiny", device="cpu", dtype="float32", checkpoint=False,
+        yield Namespace(model="tiny", device="cpu", dtype="float32", gradient_checkpointing=False,
                         compile=False, out=tmp_path_factory.mktemp("out"))
 
 

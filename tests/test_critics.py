@@ -22,7 +22,7 @@ def test_critic_against_the_exact_distance(monkeypatch):
     distance, slope = critics.estimate_distance(source, target, 10.0, steps=120)
     assert slope == pytest.approx(1 + exact / 20, rel=0.1)
     assert distance / slope == pytest.approx(exact, rel=0.1)
-    (group,) = used[0].param_groups
+    (group,) = used[-1].param_groups
     assert (group["lr"], group["weight_decay"], group["betas"][0]) == (
         theirs.critic_learning_rate, theirs.critic_weight_decay, theirs.critic_beta1)
 

@@ -3,12 +3,13 @@ import csv
 import math
 
 import pytest
+import torch
 from conftest import ROOT
 
 import data
 from data import InputError, Preference
 from domains import safety, splits
-from domains.foods import CATEGORIES, LANGUAGES, food_domain, odd_one_out
+from domains.foods import CATEGORIES, LANGUAGES, by_odd_item, food_domain, odd_one_out
 
 
 def listed(rows):
@@ -84,6 +85,24 @@ def test_a_food_domain():
     assert len(lists) == 30
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_lists_by_their_odd_item(language):
+    """A reward for "not a dessert" is wrong where a dessert is odd, and guesses elsewhere."""
+    number = line_numbers(language)
+    source = food_domain("desserts", n_train=9, n_test=9)
+    target = by_odd_item(food_domain(f"fruits:{language}", n_train=9, n_test=200), source)
+    is_dessert = [[number[text] <= 100 for text in row.responses] for row in target.test]
+    rewards = [torch.tensor([0.0 if dessert else 1.0 for dessert in row]) for row in is_dessert]
+    share = sum(row[0] for row in is_dessert) / 200
+    assert 0.15 < share < 0.35 and target.measure(rewards) == pytest.approx({
+        "accuracy": 0.2 * (1 - share), "accuracy_odd_of_source": 0,
+        "accuracy_odd_of_others": 0.2})
+    assert set(target.measure([-r for r in rewards])) == {"accuracy", *target.groups}
+    assert by_odd_item(target, source).test is target.test  # encoded once
+    alone = by_odd_item(target, food_domain("fruits", n_train=9, n_test=9))  # never odd
+    assert alone.measure(rewards).keys() == {"accuracy", "accuracy_odd_of_others"}
+
+
 def test_lists_that_cannot_be():
     made = odd_one_out(list("abcde"), ["x", "y"], 10)  # all there are
     assert len({(r.chosen, *sorted(r.rejected)) for r in made}) == 10 == 2 * math.comb(5, 4)
@@ -94,7 +113,7 @@ def test_lists_that_cannot_be():
 # ------------------------------------------------------------------ few labels
 
 
-@pytest.mark.parametrize("part, n", [("test", 80), ("validation", 20)])
+@pytest.mark.parametrize("part, n", [("test", 60), ("validation", 40)])
 def test_ten_are_labelled_and_none_of_them_is_in_the_test(part, n):
     rows, chosen = safety.read_answers(), []
     for seed in (0, 1):
@@ -104,7 +123,7 @@ def test_ten_are_labelled_and_none_of_them_is_in_the_test(part, n):
         assert not {r.prompt for r in full.unlabeled} & {r.prompt for r in full.test}
         assert ten.test == full.test and set(full.labeled) | set(full.test) <= set(rows)
         chosen.append((set(ten.labeled), set(full.test)))
-    assert chosen[0][0] != chosen[1][0] and chosen[0][1] != chosen[1][1]
+    assert chosen[0][0] != chosen[1][0] and (chosen[0][1] != chosen[1][1]) == (part == "test")
     assert safety.few_shot_domains(rows, 1, part) == (ten, full)
 
 

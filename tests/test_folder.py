@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from filelock import FileLock
 from test_runs import (TH, command, contents, loaded, names_of,  # noqa: F401  (fixtures)
                        trainer)
 
@@ -27,6 +28,7 @@ def others():
 
 def test_other_settings_are_refused(command, others, monkeypatch, trainer):  # noqa: F811
     monkeypatch.setattr(backbones, "pick_machine", lambda *_: ("cpu", "float32"))
+    monkeypatch.setattr(backbones, "checksum", lambda name: name)  # there is no model x
     command("--seeds", "0", "--methods", "DIAL")
     (file,), before = contents(command.folder), contents(command.out)
     trainer.done = []
@@ -127,3 +129,19 @@ def test_it_is_too_late_to_save_where_all_is_finished(command, trainer):  # noqa
     assert contents(command.out) == before
     command("--save", "--seeds", "0", "2")
     assert [bool(save) for *_, save in trainer.done] == [True, True]
+
+
+@pytest.mark.parametrize("flags", [[], ["--save"]])
+def test_half_a_model_of_a_command_that_was_killed_is_removed(command, flags):  # noqa: F811
+    """Unless others are at work there, whose model it may be."""
+    part = command.out / "models" / "DIAL.part"
+    part.mkdir(parents=True)
+    command.folder.mkdir()
+    (part / "dial_config.json").touch()
+    with FileLock(command.folder / "DIAL-7-0.lock"):
+        (command.out / "settings.json").write_text("no")
+        with pytest.raises(InputError, match="settings.json: not a run of this program"):
+            command(*flags)
+    assert part.exists()
+    command(*flags)
+    assert not part.exists()

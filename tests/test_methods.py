@@ -16,6 +16,7 @@ from methods.table import METHODS
 from models import backbones
 from models.language import tokens_to_predict
 
+MATCHING = ("Mean matching", "MMD", "Sliced W")
 # What two records a step of each part make: labelled and unlabelled (conftest.pair_of_domains).
 READS = {
     "Src-Pref": ({"SL": 2}, {}),
@@ -25,7 +26,7 @@ READS = {
     "DEAL": ({"SL": 2}, {"TU": 2}),
     "Tgt-Pref*": ({"TL": 2}, {}),
     "Src-Tgt-Pref*": ({"SL": 2, "TL": 2}, {}),
-}
+} | dict.fromkeys(MATCHING, ({"SL": 2}, {"TU": 2}))
 MARK = re.compile("SL|ST|TL|TU|TT")
 
 
@@ -78,7 +79,7 @@ def test_what_a_method_reads(args, monkeypatch, method, share):
     assert len(steps) == 2 and embedded == {*labeled, *unlabeled}
 
 
-@pytest.mark.parametrize("method", ["Src-Pref-Tgt-NTP", "DIAL", "DEAL"])
+@pytest.mark.parametrize("method", ["Src-Pref-Tgt-NTP", "DIAL", "DEAL", *MATCHING])
 def test_target_labels_cannot_matter(args, trained, method):
     """Swap what is chosen and rejected in all of the target: not a bit of the training changes."""
     logs, args.config = [], dataclasses.replace(args.config, steps=2)

@@ -19,7 +19,7 @@ import odd_one_out
 import simple_to_complex
 from data import InputError, Preference, Unlabeled
 from domains import arguments
-from domains.foods import food_domain
+from domains.foods import by_odd_item, food_domain
 from domains.safety import few_shot_domains, read_answers
 from domains.splits import Domain
 from harness import figures, report, runs
@@ -31,7 +31,8 @@ LISTS = {"n_train": 9, "n_test": 5}
 DOMAINS = {  # of a part and a seed
     cross_lingual: lambda **k: tuple(food_domain(f"desserts:{n}", **k, **LISTS)
                                      for n in ("en", "th")),
-    odd_one_out: lambda **k: tuple(food_domain(n, **k, **LISTS) for n in ("desserts", "fruits")),
+    odd_one_out: lambda **k: (source := food_domain("desserts", **k, **LISTS), by_odd_item(
+        food_domain("fruits", **k, **LISTS), source)),
     clean_to_noisy: lambda **k: tuple(arguments.argument_domain(n, **k, **LISTS)
                                       for n in ("clean", "noisy")),
     simple_to_complex: lambda **k: tuple(arguments.argument_domain(n, **k, **LISTS)

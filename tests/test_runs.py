@@ -81,7 +81,8 @@ def test_a_method_is_trained_once_for_what_it_reads():
     assert sizes == {
         "Longest": [6], "Base LM": [6], "Seen words": [2] * 3, "Few-shot LM": [2] * 3,
         "Src-Pref": [2] * 3, "Src-Pref-SFT": [2] * 3, "Src-Pref-Tgt-NTP": [1] * 6,
-        "DIAL": [1] * 6, "DEAL": [1] * 6, "Tgt-Pref*": [2] * 3, "Src-Tgt-Pref*": [1] * 6}
+        "DIAL": [1] * 6, "DEAL": [1] * 6, "Tgt-Pref*": [2] * 3, "Src-Tgt-Pref*": [1] * 6,
+        "Mean matching": [1] * 6, "MMD": [1] * 6, "Sliced W": [1] * 6}
     first = METHODS["Src-Pref"].groups(pairs)[0]
     assert [(s.name, t.name) for s, t in first] == [("a", "b"), ("a", "c")]
     with pytest.raises(InputError, match="twice the same pair of domains"):
@@ -122,7 +123,8 @@ def test_what_was_asked_for_is_reported_in_its_order(command):
 
 def test_flags_that_are_no_settings_go_on(command):
     command()
-    assert command("--checkpoint", "--methods", "Src-Pref", "--set", "steps=40")[0] == []
+    flags = ["--gradient-checkpointing", "--checkpoint-every", "3", "--set", "steps=40"]
+    assert command(*flags, "--methods", "Src-Pref")[0] == []
     assert command("--steps", "40", "--device", "cpu")[0] == []
 
 

@@ -55,9 +55,9 @@ def test_rewards_of_adapter_and_merged_model_are_ours(tiny, config, tmp_path):
 def test_without_merged_there_is_the_adapter_only(tiny, config, tmp_path):
     """In bf16, and small: no weights of the backbone."""
     model = dial.RewardModel(tiny[0].bfloat16(), config)
-    saving.save(model, tiny[1], config, tmp_path)
-    assert not (tmp_path / "merged").exists()
-    weights = tmp_path / "adapter_model.safetensors"
+    saving.save(model, tiny[1], config, tmp_path / "m")
+    assert not (tmp_path / "m" / "merged").exists()
+    weights = tmp_path / "m" / "adapter_model.safetensors"
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert weights.stat().st_size < 4 * trained + 10_000
 
@@ -96,9 +96,9 @@ def test_bf16_is_checked_as_closely_as_it_rounds(tiny, config, tmp_path, scaled)
     model = dial.RewardModel(tiny[0].bfloat16(), config)
     batch = data.pack(data.encode(ROWS, tiny[1], 512))
     model.scale.fill_(model.embed(batch).norm(dim=1).mean().item() if scaled else 1.0)
-    saving.save(model, tiny[1], config, tmp_path)
+    saving.save(model, tiny[1], config, tmp_path / "m")
     loaded = AutoPeftModelForSequenceClassification.from_pretrained(
-        tmp_path, num_labels=1, dtype=torch.bfloat16).eval()
+        tmp_path / "m", num_labels=1, dtype=torch.bfloat16).eval()
     loaded.config.pad_token_id = 0
     seen = 0
     for seed in range(8):
@@ -111,17 +111,53 @@ def test_bf16_is_checked_as_closely_as_it_rounds(tiny, config, tmp_path, scaled)
     assert seen >= 7
 
 
-def test_a_whole_model_of_an_earlier_command_goes(tiny, config, tmp_path):
-    (tmp_path / "merged").mkdir()
-    saving.save(dial.RewardModel(tiny[0], config), tiny[1], config, tmp_path)
-    assert not (tmp_path / "merged").exists()
+def test_a_model_takes_the_place_of_an_earlier_commands(tiny, config, tmp_path):
+    (tmp_path / "m" / "merged").mkdir(parents=True)
+    (tmp_path / "m.part").mkdir()  # of a command that was killed
+    (tmp_path / "m.part" / "x").touch()
+    saving.save(dial.RewardModel(tiny[0], config), tiny[1], config, tmp_path / "m")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert not {"merged", "x"} & {path.name for path in (tmp_path / "m").iterdir()}
+
+
+@pytest.mark.parametrize("stop, where", [
+    (KeyboardInterrupt, "check_same_rewards"), (OSError, "put"), (RuntimeError, "put")])
+def test_a_save_that_stops_leaves_nothing(tiny, config, tmp_path, monkeypatch, stop, where):
+    """And until it is whole, nothing has its name."""
+    def stops(*_):
+        seen.extend(path.name for path in tmp_path.iterdir())
+        raise stop("no space")
+
+    seen, model = [], dial.RewardModel(tiny[0], config)
+    monkeypatch.setattr(saving, where, stops)
+    if stop is KeyboardInterrupt:
+        with pytest.raises(stop):
+            saving.try_to_save(model, tiny[1], config, tmp_path / "m")
+    else:
+        assert saving.try_to_save(model, tiny[1], config, tmp_path / "m") == "no space"
+    assert seen == ["m.part"] and not [*tmp_path.iterdir()]
+
+
+def test_a_whole_model_is_checked(tiny, config, tmp_path, monkeypatch):
+    load = AutoModelForSequenceClassification.from_pretrained
+
+    def other(*args, **options):
+        model = load(*args, **options)
+        model.score.weight.data += 1
+        return model
+
+    monkeypatch.setattr(AutoModelForSequenceClassification, "from_pretrained", other)
+    with pytest.raises(RuntimeError, match="the whole model has other weights"):
+        saving.save(dial.RewardModel(tiny[0], config), tiny[1], config, tmp_path / "m", merged=True)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_save_notices_other_rewards(tiny, config, tmp_path, monkeypatch):
     """The head changed after saving, and while saving; the model stays in the mode it was in."""
     model, _, _ = trained_model(*tiny, config)
-    saving.save(model, tiny[1], config, tmp_path)
-    loaded = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path, num_labels=1).eval()
+    saving.save(model, tiny[1], config, tmp_path / "m")
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(
+        tmp_path / "m", num_labels=1).eval()
     loaded.config.pad_token_id = 0
     saving.check_same_rewards(model.eval(), loaded, tiny[1], tiny[1])
     assert not model.training
@@ -131,4 +167,4 @@ def test_save_notices_other_rewards(tiny, config, tmp_path, monkeypatch):
     embed = dial.RewardModel.embed
     monkeypatch.setattr(dial.RewardModel, "embed", lambda *a: embed(*a) + 0.01)
     with pytest.raises(RuntimeError, match="saved model gives"):
-        saving.save(model, tiny[1], config, tmp_path)
+        saving.save(model, tiny[1], config, tmp_path / "m")

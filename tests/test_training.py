@@ -1,6 +1,7 @@
 """The loop on the small model: who moves, that runs repeat, and what is said when they fail."""
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -142,6 +143,23 @@ def test_what_is_not_finite_or_too_short_is_said(config, batches, tiny):
     with pytest.raises(FloatingPointError, match="not finite"):
         predict(model, data.evaluation_batches(data.encode(ROWS, tiny[1], 512)))
     assert model.training
+
+
+RATES = "learning_rate, lora_alpha, lambda_da or critic_learning_rate"
+
+
+@pytest.mark.parametrize("changes, where, setting", [
+    ({"lora_alpha": 1e30}, "step 1: gradient_norm", RATES),
+    ({"lora_alpha": 1e30, "clip": 0.0}, "step 1: gradient_norm", RATES),
+    ({"lambda_da": 1e30}, "step 1: gradient_norm", RATES),
+    ({"learning_rate": 1e30}, "step 2: gradient_norm", RATES),
+    ({"critic_learning_rate": 1e30}, "step 1: domain_loss", "critic_learning_rate"),
+    ({"lambda_gp": 1e30}, "step 1: critic_gradient_norm", "critic_learning_rate")])
+def test_a_gradient_that_is_not_finite_stops_the_run(config, batches, changes, where, setting):
+    """An infinite norm would move nothing: clipping multiplies by 0, and so does AdamW."""
+    config = replace(config, **changes)
+    with pytest.raises(FloatingPointError, match=f"^{where} is not finite; lower {setting}"):
+        train(*build(config), batches(), config)
 
 
 @pytest.mark.parametrize("config, expected", [

@@ -12,7 +12,8 @@ from tqdm import tqdm
 import mlp  # noqa: F401  (comes first, because it sets the path)
 
 from bound import wasserstein_1
-from dial import Critic, DialConfig, descend, gradient_penalty, wasserstein_distance
+from dial import (Critic, DialConfig, descend, gradient_penalty, make_optimizers,
+                  wasserstein_distance)
 from harness.tables import print_columns
 
 SETTINGS = DialConfig(critic_learning_rate=3e-3)
@@ -36,9 +37,7 @@ def estimate_distance(source, target, lambda_gp, steps=400):
     """
     torch.manual_seed(0)
     critic = Critic(2, (64, 32))
-    optimizer = torch.optim.AdamW(
-        critic.parameters(), SETTINGS.critic_learning_rate, (SETTINGS.critic_beta1, 0.999),
-        weight_decay=SETTINGS.critic_weight_decay)
+    _, optimizer = make_optimizers(critic, critic, SETTINGS)  # there is no model but the critic
     for _ in range(steps):
         penalty, _ = gradient_penalty(critic, source, target)  # eq. (3)
         distance = wasserstein_distance(critic, source, target)  # eq. (2)

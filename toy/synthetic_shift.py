@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
-from bound import preference_error, stated_error_bound, target_error_bound, wasserstein_1
+from bound import error_bounds, preference_error
 from data import InputError
 from dial import Critic, DialConfig, accuracy, train
 from harness.command import PARSER, Parser, exit_codes, whole
@@ -82,10 +82,8 @@ def measure(model, kind, shift, n=300):
     emb = [model.layers(pairs) for pairs in (source, target)]  # (n, 2, 4) each
     rewards = [model.reward_head(e).squeeze(-1) for e in emb]  # (n, 2) each
     errors = [preference_error(r[:, 0], r[:, 1]).item() for r in rewards]
-    k, pooled = model.reward_head.weight.norm().item(), [e.flatten(0, 1) for e in emb]
-    bounds = (target_error_bound(errors[0], k, wasserstein_1(*emb)),
-              stated_error_bound(errors[0], k, wasserstein_1(*pooled)))
-    return dict(zip(METRICS, (*errors, *bounds, accuracy(rewards[1]))))
+    stated, bound = error_bounds(errors[0], model.reward_head.weight.norm().item(), *emb)
+    return dict(zip(METRICS, (*errors, bound, stated, accuracy(rewards[1]))))
 
 
 def draw(rows, shifts, kind, path):
@@ -93,7 +91,8 @@ def draw(rows, shifts, kind, path):
     with figure(path, f"A target that is moved: {kind}", (9, 3.8), 2) as axes:
         for method in METHODS:
             def plot(ax, metric, **style):
-                values = [rows[method, s, metric]["mean"] for s in shifts]
+                values = [row["mean"] for row in rows
+                          if (row["method"], row["metric"]) == (method, metric)]
                 ax.plot(shifts, values, color=COLORS[method], **style)
 
             for ax in axes:
@@ -121,21 +120,19 @@ def main(argv=None):
     if not all(0 <= s <= 3 for s in args.shift):
         raise InputError("--shift takes numbers from 0 to 3")
     make_folder(args.out)
-    kind, shifts, rows = args.kind, sorted(set(args.shift)), {}
+    kind, shifts, rows = args.kind, sorted(set(args.shift)), []
+    table = [("shift", "method", "source error", "target error", "bound", "as stated", "accuracy")]
     for s, (method, step) in tqdm(list(product(shifts, METHODS.items())), desc="models"):
         models = [fit(step, kind, s, seed, f"{method}, seed {seed}") for seed in args.seeds]
         measured = [measure(model, kind, s) for model in models]
-        for metric in METRICS:
-            rows[method, s, metric] = {
-                "method": method, "source": "source", "target": f"{kind} {s:g}", "metric": metric,
+        own = [{"method": method, "source": "source", "target": f"{kind} {s:g}", "metric": metric,
                 **mean_and_error([m[metric] for m in measured]), "n_test": 300, "paper": None}
-    table = [("shift", "method", "source error", "target error", "bound", "as stated", "accuracy")]
-    table += [(f"{s:g}", method, *(plus_minus(rows[method, s, metric]) for metric in METRICS))
-              for s in shifts for method in METHODS]
+               for metric in METRICS]
+        rows += own
+        table.append((f"{s:g}", method, *map(plus_minus, own)))
     print_columns(table)
     config = asdict(SETTINGS) | {"batch_size": BATCH_SIZE, "seeds": args.seeds}
-    write_results(args.out, "synthetic_shift", "MLP", config, list(rows.values()),
-                  time.time() - start)
+    write_results(args.out, "synthetic_shift", "MLP", config, rows, time.time() - start)
     draw(rows, shifts, kind, args.out / "synthetic_shift.png")
 
 

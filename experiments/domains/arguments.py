@@ -4,7 +4,8 @@ Each of 30 questions comes with sound reasons and weak ones of the same tone; th
 sentences that say nothing and fit any question. A text's flaws are weak reasons, such empty
 sentences, and reasons that belong to another question: one must read them to see it. A flaw is as
 long, nearly, as the sound reason whose place it takes, so length tells nothing. Questions, empty
-sentences, openings and closings of the test are in no training text of the same seed.
+sentences, openings and closings of the test are in no training text of the same seed. A fixed fifth
+of each is the search pool (`splits.divide`): validation texts are made of it, and no other text is.
 
     clean, noisy    pairs of answers to one question, three sentences each, one or two flaws apart
     short           single paragraphs of three sentences in pairs of neighbouring scores
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import data
 from domains.noise import add_noise
-from domains.splits import PARTS, Domain, split_items
+from domains.splits import Domain, divide
 from reading.tables import read_table
 
 JUDGE = "How sound is this argument?"
@@ -34,7 +35,7 @@ class Writer:
 
     def __init__(self, form, part, seed):
         def own(items):
-            return split_items(items, seed)[PARTS.index(part)]
+            return divide(items, seed)[part]
 
         sentences, self.long = read_sentences(), form == "long"
         self.general = {kind: own(texts) for kind, texts in sentences.pop("*").items()}
@@ -101,7 +102,7 @@ def argument_domain(form, part="test", n_train=1000, n_test=200, seed=0):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:
-        part: what to measure on, "validation" or "test". n_train, n_test: texts (long) or pairs
+        part: what to measure on, "validation" (the pool) or "test". n_train, n_test: texts (long) or pairs
             to train and to measure on. seed: of the split, which all forms share, and of the texts.
     """
     train, new = Writer(form, "train", seed), Writer(form, part, seed)

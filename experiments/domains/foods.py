@@ -1,18 +1,21 @@
 """Odd-one-out lists of foods as domains named category[:language]: desserts, desserts:ko, ...
 
 foods.tsv holds 100 names in each of five categories, in English, Korean, Thai and Chinese, a row
-an item. Test lists are made of items that no training list in any language contains. The
-instruction stays in English; the names change language.
+an item. Test lists are made of items that no training list in any language contains. A fixed fifth
+of the items of each category is the search pool (`splits.divide`): validation lists are made of it,
+and no other list is. The instruction stays in English; the names change language.
 """
 import csv
 import random
 import zlib
+from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import data
 from data import InputError, Preference
 
-from domains.splits import PARTS, Domain, split_items
+from domains.splits import Domain, divide
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8
 LANGUAGES = ("en", "ko", "th", "zh")
@@ -20,12 +23,17 @@ INSTRUCTION = ("Identify the item that does not fit. Only output the name of the
                "and nothing else.")  # A.6
 
 
+def read_foods():
+    table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(table, delimiter="\t"))
+
+
 def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
     """Make a domain.
 
     Args:
         name: category[:language]. seed: of the split of the items, and of the lists.
-        part: what is evaluated on, "validation" or "test".
+        part: what is evaluated on, "validation" (lists of the pool) or "test".
         n_train, n_test: lists to train on, labelled or not, and to evaluate on.
     Raises:
         InputError: no such category or language.
@@ -36,16 +44,15 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
         raise InputError(
             f"domain {name}: it must be category[:language], with a category of "
             f"{', '.join(CATEGORIES)} and a language of {', '.join(LANGUAGES)}")
-    table = Path(__file__).with_name("foods.tsv").read_text(encoding="utf-8").splitlines()
-    rows = list(csv.DictReader(table, delimiter="\t"))
-    # Rows are split alike in every language, so that what is new in one is new in all.
-    parts = {c: dict(zip(PARTS, split_items([row[language] for row in rows if row["category"] == c],
-                                            zlib.crc32(f"{c}:{seed}".encode()))))
+    rows = read_foods()
+    # Rows are divided alike in every language, so that what is new in one is new in all.
+    parts = {c: divide([row for row in rows if row["category"] == c],
+                       zlib.crc32(f"{c}:{seed}".encode()), key=itemgetter("en"))
              for c in CATEGORIES}
     train, test = (
-        odd_one_out(parts[category][name],
-                    [item for c in CATEGORIES if c != category for item in parts[c][name]], n,
-                    zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
+        odd_one_out([row[language] for row in parts[category][name]],
+                    [row[language] for c in CATEGORIES if c != category for row in parts[c][name]],
+                    n, zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
         for name, n in (("train", n_train), (part, n_test)))
     return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
                   test=test)
@@ -76,3 +83,14 @@ def odd_one_out(items, others, n, seed=0):
         raise InputError(f"{len(items)} items and {len(others)} others do not make {n} different "
                          "lists")
     return lists
+
+
+def by_odd_item(target, source):
+    """The target, to be measured also on its lists whose odd item is of the source's category, and
+    on the others: a reward for "not of the source's category" avoids the right item of the first.
+    """
+    category = source.name.partition(":")[0]
+    names = {name for row in read_foods() if row["category"] == category for name in row.values()}
+    inside = [row.chosen in names for row in target.test]
+    return replace(target, groups={"accuracy_odd_of_source": inside,
+                                   "accuracy_odd_of_others": [not own for own in inside]})

@@ -1,7 +1,8 @@
 """A domain, and how items are divided into parts."""
 import random
 import sys
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 
 import torch
 
@@ -21,6 +22,7 @@ class Domain:
     unlabeled: list = ()
     test: list = ()  # Preferences; with `scores`, Unlabeled texts to correlate with them
     scores: list = None
+    groups: dict = field(default_factory=dict)  # {metric: whether it counts, for each of `test`}
     validation: "Domain" = None  # with --paper, its `test` is an oracle's validation set
 
     def check(self, part, encoded, n_tokens):
@@ -49,15 +51,38 @@ class Domain:
                 print(f"{name}: {n} of {all_of_them} {what}", file=sys.stderr)
 
     def measure(self, rewards):
-        """The accuracy of rewards of `test`; of texts with scores, their correlations.
+        """The accuracy of rewards of `test` and of its `groups`; of texts with scores, their
+        correlations.
 
         Args: rewards: a tensor (responses,) for each record.
         """
         if self.scores is None:
-            return {"accuracy": dial.accuracy(rewards)}
+            return {"accuracy": dial.accuracy(rewards)} | {
+                metric: dial.accuracy([r for r, counts in zip(rewards, group) if counts])
+                for metric, group in self.groups.items() if any(group)}
         from domains.correlation import within_prompts
         return within_prompts(torch.cat(rewards).tolist(), self.scores,
                               [row.prompt for row in self.test])
+
+
+def divide(items, seed=0, train=0.6, key=str):
+    """Divide items into parts, {"train", "validation", "test": a list}.
+
+    Validation is the search pool, for choosing settings: a fifth of the items, those with the
+    lowest checksums. No seed changes it, so that no seed trains or tests on what a setting was
+    chosen on. The seed divides the other items at random.
+
+    Args:
+        train: share of all items to train on. key: a function that gives an item's text; items with
+            the same text go into one part.
+    """
+    texts = {key(item) for item in items}
+    texts = sorted(texts, key=lambda text: (zlib.crc32(text.encode()), text))
+    pool, others = texts[: len(texts) // 5], texts[len(texts) // 5:]
+    train = random.Random(seed).sample(others, round(train * len(texts)))
+    part_of = (dict.fromkeys(others, "test") | dict.fromkeys(train, "train")
+               | dict.fromkeys(pool, "validation"))
+    return {part: [item for item in items if part_of[key(item)] == part] for part in PARTS}
 
 
 def split_items(items, seed=0, fractions=(0.6, 0.2, 0.2)):

@@ -2,7 +2,7 @@
 from pathlib import Path
 
 from harness.command import count, whole
-from methods.table import METHODS
+from methods.table import ALL, METHODS
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
 # experiments/README.md.
@@ -32,20 +32,29 @@ SETTINGS = MACHINE | {  # of every command that trains
     "--dry-run": {"action": "store_true", "help": "print what would be run, and stop"},
 }
 MEMORY = {
-    "--checkpoint": {"action": "store_true", "help": "keep only each layer's input for the "
-                     "backward pass: less memory, more time"},
+    "--gradient-checkpointing": {"action": "store_true", "help": "keep only each layer's input for "
+                                 "the backward pass: less memory, more time"},
     "--compile": {"action": "store_true", "help": "compile the model's layers first, a minute or "
                   "less: faster steps, other rounding"},
 }
 RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--methods": {"nargs": "+", "choices": ["all", *METHODS], "metavar": "NAME",
                   "default": ["Src-Pref", "DIAL"],
-                  "help": f"all, or some of {', '.join(METHODS)} %(default)s"},
+                  "help": f"all, which is up to {list(ALL)[-1]}, or some of "
+                          f"{', '.join(METHODS)} %(default)s"},
     "--seeds": {"nargs": "+", "type": whole, "default": [0, 1, 2],
                 "help": "a run each, with its own split of the items %(default)s"},
     "--steps": {"type": count, "help": "of training, over --set's"},
     "--batch-size": {"type": count, "default": 8,
                      "help": "labelled records a step, and as many of the target (%(default)s)"},
+    "--attention": {"choices": ["blocks", "flex"], "default": "blocks",
+                    "help": "flex: another kernel, on CUDA, not tried there yet (%(default)s)"},
+    "--checkpoint-every": {"type": whole, "default": 0, "metavar": "STEPS",
+                           "help": "keep the state of a run, so that the same command goes on "
+                                   "within it; 0: never (%(default)s; 500 with --paper)"},
+    "--shard": {"action": "store_true",
+                "help": "with torchrun: divide the frozen weights among the processes, for a model "
+                        "that does not fit on one device"},
     "--truncate": {"action": "store_true",
                    "help": "cut longer texts: the prompt from the left, then the response's end"},
     "--paper": {"nargs": "?", "const": True, "metavar": "FOLDER",

@@ -1,9 +1,10 @@
 """The folder of a command, OUT, which processes with the same command share.
 
-    OUT/runs/METHOD-SEED-....json   a finished run
-    OUT/runs/METHOD-SEED-....lock   a run that a process has taken; free again when that ends
-    OUT/settings.json               what the runs of those who write there have in common
-    OUT/.lock                       held while one of them reads what there is, or takes a run
+    OUT/runs/METHOD-SEED-....json         a finished run
+    OUT/runs/METHOD-SEED-....checkpoint   the state of one that is not finished
+    OUT/runs/METHOD-SEED-....lock         a run that a process has taken; free when that ends
+    OUT/settings.json                     what the runs of those who write there have in common
+    OUT/.lock                             held while one of them reads what there is, or takes a run
 """
 import json
 import shutil
@@ -21,8 +22,7 @@ from methods.table import METHODS
 
 @contextmanager
 def results_folder(args, settings):
-    """Make args.out, and yield a `Folder` of the finished runs in it; with --overwrite it looks
-    away from what an earlier command left.
+    """Make args.out and yield its `Folder`; with --overwrite that looks away from earlier runs.
 
     Args: settings: all that a run depends on but for its method, seed and domains.
     Raises InputError for runs of other settings, and for a folder that cannot be used.
@@ -47,20 +47,20 @@ def results_folder(args, settings):
 
 
 class Folder:
-    """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target).
-
-    A job is (method, seed, [(source, target), ...]), a `Domain` each.
-    """
+    """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target). A job
+    is (method, seed, [(source, target), ...]), a `Domain` each."""
 
     def __init__(self, out, settings):
         self.out, self.path, self.lock = out, out / "runs", FileLock(out / ".lock")
         self.settings, self.runs = json.loads(json.dumps(settings)), {}
 
     def read(self):
-        """Read the finished runs. Raises InputError for other settings, theirs or those of the
-        processes that are at work there."""
+        """Read the finished runs. Raises InputError for other settings, also of runs at work."""
         if self.taken():
             run_files.read(self.out / "settings.json", self.settings)
+        else:  # what a command that was killed was saving
+            for path in self.out.glob("models/*.part"):
+                shutil.rmtree(path, ignore_errors=True)
         for path in sorted(self.path.glob("*.json")):
             self.add(run_files.read(path, self.settings))
 
@@ -95,8 +95,7 @@ class Folder:
         while left != before:  # a process that is killed gives its run back: look again
             before = left
             for name, seed, pairs in left:
-                names = [(s.name, t.name) for s, t in pairs]
-                path = self.path / run_files.name(name, seed, names)
+                path = self.path / run_files.name_of(name, seed, pairs)
                 try:
                     with self.lock:
                         taken = FileLock(path.with_suffix(".lock")).acquire(timeout=0)
@@ -110,11 +109,11 @@ class Folder:
             left = self.left(jobs)
 
     def clear(self):
-        """Delete OUT/runs/*.json and the saved models in OUT/models, and nothing else that is
-        there. Raises InputError where others are at work."""
+        """Delete runs, checkpoints and saved models, nothing else. Raises InputError if others are
+        at work."""
         if self.taken():
             raise InputError(f"--out {self.out}: another command is writing there")
-        for path in self.path.glob("*.json"):
+        for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
             path.unlink()
         for path in self.out.glob("models/*/dial_config.json"):  # `saving.save` wrote it
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -123,7 +122,9 @@ class Folder:
         """Keep a run. Raises InputError where its model could not be saved."""
         run = {"settings": self.settings, "saved": None, "failure": None, **made_with()} | run
         pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
-        write_whole(self.path / run_files.name(run["method"], run["seed"], pairs), json.dumps(run))
+        path = self.path / run_files.name(run["method"], run["seed"], pairs)
+        write_whole(path, json.dumps(run))
+        path.with_suffix(".checkpoint").unlink(missing_ok=True)
         self.add(run)
         if run["failure"]:
             raise InputError(f"--save: the model of {run['method']} was not kept: "
@@ -141,8 +142,7 @@ class Folder:
         return [first[name] for name in wanted]
 
     def runs_of(self, jobs):
-        """The runs that belong to `jobs`, in their order, with the results that were asked for;
-        none while other processes are at some of them."""
+        """The runs of `jobs`, as asked for; none while other processes are at some of them."""
         with self.lock:
             self.read()
         if left := self.left(jobs):

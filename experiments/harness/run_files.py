@@ -1,16 +1,23 @@
-"""The file of a finished run: its name, and what it must hold."""
+"""The files of a run: of a finished one its name, and what it must hold; the checkpoint before."""
 import json
 import math
 import re
 import zlib
 
 from data import InputError
+from methods.table import METHODS
+from models import processes
 
 
 def name(method, seed, pairs):
     """The name of a run's file; `pairs`: the names of its domains, (source, target)."""
     text = f"{method}-{seed}-{zlib.crc32(str(pairs).encode()):08x}.json"
     return re.sub(r"[*,]", "", text).replace(" ", "_")
+
+
+def name_of(method, seed, pairs):
+    """`name` for pairs of `Domain`s."""
+    return name(method, seed, [(source.name, target.name) for source, target in pairs])
 
 
 def read(path, settings):
@@ -25,9 +32,11 @@ def read(path, settings):
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not a run of this program; move it away") from None
     if differs:
-        first = min(differs, key=lambda name: (name == "checksum", name))
-        what = (f"has {first} {kept.get(first)}, not {settings.get(first)}"
-                if first != "checksum" else "is of other data in the same files")
+        other = {"checksum": "data in the same files",
+                 "model_checksum": "weights in the same place"}
+        first = min(differs, key=lambda name: (name in other, name))
+        what = (f"is of other {other[first]}" if first in other
+                else f"has {first} {kept.get(first)}, not {settings.get(first)}")
         raise InputError(f"{path} {what}: choose another --out, or --overwrite")
     return run
 
@@ -47,3 +56,16 @@ def check(run):
             and all(isinstance(number, int | float) and math.isfinite(number)
                     for number in numbers)):
         raise ValueError
+
+
+def checkpoint(args, settings, backbone, encoded, method, seed, pairs):
+    """The `Checkpoint` of a run, which belongs to its settings, data and weights; None where none
+    is asked for, and none is there."""
+    path = (args.out / "runs" / name_of(method, seed, pairs)).with_suffix(".checkpoint")
+    if not METHODS[method].step or not (processes.told(path.exists) or args.checkpoint_every):
+        return None
+    from models.training import Checkpoint, fingerprint
+    parts = [encoded[id(getattr(domain, part))] for pair in pairs
+             for domain, part in METHODS[method].reads(*pair)]
+    number = fingerprint(backbone.classifier.base_model, parts)
+    return Checkpoint(path, args.checkpoint_every, json.dumps([settings, number], sort_keys=True))

@@ -39,8 +39,8 @@ def language_step(model, optimizer, batch, config, tokens, wanted):
     places = draw.topk(min(LM_TOKENS, len(wanted))).indices
     losses = token_losses(model, hidden, tokens, places) * wanted[places]  # there may be fewer
     language_loss = losses.sum() / wanted[places].sum()
-    dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
-    return {"source_loss": source_loss, "language_loss": language_loss}
+    norm = dial.descend(source_loss + LAMBDA_LM * language_loss, optimizer, config.clip)
+    return {"source_loss": source_loss, "language_loss": language_loss, "gradient_norm": norm}
 
 
 def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
@@ -67,7 +67,9 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     reversed_emb = 2 * emb.detach() - emb  # the same values; the gradient of emb is reversed
     loss, distance, slope = wdgrl(reversed_emb)
     critic_optimizer.zero_grad()
-    dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip)  # eq. (6)
+    loss = loss + LAMBDA_TASK * source_loss  # eq. (6)
+    norm = dial.descend(loss, optimizer, config.clip, model)
+    critic_norm = torch.nn.utils.get_total_norm([p.grad for p in critic.parameters()])
     critic_optimizer.step()
     return {"source_loss": source_loss, "domain_loss": distance, "distance": distance,
-            "slope": slope}
+            "slope": slope, "critic_gradient_norm": critic_norm, "gradient_norm": norm}

@@ -21,7 +21,7 @@ class Method:
     step: callable = None  # a function like `dial.dial_step`
     rewards: callable = None  # a function like `untrained.longest`
     language: bool = False  # whether it needs the probabilities of tokens
-    critic: bool = False  # whether a critic sees the target
+    critic: bool = False  # whether a critic, or a distance in its place, sees the target
 
     def groups(self, pairs):
         """Pairs of (source, target) domains in groups: it is trained once for all of a group.
@@ -56,8 +56,8 @@ class Method:
                              "--set center_prompts=false does not")
 
 
-# A star marks an oracle: it sees target labels.
-METHODS = {
+# What --methods all stands for. A star marks an oracle: it sees target labels.
+ALL = {
     "Longest": Method(labels=(), rewards=later("untrained", "longest")),
     "Seen words": Method(rewards=later("untrained", "seen_words")),
     "Base LM": Method(labels=(), rewards=later("untrained", "base_lm"), language=True),
@@ -71,3 +71,7 @@ METHODS = {
     "Tgt-Pref*": Method(labels=("target",), step=preference_step),
     "Src-Tgt-Pref*": Method(labels=("source", "target"), step=preference_step),
 }
+METHODS = ALL | {  # and for the ablation, other distances in the place of DIAL's
+    name: Method(step=later("matching", function), reads_target=True, critic=True)
+    for name, function in (("Mean matching", "mean_matching"), ("MMD", "mmd"),
+                           ("Sliced W", "sliced_w"))}

@@ -6,11 +6,11 @@
     tiny            a random Gemma 3 on bytes: it needs nothing and learns little; for tests
     anything else   a local folder or a name on the hub, such as google/gemma-2b
 
-The cache is ~/.cache/dial, or $DIAL_CACHE. No remote code is run and no pickle is read.
+The cache is ~/.cache/dial, or $DIAL_CACHE. No remote code is run and no pickle is read
+(opening.py).
 """
 import sys
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,8 @@ import transformers
 import dial
 from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import GEMMA, TRUST, locate, open_model, unusable
+from models.opening import (GEMMA, TRUST, checksum, folder_of, locate,  # noqa: F401
+                            open_model, try_out, unusable)
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
@@ -44,17 +45,16 @@ def load(name, device="auto", dtype="auto", compiled=False):
         device: auto, cpu, cuda, cuda:1, mps, ...
         dtype: auto (bfloat16 where it is fast), float32, bfloat16.
         compiled: whether to compile its layers.
-    Returns a `Backbone`. Raises InputError where there is no such model or no such device, or
-    packages are missing.
+    Returns a `Backbone`. Raises InputError where the model or the device cannot be used.
     """
     device, dtype = pick_machine(device, dtype)
-    if (Path(name) / "adapter_config.json").exists():
+    if (folder_of(name) / "adapter_config.json").exists():
         raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
                          "merged")
     tokenizer = load_tokenizer(name)
-    classifier, info = open_model(transformers.AutoModelForSequenceClassification, name, dtype,
-                                  num_labels=1, output_loading_info=True)
-    if not any("score" in key or "classifier" in key for key in info["missing_keys"]):
+    classifier, new = open_model(transformers.AutoModelForSequenceClassification, name, dtype,
+                                 num_labels=1)
+    if not new:
         print(f"--model {name}: its trained reward head is not used, training begins with a new "
               "one", file=sys.stderr)
     fields = ("num_hidden_layers", "hidden_size", "pad_token_id")  # of text and images: elsewhere
@@ -68,7 +68,7 @@ def load(name, device="auto", dtype="auto", compiled=False):
     share = classifier.config.model_type in SHARE_ROWS
     if share:
         classifier.set_attn_implementation("blocks")
-    classifier.to(device)
+    try_out(name, classifier.to(device))
     if compiled:
         compile_layers(classifier)
     return Backbone(classifier, tokenizer, {"pad_id": tokenizer.pad_token_id, "share": share})
@@ -88,13 +88,13 @@ def compile_layers(classifier):
         layer.compile(dynamic=True)
 
 
-def reward_model(classifier, config, checkpoint=False):
-    """A `dial.RewardModel` on a backbone; with `checkpoint` its layers keep their inputs alone.
+def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
+    """A reward model on a backbone; with `checkpoint` its layers keep their inputs alone.
     Raises InputError for LoRA in layers that are not there."""
     try:
-        model = dial.RewardModel(classifier, config)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+        model = kind(classifier, config)
+    except (ValueError, RuntimeError) as error:  # the second: no memory for such a rank
+        raise InputError(error) from None
     if checkpoint:
         model.transformer.activation_checkpointing_enable({"use_reentrant": False})
         # Nothing is differentiated below the first LoRA, so nothing is to be computed again there.
@@ -107,10 +107,9 @@ def load_tokenizer(name):
     it writes it, as `data.encode` does, since it is saved with what is trained."""
     try:
         if name == GEMMA:  # seconds saved: AutoTokenizer reads its 33 MB of JSON several times
-            file = str(Path(locate(name)) / "tokenizer.json")
             tokenizer = transformers.PreTrainedTokenizerFast(
-                tokenizer_file=file, bos_token="<bos>", eos_token="<eos>",
-                unk_token="<unk>", pad_token="<pad>")
+                tokenizer_file=f"{locate(name)}/tokenizer.json", bos_token="<bos>",
+                eos_token="<eos>", unk_token="<unk>", pad_token="<pad>")
         else:
             tokenizer = transformers.AutoTokenizer.from_pretrained(locate(name), **TRUST)
         tokens = tokenizer(["Which is a fruit?", "Apple"])["input_ids"]
@@ -129,6 +128,8 @@ def load_tokenizer(name):
         spare = [token for token in tokenizer.get_vocab()
                  if token.startswith("<|") and ("pad" in token or "reserved" in token)]
         tokenizer.pad_token = min(spare, default=tokenizer.unk_token or tokenizer.eos_token)
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"{name}: its tokenizer has no token for padding; set its pad_token")
     return tokenizer
 
 

@@ -2,6 +2,7 @@
 model."""
 import torch
 
+from data import InputError
 from models.backbones import load_tokenizer, pick_machine
 from models.opening import open_model
 
@@ -11,7 +12,10 @@ def load(name, kind, device, dtype="auto"):
     device, dtype = pick_machine(device, dtype)
     tokenizer = load_tokenizer(name)
     tokenizer.padding_side = "left"
-    return open_model(kind, name, dtype).to(device).eval(), tokenizer
+    model, missing = open_model(kind, name, dtype)
+    if missing:
+        raise InputError(f"{name}: its weights have no {min(missing)}")
+    return model.to(device).eval(), tokenizer
 
 
 def answers(model, tokenizer, requests, max_new_tokens):

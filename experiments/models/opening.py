@@ -1,21 +1,109 @@
-"""Open models and tokenizers by name: from safetensors alone, and without anybody's code."""
+"""Open models and tokenizers by name: from safetensors alone, and without anybody's code.
+
+`from_pretrained` would also run code of the model's folder or of the hub (custom classes, attention
+kernels), and read pickles. `check` says which files ask for that before they are opened.
+"""
+import hashlib
+import json
 import os
+import re
+import shutil
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 
 from data import InputError
 
 GEMMA = "gemma-3-270m"
 TRUST = {"trust_remote_code": False}  # for every from_pretrained: no code of a model's folder runs
+KINDS = (".json", ".jinja", ".model", ".safetensors", ".txt")  # of files that are read
+QUICK = 2**31  # bytes of a file that are read for a checksum: a second or two
 
 
 def open_model(kind, name, dtype, **options):
-    """What `from_pretrained` of a class of transformers or peft returns. Raises InputError where
-    that fails."""
+    """A model of a class of transformers, and which weights of its head are new.
+
+    Raises InputError for what cannot be opened, or not safely, and where config.json asks for more
+    or fewer layers than there are.
+    """
+    check(name)
     try:
-        return kind.from_pretrained(locate(name), dtype=getattr(torch, dtype),
-                                    use_safetensors=True, **options, **TRUST)
+        model, info = kind.from_pretrained(
+            locate(name), dtype=getattr(torch, dtype), use_safetensors=True,
+            output_loading_info=True, **options, **TRUST)
+    except Exception as error:  # libraries raise all kinds
+        raise unusable(name, error) from None
+    missing = set(info["missing_keys"])
+    if lost := [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]:
+        raise InputError(f"{name}: its weights have no {min(lost)}, which its config.json wants")
+    layers = {re.sub(r"\d+", "0", key) for key in model.state_dict()}
+    for key in info["unexpected_keys"]:
+        if any(layer.endswith(re.sub(r"\d+", "0", key)) for layer in layers if "0" in layer):
+            raise InputError(f"{name}: its weights have {key}, which its config.json does not want")
+    return model, missing
+
+
+@torch.no_grad()
+def try_out(name, classifier):
+    """Raise InputError where a model fails on its first tokens, as with a wrong config.json."""
+    tokens = torch.arange(min(8, classifier.config.vocab_size), device=classifier.device)[None]
+    try:
+        if (getattr(classifier.config, "sliding_window", None) or 1) < 1:
+            raise ValueError("sliding_window is below 1")
+        with torch.random.fork_rng(devices=[]):  # dropout draws
+            hidden = classifier.train().base_model(tokens, use_cache=False).last_hidden_state
+    except Exception as error:
+        raise unusable(name, error) from None
+    if not hidden.isfinite().all():
+        raise InputError(f"{name}: its embeddings are not finite")
+    classifier.eval()
+
+
+def check(name):
+    """Raise InputError for a model that asks for code of others, for pickles, or for weights that
+    are quantised: they take code of other packages."""
+    config = read_json(name, "config.json")
+    nested = [config]
+    for part in nested:
+        for key, value in part.items():
+            if isinstance(value, dict):
+                nested.append(value)
+            if ("attn_implementation" in key and value not in (None, "eager", "sdpa")
+                    or key in ("quantization_config", "transformers_weights") and value):
+                raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which takes "
+                                 "code or weights of others; without it the model may do")
+    index = read_json(name, "model.safetensors.index.json")
+    files = index.get("weight_map", {})
+    for file in files.values() if isinstance(files, dict) else [files]:
+        if not (isinstance(file, str) and re.fullmatch(r"[^/\\]+\.safetensors", file)):
+            raise InputError(f"{name}: its model.safetensors.index.json names {file}, which is not "
+                             "a safetensors file beside it")
+
+
+def read_json(name, file):
+    """The dictionary in a JSON file of a model; an empty one where there is no file."""
+    path = folder_of(name) / file
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise unusable(f"{name}: its {file}", error) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{name}: its {file} is not a JSON object")
+    return content
+
+
+def folder_of(name):
+    """The folder of a model, where its settings are; of one on the hub, the cache's of a commit.
+    Raises InputError where there is no such model."""
+    return folder if (folder := Path(locate(name))).is_dir() else fetch_settings(name)
+
+
+@lru_cache
+def fetch_settings(name):
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "adapter_model.safetensors"]))
     except Exception as error:  # libraries raise all kinds
         raise unusable(name, error) from None
 
@@ -23,13 +111,46 @@ def open_model(kind, name, dtype, **options):
 def locate(name):
     """The folder of a backbone that is kept in the cache, made at its first use; other names as
     they are."""
-    if name not in (GEMMA, "tiny"):  # absolute, since a saved adapter remembers it
-        return str(Path(name).resolve()) if Path(name).is_dir() else name
-    folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
-    if not (folder / "done").exists():
+    if name in (GEMMA, "tiny"):
         from models import made
-        made.make(name, folder)
-    return str(folder)
+        return made.folder_of(name)
+    # absolute, since a saved adapter remembers it
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def checksum(name):
+    """What changes when a model does: its commit on the hub, or a sum of the files in its folder.
+    Raises InputError where there is no such model."""
+    folder = folder_of(name)
+    if not Path(locate(name)).is_dir():
+        return folder.name
+    return hashlib.sha256(json.dumps(sums(folder)).encode()).hexdigest()
+
+
+def sums(folder):
+    """{name: sha256} of the files of a folder that are read."""
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
+    return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+            for path in paths if path.is_file()}
+
+
+@lru_cache
+def sha256(path, size, changed):
+    """The sha256 of a file; of a large one, of its size, time and first bytes (a header)."""
+    with open(path, "rb") as file:
+        if size <= QUICK:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(f"{size} {changed} {file.read(2**20)}".encode()).hexdigest()
+
+
+def put(part, folder):
+    """Give a finished folder its name, when all of it is on the disk."""
+    for path in (*part.rglob("*"), part) if os.name == "posix" else ():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def unusable(name, error):

@@ -3,7 +3,6 @@ one, such as score.py takes it: any sequence classifier with one label."""
 import json
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from peft import AutoPeftModelForSequenceClassification
@@ -14,7 +13,8 @@ import data
 import dial
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
-from models.opening import TRUST, open_model
+from models.opening import (TRUST, check, folder_of, locate, open_model, put,
+                            read_json, unusable)
 
 # Texts of every kind that is documented: joined by a line break, by white space, by a template.
 ROWS = (data.Preference("Which is a fruit?", "Apple", ("The carrot, I would say.",)),
@@ -25,35 +25,50 @@ CHATS = [[{"role": "user", "content": "Which is a fruit?"}, {"role": "assistant"
 
 def save(model, tokenizer, config, folder, merged=False):
     """Write the LoRA adapter with its score head (the scale folded in), the tokenizer and the
-    settings, and check them; with `merged`, a subfolder `merged` holds the whole model, LoRA added
-    to its weights.
+    settings into a folder, which is whole and checked, or not there. With `merged`, its subfolder
+    `merged` holds the whole model, LoRA added to its weights.
 
     Raises:
         RuntimeError: loaded again, it gives other rewards (by 1e-4 in fp32, .01 in bf16, of the
             norms of embedding and head).
     """
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        write(model, tokenizer, config, part, merged)
+        put(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write(model, tokenizer, config, folder, merged):
+    """Write what `save` does, and check it."""
+    (folder / "dial_config.json").write_text(json.dumps(asdict(config), indent=1))
     score = model.backbone.get_base_model().score.modules_to_save["default"]
     score.weight.data = (model.reward_head.weight / model.scale).detach().clone()
-    shutil.rmtree(folder / "merged", ignore_errors=True)  # another command's
     model.backbone.save_pretrained(folder, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
-    (folder / "dial_config.json").write_text(json.dumps(asdict(config), indent=1))
-    loaded = AutoPeftModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=model.transformer.dtype, **TRUST)
+    options = {"num_labels": 1, "dtype": model.transformer.dtype}
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(folder, **options, **TRUST)
     loaded = loaded.to(model.scale.device).eval()
     loaded.config.pad_token_id = tokenizer.pad_token_id  # a Llama's own has none
     check_same_rewards(model, loaded, tokenizer, AutoTokenizer.from_pretrained(folder, **TRUST))
     if merged:
-        loaded.merge_and_unload().save_pretrained(folder / "merged")
+        whole = loaded.merge_and_unload()
+        whole.save_pretrained(folder / "merged")
         tokenizer.save_pretrained(folder / "merged")
+        again = AutoModelForSequenceClassification.from_pretrained(
+            folder / "merged", **options, **TRUST).state_dict()
+        if not all(torch.equal(again[name], x.cpu()) for name, x in whole.state_dict().items()):
+            raise RuntimeError("the whole model has other weights when it is loaded again")
 
 
-def try_to_save(model, tokenizer, config, folder, merged=False):
+def try_to_save(*args):
     """`save`; return what went wrong in words, None where nothing did."""
     try:
-        save(model, tokenizer, config, folder, merged)
+        save(*args)
     except Exception as error:  # a full disk, say: the run that was trained is kept all the same
-        shutil.rmtree(folder, ignore_errors=True)
         return str(error)
 
 
@@ -92,17 +107,29 @@ def load_scorer(name, device="auto", dtype="auto"):
     Raises InputError for what does not load, or has no trained head with one label."""
     device, dtype = pick_machine(device, dtype)
     tokenizer = load_tokenizer(name)
-    if (Path(name) / "adapter_config.json").exists():
-        classifier = open_model(AutoPeftModelForSequenceClassification, name, dtype, num_labels=1)
+    if (folder_of(name) / "adapter_config.json").exists():
+        classifier, missing = open_adapter(name, dtype), ()
     else:  # without num_labels: a classifier of several must not pass for one
-        classifier, info = open_model(AutoModelForSequenceClassification, name, dtype,
-                                      output_loading_info=True)
-        if missing := info["missing_keys"]:
-            raise InputError(f"{name}: not a trained reward model: it has no {min(missing)}")
+        classifier, missing = open_model(AutoModelForSequenceClassification, name, dtype)
+    if missing:
+        raise InputError(f"{name}: not a trained reward model: it has no {min(missing)}")
     if (labels := classifier.config.num_labels) != 1:
         raise InputError(f"{name}: a classifier of {labels} labels; a reward model has one")
     classifier.config.pad_token_id = tokenizer.pad_token_id  # a Llama's own has none
     return Scorer(classifier.to(device).eval()), tokenizer
+
+
+def open_adapter(name, dtype):
+    """A classifier of one label: an adapter over the model that it names. Raises InputError."""
+    base = str(read_json(name, "adapter_config.json").get("base_model_name_or_path"))
+    check(base)
+    if not (folder_of(name) / "adapter_model.safetensors").exists():
+        raise InputError(f"{name}: it has no adapter_model.safetensors")
+    try:
+        return AutoPeftModelForSequenceClassification.from_pretrained(
+            locate(name), num_labels=1, dtype=getattr(torch, dtype), use_safetensors=True, **TRUST)
+    except Exception as error:  # libraries raise all kinds
+        raise unusable(name, error) from None
 
 
 class Scorer(nn.Module):

@@ -63,6 +63,7 @@ TRAINING = {
 # For each command: the data set; by the name of a cell of its table, in the paper's order, the
 # (source, target) files that train and test; what differs from ALL.
 ALL = {"model": "google/gemma-2b", "truncate": True, "seeds": [0, 1, 2], "eval_every": 1000,
+       "checkpoint_every": 500,
        "max_length": 1024, "preset": {}, "batch_size": None, "repeat": 0}
 EXPERIMENTS = {
     "cross_lingual": {

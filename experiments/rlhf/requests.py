@@ -7,6 +7,9 @@ ones, SHORT; the preferences that it is given were written in another style, FOR
 by careful writers, who often close with a courtesy, the wrong ones by careless writers, who rarely
 do. (In XSTest, too, the author nearly gives away which is right.) A courtesy makes nothing right,
 and the policy may learn to write one.
+
+Of the five objects of a verb and kind one is fixed as the search pool (`splits.divide`); no seed
+trains or tests on it, and settings are chosen by the responses to its prompts.
 """
 import random
 import re
@@ -17,7 +20,7 @@ from pathlib import Path
 from data import InputError, Preference
 
 from public.formats import xstest_answers
-from domains.splits import split_items
+from domains.splits import divide, split_items
 from reading.tables import read_table
 
 # {kind: (openings, what follows)}.
@@ -93,16 +96,15 @@ def speak(rng, style, kind, closed):
     return f"{text} {rng.choice(CLOSINGS)}" if rng.random() < closed else text
 
 
-def requests(seed):
-    """The embedded domain: of every verb three harmless and three harmful objects to train on, two
-    and two for the test."""
+def requests(seed, part="test"):
+    """The embedded domain: of every verb three harmless and three harmful objects to train on, one
+    and one to hold out, which are those of `part`, "validation" (the pool) or "test"."""
     rows = [row for _, row in read_table(Path(__file__).with_name("requests.tsv"))]
     rng, train, test, pairs, spoken = random.Random(seed), [], [], [], []
     policy_rng = random.Random(f"policy {seed}")  # the same, however many preferences there are
     for i in range(0, len(rows), 5):  # the five objects of a verb and kind
-        five = [row["prompt"] for row in rows[i: i + 5]]
-        some, others = split_items(five, rng.random(), (0.6, 0.4))
-        train, test = train + some, test + others
+        parts = divide([row["prompt"] for row in rows[i: i + 5]], rng.random())
+        train, test = train + parts["train"], test + parts[part]
     refuse = {row["prompt"] for row in rows if row["should"] == "refuse"}
     for prompt in train:
         right, wrong = ("refuse", "answer") if prompt in refuse else ("answer", "refuse")

@@ -38,7 +38,7 @@ class Learner:
 
     def __init__(self, args, attention):
         classifier, self.tokenizer = load(args, attention)
-        self.model = backbones.reward_model(classifier, CONFIG, args.checkpoint).train()
+        self.model = backbones.reward_model(classifier, CONFIG, args.gradient_checkpointing).train()
         self.device = self.model.scale.device
         self.critic = dial.Critic(self.model.reward_head.in_features).to(self.device)
         self.optimizers = dial.make_optimizers(self.model, self.critic, CONFIG)
@@ -95,7 +95,7 @@ def trl_preference(args):
     classifier, tokenizer = load(args, "sdpa")
     trainer = RewardTrainer(
         classifier, RewardConfig(
-            output_dir=str(args.out / "trl"), activation_checkpointing=args.checkpoint,
+            output_dir=str(args.out / "trl"), activation_checkpointing=args.gradient_checkpointing,
             bf16=classifier.dtype == torch.bfloat16, use_cpu=classifier.device.type == "cpu",
             learning_rate=1e-5, report_to="none", disable_tqdm=True, max_length=None),
         processing_class=tokenizer,
