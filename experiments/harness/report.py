@@ -46,9 +46,9 @@ def config_of(args, runs):
     return config | {"seeds": sorted({run["seed"] for run in runs})}
 
 
-def summarize(runs, methods=(), paper=()):
+def summarize(runs, methods=(), paper=(), base=BASE):
     """A row for each pair of domains, method and metric: the values by seed, their mean and
-    standard error, and what the method gains on Src-Pref, paired by seed.
+    standard error, and what the method gains on another, `base`, paired by seed.
 
     Args:
         methods: their order. paper: numbers by (method, source, target, metric), of `published`.
@@ -64,15 +64,15 @@ def summarize(runs, methods=(), paper=()):
     methods += dict.fromkeys(key[2] for key in groups)
     for key in sorted(groups, key=lambda key: (pairs.index(key[:2]), methods.index(key[2]))):
         (source, target, method, metric), (n_test, values) = key, groups[key]
-        name = f"{BASE}, best*" if method.endswith(", best*") else BASE
-        _, base = groups.get((source, target, name, metric), (0, {}))
-        both = [seed for seed in values if seed in base] if method != name else []
+        name = f"{base}, best*" if method.endswith(", best*") else base
+        _, others = groups.get((source, target, name, metric), (0, {}))
+        both = [seed for seed in values if seed in others] if method != name else []
         (number, error), (base_number, _) = (
             paper.get((m, source, target, metric), (None, None)) for m in (method, name))
         rows.append({"method": method, "source": source, "target": target, "metric": metric,
                      **mean_and_error(list(values.values())), "seeds": list(values),
                      "n_test": n_test, "paper": number, "paper_se": error,
-                     "gain": paired([values[s] - base[s] for s in both]) | {
+                     "gain": paired([values[s] - others[s] for s in both]) | {
                          "seeds": both, "paper": None if None in (number, base_number)
                          else number - base_number} if both else None})
     for name in {(r["method"], r["metric"]) for r in rows}:  # the family is the table

@@ -1,0 +1,67 @@
+"""The ablation: what each part of DIAL does, and what other distances do in the critic's place.
+
+    python experiments/ablation.py            # hours; processes with the same command share the runs
+
+A cell of the table is what another command measures with the settings of a row, in a folder of its
+own. The command's own flags, such as --compile, are passed on. Gains are on DIAL, paired by seed.
+"""
+import json
+from dataclasses import fields
+from importlib import import_module
+
+import harness  # noqa: F401  (first: it sets the path)
+from dial import DialConfig
+from harness.command import exit_codes, run_parser
+from harness.figures import figure
+from harness.flags import RUNS
+from harness.report import summarize, words
+from harness.tables import plus_minus, print_columns, write_results
+
+TASKS = {"odd_one_out": 160, "cross_lingual": 40, "few_shot": 120}  # the steps of each
+PUBLISHED = [f"{f.name}={f.default}" for f in fields(DialConfig) if f.name != "steps"]
+ROWS = {  # a method, and after a comma how it differs from the task's own settings
+    "Src-Pref": [], "DIAL": [], "DEAL": [], "Mean matching": [], "MMD": [], "Sliced W": [],
+    "DIAL, as published": PUBLISHED,
+    "DIAL, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
+    "DIAL, unscaled": ["scale_embeddings=false"], "DIAL, uncentred": ["center_prompts=false"],
+    "DIAL, 3 critic steps": ["critic_steps=3"], "DIAL, 1 critic step": ["critic_steps=1"],
+    "Mean matching, uncentred": ["center_prompts=false"]}
+
+
+def measure(task, row, args, flags):
+    """Train and measure a row on a task; return its runs, with the row as their method."""
+    out, method = args.out / task / row.replace(", ", "-").replace(" ", "_"), row.partition(",")[0]
+    chosen = [word.format(long=4 * TASKS[task]) for word in ROWS[row]]
+    import_module(task).main(["--methods", method, "--seeds", *map(str, args.seeds), "--out",
+                              str(out), *flags, *["--set", *chosen] * bool(chosen)])
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "runs").glob("*.json")]
+    return [run | {"results": [r | {"method": row} for r in run["results"]]} for run in runs
+            if run["seed"] in args.seeds]
+
+
+def main(argv=None):
+    flags = {name: RUNS[name] for name in ("--seeds", "--out")}
+    p = run_parser(__doc__, "ablation", {}, flags, seeds=[0, 1, 2, 3, 4])
+    args, flags = p.parse_known_args(argv)
+    runs = [run for task in TASKS for row in ROWS
+            if task != "odd_one_out" or "uncentred" not in row  # there it is by itself
+            for run in measure(task, row, args, flags)]
+    rows = summarize(runs, ROWS, base="DIAL")
+    write_results(args.out, "ablation", runs[0]["settings"]["model"],
+                  {"seeds": args.seeds, "rows": ROWS}, rows, sum(run["seconds"] for run in runs))
+    cells = [row for row in rows if row["metric"] == "accuracy"]
+    with figure(args.out / "ablation.png", "mean over seeds and standard error", (8, 5)) as ax:
+        for target in dict.fromkeys(r["target"] for r in cells):
+            x, y, error = zip(*((r["mean"], r["method"], r["se"] or 0) for r in cells
+                                if r["target"] == target))
+            ax.errorbar(x, y, xerr=error, fmt="o", label=target)
+        ax.set(xlabel="accuracy on the target", ylim=ax.get_ylim()[::-1])  # the first on top
+        ax.legend(frameon=False)
+    print_columns([["target", "row", "accuracy", "less DIAL"]] + [
+        [r["target"], r["method"], plus_minus(r), words(r["gain"]) if r["gain"] else ""]
+        for r in cells])
+
+
+if __name__ == "__main__":
+    with exit_codes():
+        main()

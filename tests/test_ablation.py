@@ -1,0 +1,86 @@
+"""The ablation: each row trains what its name says, and is compared with DIAL by seed."""
+import json
+from importlib import import_module
+
+import pytest
+from conftest import FAST, SMALL
+from scipy.stats import ttest_rel
+
+import ablation
+from dial import DialConfig
+from methods.table import METHODS
+
+# What a row changes of its task's settings.
+CHANGES = {"DIAL, unscaled": {"scale_embeddings": False}, "DIAL, uncentred": {
+    "center_prompts": False}, "Mean matching, uncentred": {"center_prompts": False},
+    "DIAL, 3 critic steps": {"critic_steps": 3}, "DIAL, 1 critic step": {"critic_steps": 1}}
+
+
+@pytest.fixture
+def asked(monkeypatch, undrawn):
+    """[(task, its arguments)] of all that is run; nothing is trained, and an accuracy is made of
+    the seed and of the settings."""
+    found = []
+
+    def run_all(args, domains):
+        found.append((args.experiment, args))
+        (args.out / "runs").mkdir(parents=True)
+        for seed in [*args.seeds, 99]:  # an earlier command's
+            accuracy = 0.5 - 0.01 * args.config.critic_steps + 0.1 * seed * (seed - 1) + (
+                0.02 * seed * (args.methods != ["DIAL"]))
+            result = {"method": args.methods[0], "source": "s", "target": args.experiment,
+                      "n_test": 4, "n_source": 4, "metrics": {"accuracy": accuracy}}
+            (args.out / "runs" / f"{seed}.json").write_text(json.dumps({
+                "method": args.methods[0], "seed": seed, "settings": {"model": "tiny"},
+                "seconds": 2.0, "results": [result]}))
+
+    for task in ablation.TASKS:
+        monkeypatch.setattr(import_module(task), "run_all", run_all)
+        monkeypatch.setattr(import_module(task), "report", lambda *_, **options: None)
+    return found
+
+
+def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
+    ablation.main(["--seeds", "0", "1", "2", "--out", str(tmp_path), "--compile"])
+    rows = [(task, row) for task in ablation.TASKS for row in ablation.ROWS
+            if task != "odd_one_out" or "uncentred" not in row]
+    assert len(rows) == len(asked) == 37
+    assert len({args.out for _, args in asked}) == 37
+    for (task, row), (found, args) in zip(rows, asked):
+        preset = import_module(task).PRESET
+        assert found == task and args.methods == [row.partition(",")[0]]
+        assert args.methods[0] in METHODS and args.seeds == [0, 1, 2] and args.compile
+        expected = DialConfig(**preset | CHANGES.get(row, {}))
+        if "published" in row:
+            expected = DialConfig(steps=preset["steps"] * (4 if "4 times" in row else 1))
+        assert args.config == expected, row
+        assert args.config != DialConfig(**preset) or row in METHODS, row
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["seconds"] == 37 * 3 * 2.0
+    gains = {(r["target"], r["method"]): r["gain"] for r in record["rows"]}
+    assert gains["few_shot", "DIAL"] is None and len(gains) == 37
+    ours = [0.5 - 0.1 + 0.1 * s * (s - 1) for s in range(3)]
+    others = [a + 0.02 * s for s, a in enumerate(ours)]
+    for row in ("Src-Pref", "MMD", "DEAL"):
+        gain = gains["cross_lingual", row]
+        assert gain["mean"] == pytest.approx(0.02) and gain["seeds"] == [0, 1, 2]
+        assert gain["p"] == pytest.approx(ttest_rel(others, ours).pvalue)
+    assert gains["few_shot", "DIAL, 3 critic steps"]["values"] == pytest.approx([0.07] * 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 38 and (tmp_path / "ablation.png").exists()
+    (line,) = [x for x in lines if x.startswith("few_shot ") and " MMD " in x]
+    assert line.split("  ")[-1].strip() == "+0.020 ± 0.012 (p = 0.23)"
+
+
+def test_the_ablation_of_a_small_model(cache, tmp_path, monkeypatch, capsys, undrawn):
+    """Of a real command."""
+    monkeypatch.setattr(ablation, "TASKS", {"cross_lingual": 40})
+    monkeypatch.setattr(ablation, "ROWS", {"DIAL": [], "MMD": ["lambda_da=3"]})
+    ablation.main([*FAST, *SMALL, "--out", str(tmp_path)])
+    (path,) = (tmp_path / "cross_lingual" / "MMD" / "runs").glob("*.json")
+    run = json.loads(path.read_text())
+    assert (run["method"], run["settings"]["lambda_da"]) == ("MMD", 3) and len(run["log"]) == 1
+    assert run["settings"]["center_prompts"] is True and run["settings"]["lora_layers"] == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("desserts:th  MMD")
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {r["metric"] for r in rows} >= {"accuracy", "source_accuracy"}
