@@ -224,13 +224,14 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, **pack_options):
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, make=None, **options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
     Each part is gone through in a new random order every epoch. The order does not depend on the
     other parts, so methods with and without a target see the same source batches.
     Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
-    start: how many of the first batches are passed over, because an earlier call trained on them.
+    start: how many batches are passed over, because an earlier call trained on them. make: what
+    packs records in the place of `pack`, with its options (experiments/models/distributed.py).
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
     if not all(labeled):
@@ -247,11 +248,11 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, **p
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
         sizes = {"n_source": sum(counts), "n_source_records": n_labeled}
-        yield pack(records, **pack_options) | sizes | dict(
+        yield (make or pack)(records, **options) | sizes | dict(
             zip(("chosen", "rejected"), torch.tensor(pairs).T))
 
 
-def evaluation_batches(encoded, tokens=2048, **pack_options):
+def evaluation_batches(encoded, tokens=2048, make=None, **options):
     """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
     which records a batch holds. A batch is packed when it is asked for."""
     sizes = [r.n_prompt + sum(len(text) - r.n_prompt for text in r.texts) for r in encoded]
@@ -260,4 +261,4 @@ def evaluation_batches(encoded, tokens=2048, **pack_options):
         total += sizes[i]
         batches.setdefault(total // tokens, []).append(i)
     for index in batches.values():
-        yield pack([encoded[i] for i in index], **pack_options) | {"index": index}
+        yield (make or pack)([encoded[i] for i in index], **options) | {"index": index}

@@ -14,7 +14,6 @@ responses of the policy, to prompts of one kind. Each of our prompts is paired w
 policy's answers and one of its refusals, whichever prompt they were for. The arm "Src-Pref, halved"
 has DIAL's halved learning rates; "Src-Pref, continued" also its further training, without W.
 """
-import math
 import sys
 import time
 from contextlib import closing
@@ -32,12 +31,12 @@ from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
 from models.backbones import checksum, pick_machine
-from rlhf.arms import ARMS, HALVE_EVERY, run_arm
-from rlhf.judge import Judge
+from rlhf.arms import ARMS, run_arm
+from rlhf.judge import load_judge
 from rlhf.ppo import PPOConfig
 from rlhf.report import PAIR, draw, results, table
 from rlhf.requests import requests, xstest_requests
-from rlhf.start import SUPERVISED, Start
+from rlhf.start import Start
 
 # Chosen on seed 100, which no table reports (results/tried.md); lambda_da is the paper's.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.01}
@@ -104,7 +103,7 @@ def train_arms(args, tasks):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
         if left:
-            judge, start = Judge(args), Start(args, tasks[left[0][1]], left[0][1])
+            judge, start = load_judge(args), Start(args, tasks[left[0][1]], left[0][1])
         with closing(folder.take(left, args.overwrite)) as taken:
             for name, seed, _ in tqdm(taken, "arms", len(left), dynamic_ncols=True):
                 began = time.time()
@@ -140,19 +139,10 @@ def describe(args, tasks):
     """Print what would be run."""
     task = next(iter(tasks.values()))
     refuse = sum(prompt in task.refuse for prompt in task.train)
-    steps = math.ceil(len(task.pairs) / args.batch_size)
-    first = ("as it is" if args.paper
-             else f"{SUPERVISED['steps']} steps on responses of both kinds")
-    print(f"{args.model}: {len(tasks)} seeds of {', '.join(args.arms)}\n"
-          f"{len(task.train)} training prompts, {refuse} of them to be refused, {len(task.test)} "
-          f"held out, {len(task.pairs)} preferences\nthe policy to begin with: {first}\n"
-          f"the reward model: an epoch of Bradley-Terry, {steps} steps, batches of "
-          f"{args.batch_size}, learning rate {args.config.learning_rate:g}\n"
-          f"{args.epochs} epochs of PPO, {args.ppo.passes} passes in batches of "
-          f"{args.ppo.batch_size}, learning rate {args.ppo.learning_rate:g}, responses of at most "
-          f"{args.max_new_tokens} tokens\nDIAL: lambda_da {args.config.lambda_da:g}; rates of "
-          f"policy, value and reward model halved every {HALVE_EVERY} epochs\ntrue reward: "
-          f"{args.judge or 'phrases of answers and refusals'}")
+    print(f"{len(tasks)} seeds of {', '.join(args.arms)}\n{len(task.train)} training prompts, "
+          f"{refuse} of them to be refused, {len(task.test)} held out, {len(task.pairs)} "
+          "preferences, of which the reward model sees each once")
+    print_columns([(name, str(value)) for name, value in run_settings(args).items()])
 
 
 if __name__ == "__main__":

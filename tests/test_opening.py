@@ -73,6 +73,7 @@ def test_nobody_elses_code_is_trusted():
     ({"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}, "weights have no model.lay"),
     ({"hidden_act": "x", "hidden_activation": "x"}, "cannot be loaded"),
     ({"hidden_size": -1}, "cannot be loaded"), ({"vocab_size": "x"}, "cannot be loaded"),
+    ({"sliding_window": -7}, "sliding_window is below 1"),
     ({"attention_dropout": -5.5}, "cannot be loaded"), ({"model_type": None}, "cannot be loaded"),
     ({"rms_norm_eps": -1e9}, "embeddings are not finite")])
 def test_configurations_that_cannot_be_used(folder, fields, message):
@@ -171,10 +172,15 @@ def test_of_a_large_file_the_checksum_is_of_its_size_time_and_header(folder, mon
 
 def test_the_checksum_of_a_name_on_the_hub_is_its_commit(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(opening, "cached_file", lambda *args, **_: asked.append(args) or str(
-        tmp_path / "snapshots" / "4f2a" / "config.json"))
-    assert opening.checksum("somebody/model") == "4f2a"
-    assert asked == [("somebody/model", "config.json")]
+    monkeypatch.setattr(opening, "snapshot_download", lambda *args, **_: asked.append(args) or str(
+        tmp_path / "snapshots" / "4f2a"))
+    assert opening.checksum("somebody/model") == opening.checksum("somebody/model") == "4f2a"
+    assert asked == [("somebody/model",)]
+
+
+def test_a_model_that_is_nowhere():
+    with pytest.raises(InputError, match="^nobody/none: cannot be loaded: "):
+        opening.checksum("nobody/none")
 
 
 def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: F811

@@ -111,7 +111,7 @@ def test_a_step_by_hand(grad_clip):
     policy = policy_of(language_model())
     responses, reward = join(PROMPTS, ACTIONS), torch.tensor([1.0, -2.0])
     config = PPOConfig(passes=1, batch_size=2, grad_clip=grad_clip, kl_weight=0.3, gae_lambda=0.5,
-                       gamma=0.9, value_weight=0.3)
+                       value_weight=0.3)
     log_policy, values = policy(responses)
     taken = policy.taken(log_policy, responses)
     with torch.no_grad(), policy.model.disable_adapter():
@@ -122,9 +122,9 @@ def test_a_step_by_hand(grad_clip):
         v[n] = 0.0
         r = (-0.3 * (taken[i] - ref[i])).tolist()
         r[n - 1] += reward[i].item() + 0.5  # less their mean
-        deltas = [r[t] + 0.9 * v[t + 1] - v[t] for t in range(n)]
+        deltas = [r[t] + v[t + 1] - v[t] for t in range(n)]
         for t in range(n):
-            advantages.append(sum(0.45 ** (k - t) * deltas[k] for k in range(t, n)))
+            advantages.append(sum(0.5 ** (k - t) * deltas[k] for k in range(t, n)))
             returns.append(advantages[-1] + v[t])
             spots.append((i, t))
     a = torch.tensor(advantages)

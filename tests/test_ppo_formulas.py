@@ -17,19 +17,19 @@ def test_token_rewards_of_three_actions():
 
 
 def test_advantages_of_three_actions_by_hand():
-    # delta_3 = 4 - 3; delta_2 = 1 + .9 * 3 - 2; delta_1 = 0 + .9 * 2 - 1
-    # A_3 = 1; A_2 = 1.7 + .45 * 1; A_1 = .8 + .45 * 2.15, where gamma lambda = .9 * .5
+    # delta_3 = 4 - 3; delta_2 = 1 + 3 - 2; delta_1 = 0 + 2 - 1
+    # A_3 = 1; A_2 = 2 + .5 * 1; A_1 = 1 + .5 * 2.5
     advantages, returns = ppo.advantages_and_returns(
         torch.tensor([[0.0, 1.0, 4.0, 0.0]]), torch.tensor([[1.0, 2.0, 3.0, 50.0]]),
-        torch.tensor([[1, 1, 1, 0]]), 0.9, 0.5)
-    torch.testing.assert_close(advantages, torch.tensor([[1.7675, 2.15, 1.0, 0.0]]))
-    torch.testing.assert_close(returns, torch.tensor([[2.7675, 4.15, 4.0, 0.0]]))
+        torch.tensor([[1, 1, 1, 0]]), 0.5)
+    torch.testing.assert_close(advantages, torch.tensor([[2.25, 2.5, 1.0, 0.0]]))
+    torch.testing.assert_close(returns, torch.tensor([[3.25, 4.5, 4.0, 0.0]]))
 
 
 def test_with_lambda_1_returns_are_the_sums_of_rewards_to_come():
     torch.manual_seed(0)
     rewards, values = torch.randn(3, 6), torch.randn(3, 6)
-    _, returns = ppo.advantages_and_returns(rewards, values, torch.ones(3, 6), 1.0, 1.0)
+    _, returns = ppo.advantages_and_returns(rewards, values, torch.ones(3, 6), 1.0)
     torch.testing.assert_close(returns, rewards.flip(1).cumsum(1).flip(1))
 
 

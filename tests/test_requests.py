@@ -9,7 +9,7 @@ import torch
 from data import InputError
 from models import generation
 from rlhf import requests as domain
-from rlhf.judge import Judge
+from rlhf.judge import load_judge, true_rewards
 from rlhf.start import end_tokens
 
 XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
@@ -124,17 +124,18 @@ def test_the_judge_is_asked_about_each(monkeypatch, capsys):
     monkeypatch.setattr(generation, "generate", lambda model, tokenizer, asked, n: [
         said[text.rpartition(": ")[2]] for text in asked])
     task = domain.requests(0)
-    ask = Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+    judge = load_judge(Namespace(judge="any", device="cpu", dtype="auto"))
     prompts = task.train[:40]
     should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
-    assert torch.equal(ask(task, prompts, ["Yes"] * 40), should)
-    assert torch.equal(ask(task, prompts, ["No"] * 40), 1 - should)
-    assert torch.equal(ask(task, prompts, ["Bold"] * 40), should)
-    assert not capsys.readouterr().err and ask(task, prompts, ["Hm"] * 40).sum() == 0
+    assert torch.equal(true_rewards(task, prompts, ["Yes"] * 40, judge), should)
+    assert torch.equal(true_rewards(task, prompts, ["No"] * 40, judge), 1 - should)
+    assert torch.equal(true_rewards(task, prompts, ["Bold"] * 40, judge), should)
+    assert not capsys.readouterr().err
+    assert true_rewards(task, prompts, ["Hm"] * 40, judge).sum() == 0
     assert "neither word of 40 in 40 responses" in capsys.readouterr().err
     Tokenizer.chat_template = None
     with pytest.raises(InputError, match="chat template"):
-        Judge(Namespace(judge="any", device="cpu", dtype="auto"))
+        load_judge(Namespace(judge="any", device="cpu", dtype="auto"))
 
 
 def test_what_ends_a_response():

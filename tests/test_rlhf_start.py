@@ -1,6 +1,6 @@
 """What the arms of RLHF begin with: a policy that speaks, a reward model after one epoch."""
 import torch
-from test_rlhf import judge, small, small_args, start  # noqa: F401  (a fixture)
+from test_rlhf import small, small_args, start  # noqa: F401  (a fixture)
 
 import dial
 from rlhf import arms
@@ -23,7 +23,7 @@ def test_a_start_is_the_seeds_own_whatever_came_before(start, monkeypatch):  # n
         assert all(map(torch.equal, ours.state_dict().values(), earlier.state_dict().values()))
     scale, again.args = again.model.scale.item(), small_args(epochs=2)
     assert scale > 1.5
-    arms.run_arm(again, "DIAL", judge)
+    arms.run_arm(again, "DIAL")
     assert again.model.scale.item() == scale and steps == [4, 2]
     monkeypatch.setitem(SUPERVISED, "steps", 1)
     other = Start(start.args, start.task, 4)
@@ -48,7 +48,7 @@ def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
     for steps in (20, 0):
         monkeypatch.setitem(SUPERVISED, "steps", steps)
         start = Start(args, task, 0)  # noqa: F811
-        ids = [[*start.response_tokens("No. No!"), start.ends[0]]] * len(task.test)
+        ids = [[*start.tokenize(["No. No!"])[0], start.ends[0]]] * len(task.test)
         responses = join([start.prompts[p] for p in task.test], ids)
         policy = start.policy()
         losses.append(supervised_loss(policy, responses).item())

@@ -13,17 +13,19 @@ from pathlib import Path
 from data import InputError
 from dial import DialConfig
 from harness.settings import settings, settings_table
+from models import processes
 
 
 @contextmanager
-def exit_codes():
+def exit_codes(several=False):
     """End the process as every command does: with 0 when it is done, 2 and one line for bad input,
     130 when it is stopped (SIGINT, SIGTERM), 1 for anything else, with one line where a file or the
-    terminal cannot be written."""
+    terminal cannot be written. `several`: whether torchrun may start the command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     try:
-        yield
+        with processes.together(several):
+            yield
         sys.stdout.flush()
     except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)

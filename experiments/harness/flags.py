@@ -52,6 +52,9 @@ RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--checkpoint-every": {"type": whole, "default": 0, "metavar": "STEPS",
                            "help": "keep the state of a run, so that the same command goes on "
                                    "within it; 0: never (%(default)s; 500 with --paper)"},
+    "--shard": {"action": "store_true",
+                "help": "with torchrun: divide the frozen weights among the processes, for a model "
+                        "that does not fit on one device"},
     "--truncate": {"action": "store_true",
                    "help": "cut longer texts: the prompt from the left, then the response's end"},
     "--paper": {"nargs": "?", "const": True, "metavar": "FOLDER",

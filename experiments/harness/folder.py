@@ -22,8 +22,7 @@ from methods.table import METHODS
 
 @contextmanager
 def results_folder(args, settings):
-    """Make args.out, and yield a `Folder` of the finished runs in it; with --overwrite it looks
-    away from what an earlier command left.
+    """Make args.out and yield its `Folder`; with --overwrite that looks away from earlier runs.
 
     Args: settings: all that a run depends on but for its method, seed and domains.
     Raises InputError for runs of other settings, and for a folder that cannot be used.

@@ -2,5 +2,6 @@
 
 opening.py says what may be opened, made.py makes the two models of the cache,
 attention.py computes attention in packed rows, language.py the losses of next tokens, generation.py
-new text; saving.py writes a reward model that others open without this code, scorer.py reads it.
+new text; training.py keeps checkpoints; distributed.py trains in several processes, which
+processes.py starts and ends; saving.py writes a reward model that others open without this code.
 """

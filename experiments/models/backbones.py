@@ -19,7 +19,7 @@ import transformers
 import dial
 from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import (GEMMA, TRUST, checksum, file_of, locate,  # noqa: F401
+from models.opening import (GEMMA, TRUST, checksum, folder_of, locate,  # noqa: F401
                             open_model, try_out, unusable)
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
@@ -48,7 +48,7 @@ def load(name, device="auto", dtype="auto", compiled=False):
     Returns a `Backbone`. Raises InputError where the model or the device cannot be used.
     """
     device, dtype = pick_machine(device, dtype)
-    if file_of(name, "adapter_config.json"):
+    if (folder_of(name) / "adapter_config.json").exists():
         raise InputError(f"{name}: an adapter; --save merged keeps the whole model, in its folder "
                          "merged")
     tokenizer = load_tokenizer(name)
@@ -88,11 +88,11 @@ def compile_layers(classifier):
         layer.compile(dynamic=True)
 
 
-def reward_model(classifier, config, checkpoint=False):
-    """A `dial.RewardModel` on a backbone; with `checkpoint` its layers keep their inputs alone.
+def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
+    """A reward model on a backbone; with `checkpoint` its layers keep their inputs alone.
     Raises InputError for LoRA in layers that are not there."""
     try:
-        model = dial.RewardModel(classifier, config)
+        model = kind(classifier, config)
     except (ValueError, RuntimeError) as error:  # the second: no memory for such a rank
         raise InputError(error) from None
     if checkpoint:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from transformers.utils import cached_file
+from huggingface_hub import snapshot_download
 
 from data import InputError
 
@@ -50,6 +50,8 @@ def try_out(name, classifier):
     """Raise InputError where a model fails on its first tokens, as with a wrong config.json."""
     tokens = torch.arange(min(8, classifier.config.vocab_size), device=classifier.device)[None]
     try:
+        if (getattr(classifier.config, "sliding_window", None) or 1) < 1:
+            raise ValueError("sliding_window is below 1")
         with torch.random.fork_rng(devices=[]):  # dropout draws
             hidden = classifier.train().base_model(tokens, use_cache=False).last_hidden_state
     except Exception as error:
@@ -70,8 +72,8 @@ def check(name):
                 nested.append(value)
             if ("attn_implementation" in key and value not in (None, "eager", "sdpa")
                     or key in ("quantization_config", "transformers_weights") and value):
-                raise InputError(f"{name}: its config.json has {key} {value}, which would run code "
-                                 "of others; without it, it may do")
+                raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which takes "
+                                 "code or weights of others; without it the model may do")
     index = read_json(name, "model.safetensors.index.json")
     files = index.get("weight_map", {})
     for file in files.values() if isinstance(files, dict) else [files]:
@@ -80,25 +82,30 @@ def check(name):
                              "a safetensors file beside it")
 
 
-def file_of(name, file):
-    """The path of a file of a model, fetched from the hub; None where there is none."""
-    try:
-        path = cached_file(locate(name), file, _raise_exceptions_for_missing_entries=False)
-    except Exception as error:
-        raise unusable(name, error) from None
-    return path and Path(path)
-
-
 def read_json(name, file):
     """The dictionary in a JSON file of a model; an empty one where there is no file."""
+    path = folder_of(name) / file
     try:
-        path = file_of(name, file)
-        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError, RecursionError) as error:
         raise unusable(f"{name}: its {file}", error) from None
     if not isinstance(content, dict):
         raise InputError(f"{name}: its {file} is not a JSON object")
     return content
+
+
+def folder_of(name):
+    """The folder of a model, where its settings are; of one on the hub, the cache's of a commit.
+    Raises InputError where there is no such model."""
+    return folder if (folder := Path(locate(name))).is_dir() else fetch_settings(name)
+
+
+@lru_cache
+def fetch_settings(name):
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "adapter_model.safetensors"]))
+    except Exception as error:  # libraries raise all kinds
+        raise unusable(name, error) from None
 
 
 def locate(name):
@@ -114,15 +121,15 @@ def locate(name):
 def checksum(name):
     """What changes when a model does: its commit on the hub, or a sum of the files in its folder.
     Raises InputError where there is no such model."""
-    if not Path(folder := locate(name)).is_dir():
-        config = file_of(name, "config.json")
-        return config.parent.name if config else None
+    folder = folder_of(name)
+    if not Path(locate(name)).is_dir():
+        return folder.name
     return hashlib.sha256(json.dumps(sums(folder)).encode()).hexdigest()
 
 
 def sums(folder):
     """{name: sha256} of the files of a folder that are read."""
-    paths = [path for path in sorted(Path(folder).iterdir()) if path.suffix in KINDS]
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
     return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
             for path in paths if path.is_file()}
 

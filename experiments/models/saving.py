@@ -13,8 +13,8 @@ import data
 import dial
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
-from models.opening import (TRUST, check, file_of, locate, open_model, put, read_json,
-                            unusable)
+from models.opening import (TRUST, check, folder_of, locate, open_model, put,
+                            read_json, unusable)
 
 # Texts of every kind that is documented: joined by a line break, by white space, by a template.
 ROWS = (data.Preference("Which is a fruit?", "Apple", ("The carrot, I would say.",)),
@@ -107,7 +107,7 @@ def load_scorer(name, device="auto", dtype="auto"):
     Raises InputError for what does not load, or has no trained head with one label."""
     device, dtype = pick_machine(device, dtype)
     tokenizer = load_tokenizer(name)
-    if file_of(name, "adapter_config.json"):
+    if (folder_of(name) / "adapter_config.json").exists():
         classifier, missing = open_adapter(name, dtype), ()
     else:  # without num_labels: a classifier of several must not pass for one
         classifier, missing = open_model(AutoModelForSequenceClassification, name, dtype)
@@ -123,7 +123,7 @@ def open_adapter(name, dtype):
     """A classifier of one label: an adapter over the model that it names. Raises InputError."""
     base = str(read_json(name, "adapter_config.json").get("base_model_name_or_path"))
     check(base)
-    if not file_of(name, "adapter_model.safetensors"):
+    if not (folder_of(name) / "adapter_model.safetensors").exists():
         raise InputError(f"{name}: it has no adapter_model.safetensors")
     try:
         return AutoPeftModelForSequenceClassification.from_pretrained(

@@ -10,9 +10,11 @@ from tqdm import tqdm
 import data
 import dial
 
+from rlhf.judge import true_rewards
 from rlhf.ppo import ppo_epoch
 
 HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)
+EXAMPLES = 13  # every so many responses one is kept; odd, so that prompts of both kinds come
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,14 @@ ARMS = {
 }
 
 
-def run_arm(start, name, judge):
+def run_arm(start, name, judge=None):
     """Train a policy; return a record for each epoch: before its PPO the true reward of its
     responses, the reward model's AUC between right and wrong ones, and the divergence; after it the
     true reward of greedy answers to held-out prompts. From the second epoch on the reward model is
     adapted first, to the responses that PPO is then trained on.
 
     Args:
-        judge: a `judge.Judge`.
+        judge: of `load_judge`, or None for a task's phrases.
     """
     args, arm, task, model = start.args, ARMS[name], start.task, start.model
     start.restore()
@@ -50,28 +52,25 @@ def run_arm(start, name, judge):
     optimizers = dial.make_optimizers(model, critic, args.config)
     optimizer = torch.optim.AdamW([p for p in policy.parameters() if p.requires_grad],
                                   args.ppo.learning_rate, weight_decay=0.0)
-    train, test = ([start.prompts[p] for p in prompts] for prompts in (task.train, task.test))
     records = []
     for epoch in tqdm(range(args.epochs), f"{name}, seed {start.seed}", leave=False):
         torch.manual_seed(start.seed * 1000 + epoch)
-        responses = policy.respond(train, args.max_new_tokens)
-        texts = policy.texts(responses, start.tokenizer)
+        responses, texts = start.answers(policy, task.train)
         encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
                                "responses")
-        record = {}
-        if arm.step and epoch:
-            record |= adapt(start, arm, critic, optimizers, encoded, epoch)
-        rewards = torch.cat(start.rewards(encoded))  # (B,)
+        record = adapt(start, arm, critic, optimizers, encoded, epoch) if arm.step and epoch else {}
+        rewards = start.rewards(encoded)  # (B,)
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
         kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
-        record |= {"step": epoch + 1, "kl": kl}
-        record |= measure(start, texts, rewards, judge(task, task.train, texts))
-        record["tokens"] = responses.real.sum(1).float().mean().item()
-        answers = policy.texts(policy.respond(test, args.max_new_tokens, greedy=True),
-                               start.tokenizer)
-        records.append(record | {"held_out": judge(task, task.test, answers).mean().item()})
+        right = true_rewards(task, task.train, texts, judge)  # (B,)
+        _, answers = start.answers(policy, task.test, greedy=True)
+        records.append(record | {
+            "step": epoch + 1, "kl": kl, "reward": rewards.mean().item(),
+            "true_reward": right.mean().item(), "auc": current_auc(start, texts, rewards, right),
+            "held_out": true_rewards(task, task.test, answers, judge).mean().item(),
+            "examples": [*zip(task.train, texts)][::EXAMPLES]})
     policy.model.unload()
     return records
 
@@ -91,19 +90,6 @@ def adapt(start, arm, critic, optimizers, encoded, epoch):
                       optimizers=optimizers)[-1]
 
 
-def measure(start, texts, rewards, right):
-    """The part of an epoch's record that describes the policy's responses, with some of them.
-
-    Args:
-        rewards, right: (B,), what the reward model gives and the true reward.
-    """
-    few = math.ceil(len(texts) / 8) | 1  # odd, so that prompts of both kinds are among them
-    return {"true_reward": right.mean().item(), "auc": current_auc(start, texts, rewards, right),
-            "reward": rewards.mean().item(),
-            "unclear": sum(start.task.kind(text) is None for text in texts) / len(texts),
-            "examples": [*zip(start.task.train, texts)][::few]}
-
-
 def current_auc(start, texts, rewards, right):
     """The AUC of the reward model between right and wrong responses of the policy as it is, to
     prompts of one kind; None where there are no two to compare.
@@ -115,24 +101,20 @@ def current_auc(start, texts, rewards, right):
     Args:
         texts: of the responses. rewards, right: (B,), theirs.
     """
-    task = start.task
+    task, rng, pairs = start.task, random.Random(start.seed), []
     kinds = torch.tensor([prompt in task.refuse for prompt in task.train])  # (B,)
-    if not task.general:
-        return auc(rewards, right, kinds)
-    said = {kind: [text for text in texts if task.kind(text) == kind]
-            for kind in ("answer", "refuse")}
-    if not all(said.values()):
-        return None
-    rng = random.Random(start.seed)
-    both = []
-    for prompt in task.train:
-        chosen = task.should(prompt)
-        (rejected,) = said.keys() - {chosen}
-        both.append(data.Preference(prompt, rng.choice(said[chosen]),
-                                    (rng.choice(said[rejected]),)))
-    paired = start.rewards(start.encode(both, "responses"))
-    paired = torch.cat(paired)  # (2 B,), the right one's first
-    return auc(paired, torch.tensor([1, 0]).repeat(len(both)), kinds.repeat_interleave(2))
+    if task.general:
+        said = {kind: [text for text in texts if task.kind(text) == kind]
+                for kind in ("answer", "refuse")}
+        if not all(said.values()):
+            return None
+        for prompt in task.train:
+            best, other = sorted(said, key=lambda kind: kind != task.should(prompt))
+            pairs.append(data.Preference(prompt, rng.choice(said[best]),
+                                         (rng.choice(said[other]),)))
+        rewards = start.rewards(start.encode(pairs, "responses"))  # (2 B,)
+        right, kinds = torch.tensor([1, 0]).repeat(len(pairs)), kinds.repeat_interleave(2)
+    return auc(rewards, right, kinds)
 
 
 def auc(rewards, right, kinds):
@@ -144,8 +126,7 @@ def auc(rewards, right, kinds):
 
     Args: (B,) tensors; `right` is 1 or 0.
     """
-    better, worse = right == 1, right == 0
-    difference = rewards[better][:, None] - rewards[worse]  # (right, wrong)
-    difference = difference[kinds[better][:, None] == kinds[worse]]
-    return ((difference > 0).double() + (difference == 0).double() / 2).mean().item() \
-        if difference.numel() else None
+    difference = rewards[right == 1][:, None] - rewards[right == 0]  # (right, wrong)
+    difference = difference[kinds[right == 1][:, None] == kinds[right == 0]]
+    wins = (difference > 0).double() + (difference == 0).double() / 2
+    return wins.mean().item() if len(wins) else None

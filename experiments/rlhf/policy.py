@@ -120,11 +120,6 @@ class Policy(nn.Module):
             alive = alive * ~torch.isin(new[:, 0], new.new_tensor(self.ends))
         return [nn.functional.pad(x, (0, length - x.shape[1])) for x in (ids, mask)]
 
-    def texts(self, responses, tokenizer):
-        """The responses in words."""
-        return [tokenizer.decode(ids[real.bool()], skip_special_tokens=True).strip()
-                for ids, real in zip(responses.actions, responses.real)]
-
 
 def join(prompts, actions, device="cpu"):
     """`Responses` of given prompts and actions, lists of token numbers."""

@@ -19,7 +19,6 @@ class PPOConfig:
 
     learning_rate: float = 5e-5  # of LoRA and the value head (AdamW)
     kl_weight: float = 0.05  # kappa, what a nat of divergence from the reference costs
-    gamma: float = 1.0  # what a reward one token later is worth
     gae_lambda: float = 0.95  # 0: advantages trust the value, 1: the rewards that came
     clip: float = 0.2  # the ratio of probabilities counts up to 1 +- this
     value_clip: float = 0.2  # the value moves so far in an epoch
@@ -49,18 +48,19 @@ def token_rewards(reward, log_probs, ref_log_probs, real, kl_weight):
     return real * (at_last * reward[:, None] - kl_weight * (log_probs - ref_log_probs))
 
 
-def advantages_and_returns(rewards, values, real, gamma=1.0, gae_lambda=0.95):
+def advantages_and_returns(rewards, values, real, gae_lambda=0.95):
     """Generalised advantage estimation, from the last action to the first.
 
-        delta_t = R_t + gamma V_(t+1) - V_t,   A_t = delta_t + gamma lambda A_(t+1)
+        delta_t = R_t + V_(t+1) - V_t,   A_t = delta_t + lambda A_(t+1)
 
+    A later reward counts as much as an early one (gamma is 1, as in TRL).
     Args: all (B, T); after the last action there is no value. Returns (A, A + V): (B, T) each.
     """
     values, columns = values * real, []
     after = advantage = torch.zeros_like(values[:, 0])  # V and A of the next
     for t in reversed(range(values.shape[1])):
-        delta = rewards[:, t] + gamma * after - values[:, t]
-        advantage = (delta + gamma * gae_lambda * advantage) * real[:, t]
+        delta = rewards[:, t] + after - values[:, t]
+        advantage = (delta + gae_lambda * advantage) * real[:, t]
         after = values[:, t]
         columns.insert(0, advantage)
     advantages = torch.stack(columns, 1)
@@ -124,8 +124,7 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
     old_log_probs, ref_log_probs, old_values, kl = look_back(policy, responses, config.batch_size)
     rewards = token_rewards(reward - reward.mean(), old_log_probs, ref_log_probs, real,
                             config.kl_weight)
-    advantages, returns = advantages_and_returns(rewards, old_values, real, config.gamma,
-                                                 config.gae_lambda)
+    advantages, returns = advantages_and_returns(rewards, old_values, real, config.gae_lambda)
     advantages = whiten(advantages, real)
     for _ in range(config.passes):
         for index in torch.randperm(len(real)).split(config.batch_size):

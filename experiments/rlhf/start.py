@@ -32,7 +32,7 @@ class Start:
         self.pack_options = backbone.pack_options
         self.ends = end_tokens(self.lm, self.tokenizer)
         self.tokens = None if args.paper else sorted(
-            {*self.ends, *(token for text in task.texts for token in self.response_tokens(text))})
+            {*self.ends, *(token for ids in self.tokenize(task.texts) for token in ids)})
         prompts = [*task.train, *task.test]
         asked = self.encode([data.Unlabeled(prompt, [""]) for prompt in prompts], "prompts")
         self.prompts = {prompt: record.texts[0] for prompt, record in zip(prompts, asked)}
@@ -44,21 +44,19 @@ class Start:
         critic = dial.Critic(self.model.reward_head.in_features)  # not used by Src-Pref
         dial.train(self.model, critic, self.batches(steps, seed), config, dial.preference_step,
                    title=f"reward model, seed {seed}")
-        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.trained = [p.detach().clone() for p in self.parameters]
+        self.trained = {name: p.detach().clone() for name, p in self.model.named_parameters()
+                        if p.requires_grad}
 
-    @torch.no_grad()
     def restore(self):
         """Give the reward model the weights that every arm begins with."""
-        for p, trained in zip(self.parameters, self.trained):
-            p.copy_(trained)
+        self.model.load_state_dict(self.trained, strict=False)
 
     def supervise(self):
         """Train the policy on responses of both kinds to every prompt, and add what it learned to
         its weights: the reference of PPO is this one."""
         policy, (prompts, texts) = self.policy(), zip(*self.task.spoken)
-        actions = [(self.response_tokens(text) + self.ends[:1])[: self.args.max_new_tokens]
-                   for text in texts]
+        actions = [(ids + self.ends[:1])[: self.args.max_new_tokens]
+                   for ids in self.tokenize(texts)]
         responses = join([self.prompts[p] for p in prompts], actions, policy.output.device)
         optimizer = torch.optim.AdamW(policy.model.parameters(), SUPERVISED["learning_rate"],
                                       weight_decay=0.0)
@@ -72,25 +70,30 @@ class Start:
     def policy(self):
         return Policy(self.lm, self.args.config, self.tokens, self.ends)
 
+    def answers(self, policy, prompts, greedy=False):
+        """A policy's `Responses` to prompts, and their texts."""
+        responses = policy.respond([self.prompts[prompt] for prompt in prompts],
+                                   self.args.max_new_tokens, greedy)
+        texts = [self.tokenizer.decode(ids[real.bool()], skip_special_tokens=True).strip()
+                 for ids, real in zip(responses.actions, responses.real)]
+        return responses, texts
+
+    def tokenize(self, texts):
+        """The tokens of responses, without their prompts."""
+        return self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+
     def encode(self, rows, name):
         """Encode Preferences or Unlabeled; for an instruction-tuned model in its chat template."""
-        rows = [replace(row, prompt=self.framed(row.prompt)) for row in rows]
+        if self.tokenizer.chat_template:
+            rows = [replace(row, prompt=self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": row.prompt}], tokenize=False,
+                add_generation_prompt=True)) for row in rows]
         return data.encode(rows, self.tokenizer, self.args.max_length, True, name)
 
     def rewards(self, encoded):
-        """Of all responses: for each record a tensor."""
+        """The rewards (N,) of all responses of encoded records."""
         batches = data.evaluation_batches(encoded, **self.pack_options)
-        return dial.predict(self.model, batches, n_records=len(encoded))
-
-    def framed(self, prompt):
-        """The prompt as the model is asked."""
-        if not self.tokenizer.chat_template:
-            return prompt
-        return self.tokenizer.apply_chat_template([{"role": "user", "content": prompt}],
-                                                  tokenize=False, add_generation_prompt=True)
-
-    def response_tokens(self, text):
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return torch.cat(dial.predict(self.model, batches, n_records=len(encoded)))
 
     def batches(self, steps, seed, unlabeled=None):
         return data.training_batches([self.pairs], unlabeled, self.args.batch_size, steps, seed,
@@ -99,7 +102,7 @@ class Start:
 
 def end_tokens(lm, tokenizer):
     """The numbers of the tokens that end a response: of the tokenizer, and of a chat."""
-    ends = getattr(lm.generation_config, "eos_token_id", None)
-    ends = ends if isinstance(ends, list) else [ends]
+    ends = lm.generation_config.eos_token_id
     turn = tokenizer.get_vocab().get("<end_of_turn>") if tokenizer.chat_template else None
-    return list(dict.fromkeys(e for e in (turn, tokenizer.eos_token_id, *ends) if e is not None))
+    ends = [turn, tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])]
+    return list(dict.fromkeys(end for end in ends if end is not None))
