@@ -10,14 +10,14 @@ the source is the labelled preferences, the target the policy's own responses, u
 prompt. The true reward is 1 where a response complies exactly where it should.
 
 Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
-responses of the policy, to prompts of one kind. Each of our prompts is paired with one of the
-policy's answers and one of its refusals, whichever prompt they were for. The arm "Src-Pref, halved"
-has DIAL's halved learning rates; "Src-Pref, continued" also its further training, without W.
+responses. README.md beside this file explains it, and the arms.
 """
 import sys
 import time
+import zlib
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 
 import harness  # noqa: F401  (first: it sets the path)
 from tqdm import tqdm
@@ -85,18 +85,25 @@ def read_flags(argv):
 
 
 def run_settings(args):
-    """All that a run depends on, but for its seed and its arm; an epoch says how many steps."""
+    """All that a run depends on, but for its seed, its arm and what the files hold; an epoch says
+    how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
         "n_train", "part", "xstest", "judge", "paper")}
-    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()} | {"steps": None}
-    models = [checksum(name) for name in (args.model, args.judge) if name]
-    return chosen | asdict(args.config) | ppo | {"model_checksum": models}
+    ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
+    return chosen | asdict(args.config) | ppo | {"steps": None}
+
+
+def checksums(args):
+    """What changes when a model or XSTest's files do."""
+    files = sorted(Path(args.xstest).glob("*.csv")) if args.xstest else []
+    return {"model_checksum": [checksum(name) for name in (args.model, args.judge) if name],
+            "checksum": zlib.crc32(b"".join(file.read_bytes() for file in files))}
 
 
 def train_arms(args, tasks):
     """Train what is not finished in --out; return the runs, a dictionary for each."""
-    with results_folder(args, run_settings(args)) as folder:
+    with results_folder(args, run_settings(args) | checksums(args)) as folder:
         jobs = [(name, seed, [PAIR]) for seed in tasks for name in args.arms]
         left = folder.left(jobs)
         if len(left) < len(jobs):
@@ -110,7 +117,10 @@ def train_arms(args, tasks):
                 if start.seed != seed:
                     start = None  # its models go before others come
                     start = Start(args, tasks[seed], seed)
-                log = run_arm(start, name, judge)
+                try:
+                    log = run_arm(start, name, judge)
+                except FloatingPointError as error:
+                    raise InputError(f"{name}, seed {seed}: {error}") from None
                 folder.write({"method": name, "seed": seed, "seconds": time.time() - began,
                               "results": [results(name, tasks[seed], log)], "log": log})
         return folder.runs_of(jobs)
@@ -121,28 +131,21 @@ def main(argv=None):
     n_words = None if args.paper else 60  # of XSTest's completions
     tasks = {seed: xstest_requests(args.xstest, seed, args.n_train, n_words) if args.xstest
              else requests(seed, args.part) for seed in args.seeds}
+    task = tasks[args.seeds[0]]
     if args.dry_run:
-        return describe(args, tasks)
+        print(f"{', '.join(args.arms)}; seeds {args.seeds}; {len(task.train)} prompts to train on, "
+              f"{len(task.test)} held out, {len(task.pairs)} preferences")
+        return print_columns([(name, str(value)) for name, value in run_settings(args).items()])
     args.device, args.dtype = pick_machine(args.device, args.dtype)
     if not (runs := train_arms(args, tasks)):
         return
-    rows, task = summarize(runs, args.arms), tasks[args.seeds[0]]
+    rows = summarize(runs, args.arms)
     for row in rows:
         row["n_test"] = len(task.test if row["metric"] == "held_out" else task.train)
-    write_results(args.out, "rlhf_shift", args.model, run_settings(args) | {"seeds": args.seeds},
+    write_results(args.out, "rlhf_shift", args.model, runs[0]["settings"] | {"seeds": args.seeds},
                   rows, sum(run["seconds"] for run in runs))
     draw(args.out / "rlhf_shift.png", runs)
     print_columns(table(rows))
-
-
-def describe(args, tasks):
-    """Print what would be run."""
-    task = next(iter(tasks.values()))
-    refuse = sum(prompt in task.refuse for prompt in task.train)
-    print(f"{len(tasks)} seeds of {', '.join(args.arms)}\n{len(task.train)} training prompts, "
-          f"{refuse} of them to be refused, {len(task.test)} held out, {len(task.pairs)} "
-          "preferences, of which the reward model sees each once")
-    print_columns([(name, str(value)) for name, value in run_settings(args).items()])
 
 
 if __name__ == "__main__":

@@ -27,9 +27,11 @@ from harness import runs
 from harness.command import exit_codes
 from methods.learners import new_model
 from methods.table import METHODS
-from models import backbones, distributed, processes
+from models import backbones, distributed, processes, training
 
-TRAINED = ["Src-Pref", "DIAL", "DEAL", "Tgt-Pref*", "Src-Tgt-Pref*"]
+# Methods, and records of each domain a step. Of 1 + 1, a process has the source or the target.
+TRAINED = [("Src-Pref", 3), ("DIAL", 3), ("DEAL", 3), ("Tgt-Pref*", 3), ("Src-Tgt-Pref*", 3),
+           ("DIAL", 1)]
 OTHERS = [data.Preference(f"Name {i} colours.", f"red{', blue' * i}", ("GREEN", "!"))
           for i in range(7)]
 CONFIG = dial.DialConfig(steps=3, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
@@ -71,10 +73,10 @@ def pair(tmp_path):
         process.kill()
 
 
-def learn(method, shard=False, steps=3):
-    """Train a method with 3 + 3 records a step on a random Gemma 3. Returns the losses, the
-    gradients before they are clipped, the rewards of all records afterwards, and the types of the
-    weights, for JSON."""
+def learn(method, n, shard=False, steps=3):
+    """Train a method with n records of each domain a step on a random Gemma 3. Returns, for JSON,
+    the losses, the gradients before they are clipped, the rewards of all records afterwards, and
+    the types of the weights."""
     tokenizer, gradients = backbones.load_tokenizer("tiny"), []
     source, target = (data.encode(rows, tokenizer, 512) for rows in (ROWS, OTHERS))
     labeled = [{"source": source, "target": target}[name] for name in METHODS[method].labels]
@@ -92,7 +94,7 @@ def learn(method, shard=False, steps=3):
     with new_model(args, backbone, config, 0) as (model, critic), \
             pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.utils, "clip_grads_with_norm_", spy)
-        batches = data.training_batches(labeled, unlabeled, 3, steps, **options)
+        batches = data.training_batches(labeled, unlabeled, n, steps, **options)
         log = dial.train(model, critic, batches, config, METHODS[method].step)
         rewards = dial.predict(model, data.evaluation_batches(source, 60, **options))
         kinds = sorted({type(p).__name__ for p in model.parameters() if not p.requires_grad})
@@ -115,22 +117,22 @@ def off(one, two):
 
 @pytest.fixture(scope="module")
 def alone(cache):
-    return {method: learn(method) for method in TRAINED}
+    return [learn(*kind) for kind in TRAINED]
 
 
-def learn_all(methods, shard=False):
-    return {method: learn(method, shard) for method in methods}
+def learn_all(kinds, shard):
+    return [learn(*kind, shard) for kind in kinds]
 
 
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_processes_learn_as_one(alone, pair, shard):
     """The losses, the gradients and the rewards of one process, to rounding."""
-    methods = ["Src-Pref", "DIAL"] if shard else TRAINED
-    (first, second), codes = pair(learn_all, methods, shard)
+    kinds = TRAINED[:2] if shard else TRAINED
+    (first, second), codes = pair(learn_all, kinds, shard)
     assert codes == [0, 0] and first == second
-    for method in methods:
-        assert max(off(alone[method], first[method])) < 1e-5, method
-        assert first[method][3] == ["DTensor"] * shard + ["Parameter"]
+    for kind, run, expected in zip(kinds, first, alone):
+        assert max(off(expected, run)) < 1e-5, kind
+        assert run[3] == ["DTensor"] * shard + ["Parameter"]
 
 
 def averaged(model, sum_up=distributed.RewardModel.sum_gradients):
@@ -170,7 +172,7 @@ def learn_with_defects():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(where, name, defect)
             try:
-                found.append(learn("DIAL", steps=1))
+                found.append(learn("DIAL", 3, steps=1))
             except TypeError as error:  # nothing to differentiate
                 found.append(str(error))
     return found
@@ -178,7 +180,7 @@ def learn_with_defects():
 
 def test_defects_are_seen(alone, pair):
     (found, _), _ = pair(learn_with_defects)
-    losses, gradients, *_ = alone["DIAL"]
+    losses, gradients, *_ = alone[TRAINED.index(("DIAL", 3))]
     for defect, run in zip(DEFECTS, found, strict=True):
         assert isinstance(run, str) or max(off([losses[:1], gradients[:1], run[2]], run)) > 1e-3, (
             defect)
@@ -317,9 +319,33 @@ def test_an_interrupt(pair, capfd):
     assert capfd.readouterr().err == "stopped\n" and 130 in codes and 0 not in codes
 
 
+def late():
+    if processes.rank() == 0:
+        time.sleep(60)
+    dist.all_reduce(torch.ones(1))
+
+
+def test_torchrun_ends_one_that_waits(pair):
+    def terminate(children):
+        time.sleep(1)
+        children[1].terminate()
+        children[1].join(5)
+        children[0].terminate()
+
+    assert pair(late, meanwhile=terminate)[1] == [-signal.SIGTERM] * 2
+
+
+def test_process_0_alone_writes_checkpoints(monkeypatch, tmp_path):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "told", lambda decide: decide())
+    training.Checkpoint(tmp_path / "a", 1, "").keep([{}], None, None)
+    assert not list(tmp_path.iterdir())
+
+
 REFUSED = {
     "error: --set nonsense=1: ": ["--set", "nonsense=1"],
-    "error: --batch-size 1: fewer records than 2 processes": ["--batch-size", "1"],
+    "error: Src-Pref: 1 records a step for 2 processes": ["--batch-size", "1"],
     "error: Base LM takes one process: start it without torchrun": ["--methods", "Base LM"],
     "error: Src-Pref, seed 0: step 2: source_loss is not finite": [
         "--steps", "2", "--set", "learning_rate=1e30"],
@@ -345,16 +371,16 @@ def test_a_command_for_one_process(pair, capfd):
     ({"shard": True, "compile": True}, "--shard does not go with --compile"),
     ({"device": "mps"}, "--device mps: several processes take cpu or cuda"),
     ({"device": "cuda"}, "2 processes on a machine with 1 CUDA devices"),
-    ({"training": {"a": Namespace(batch_size=4), "b": Namespace(batch_size=1)}},
-     "--batch-size 1: fewer records than 2 processes")])
+    ({"training": {"DIAL": Namespace(batch_size=2), "others": Namespace(batch_size=1)}},
+     "Src-Pref: 1 records a step for 2 processes; raise --batch-size")])
 def test_what_several_processes_cannot_do(args, monkeypatch, changes, line):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    args.methods = ["DIAL"]
-    processes.check(args, ["Base LM"])
+    args.methods = ["DIAL", "Src-Pref", "Longest"]
+    processes.check(args, METHODS)
     with pytest.raises(InputError, match=f"^{line}$"):
-        processes.check(Namespace(**vars(args) | changes), ["Base LM"])
+        processes.check(Namespace(**vars(args) | changes), METHODS)
 
 
 def test_weights_are_divided_among_several(cache, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 from test_policy import ACTIONS, CONFIG, END, PROMPTS, TOKENS, language_model, policy_of
 
+import dial
 from rlhf import ppo
 from rlhf.policy import Policy, join
 from rlhf.ppo import PPOConfig
@@ -96,11 +97,15 @@ def test_the_value_learns_what_to_expect():
     assert error < 0.2
 
 
-def test_a_loss_that_is_not_finite_ends_it():
-    policy = Policy(language_model(), CONFIG, TOKENS, [END])
-    with pytest.raises(FloatingPointError, match="not finite"):
+@pytest.mark.parametrize("reward, alpha", [(math.nan, 4.0), (0.0, 1e30)])
+def test_what_is_not_finite_ends_it(reward, alpha):
+    """A loss, and a gradient whose norm overflows, though the loss is finite: clipping would make
+    it 0, and nothing would move."""
+    config = dial.DialConfig(lora_rank=4, lora_alpha=alpha)
+    policy = Policy(language_model(), config, TOKENS, [END])
+    with pytest.raises(FloatingPointError, match="^epoch 7, step 1: the loss or its gradient is no"):
         ppo.ppo_epoch(policy, torch.optim.SGD(policy.parameters(), 0.1), join(PROMPTS, ACTIONS),
-                      torch.tensor([1.0, math.nan]), PPOConfig())
+                      torch.tensor([1.0, reward]), PPOConfig(), "epoch 7")
 
 
 @pytest.mark.parametrize("grad_clip", [0.0, 0.05])
@@ -147,7 +152,7 @@ def test_a_step_by_hand(grad_clip):
 
 def test_passes_and_batches(monkeypatch):
     policy, seen = policy_of(language_model()), []
-    monkeypatch.setattr(ppo, "descend", lambda *_: seen.append(1))
+    monkeypatch.setattr(ppo, "descend", lambda *_: (seen.append(1), torch.zeros(()))[1])
     monkeypatch.setattr(Policy, "taken", lambda self, log_policy, batch, taken=Policy.taken: (
         seen.append(len(batch.ids)), taken(self, log_policy, batch))[1])
     ppo.ppo_epoch(policy, None, join(PROMPTS * 4, ACTIONS * 4), torch.randn(8),

@@ -69,13 +69,13 @@ def watched_arm(start, name, judge=judge):
         run.logs.append(train(model, critic, batches, config, step, **options))
         return run.logs[-1]
 
-    def watch_ppo(policy, optimizer, responses, reward, config):
+    def watch_ppo(policy, optimizer, responses, reward, config, title):
         assert optimizer.param_groups[0]["weight_decay"] == 0
         texts = zip(start.task.train, texts_of(start, responses))
         encoded = start.encode([data.Unlabeled(p, [text.strip()]) for p, text in texts], "responses")
         torch.testing.assert_close(reward, start.rewards(encoded))  # as adapted
         run.ppo.append((optimizer.param_groups[0]["lr"], responses, reward))
-        return ppo_epoch(policy, optimizer, responses, reward, config)
+        return ppo_epoch(policy, optimizer, responses, reward, config, title)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arms.dial, "train", watch_train)

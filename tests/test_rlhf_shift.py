@@ -87,6 +87,15 @@ def test_it_goes_on_by_arm_and_seed(tmp_path, begun, monkeypatch, capsys):
     assert not list((tmp_path / "out" / "runs").glob("*.json"))
 
 
+def test_an_arm_that_diverges_is_named(tmp_path, begun, monkeypatch):
+    def diverges(*_):
+        raise FloatingPointError("PPO, epoch 2, step 3: the loss or its gradient is not finite")
+
+    monkeypatch.setattr(rlhf_shift, "run_arm", diverges)
+    with pytest.raises(InputError, match="^Src-Pref, seed 5: PPO, epoch 2, step 3: the loss"):
+        run(tmp_path, "--seeds", "5")
+
+
 def test_a_model_that_cannot_be_loaded_deletes_nothing(tmp_path, begun, monkeypatch):
     start = rlhf_shift.Start
     run(tmp_path, "--seeds", "0")
@@ -109,11 +118,11 @@ def test_how_long_completions_are(tmp_path, monkeypatch):
 
 
 def test_the_part_is_what_is_held_out(tmp_path, monkeypatch):
-    tasks = []
-    monkeypatch.setattr(rlhf_shift, "describe", lambda args, of: tasks.append(of))
+    asked = []
+    monkeypatch.setattr(rlhf_shift, "requests", lambda *a: (asked.append(a), small(*a))[1])
     for flags in (["--part", "validation"], []):
         rlhf_shift.main(["--seeds", "2", "--dry-run", *flags])
-    assert tasks == [{2: small(2, "validation")}, {2: small(2)}]
+    assert asked == [(2, "validation"), (2, "test")]
 
 
 def test_results_by_hand():
@@ -161,12 +170,27 @@ def test_what_a_run_depends_on():
     assert rlhf_shift.run_settings(few)["n_train"] == 9
 
 
+def test_changed_files_of_xstest_are_not_joined(tmp_path, begun, xstest):  # noqa: F811
+    flags = ["--xstest", str(xstest), "--seeds", "0"]
+    run(tmp_path, *flags)
+    (file,) = xstest.iterdir()
+    rows = file.read_bytes()
+    file.write_bytes(rows.replace(b"Ask a friend", b"Ask a foe"))
+    with pytest.raises(InputError, match="is of other data in the same files: choose another"):
+        run(tmp_path, *flags)
+    file.write_bytes(rows)
+    run(tmp_path, *flags)
+    assert len(begun) == 3  # a start and two arms
+
+
 @pytest.mark.parametrize("flags, message", [
     (["--set", "center_prompts=true"], "a single response"), (["--paper"], "needs --xstest"),
     (["--ppo", "clips=1"], "NAME of"), (["--seeds", "0", "0"], "once"),
     (["--n-train", "9"], "goes with --xstest"),
     (["--xstest", "x", "--part", "validation"], "--part validation does not"),
-    (["--ppo", "passes=0"], "passes must be 1 or more"),
+    (["--ppo", "passes=0"], "passes must be from 1 to 1e.30, not 0"),
+    (["--ppo", "learning_rate=1e300"], "learning_rate must be from 0 to 1e.30, not 1e.300"),
+    (["--ppo", "clip=nan"], "clip must be from 0"),
     (["--set", "steps=4"], "an epoch says"), (["--set", "lora_modules=q"], "no linear layer 'q'"),
     (["--xstest", ""], "is empty"), (["--arms", "DEAL"], "invalid choice"),
     (["--xstest", "nowhere"], "holds no file")])

@@ -1,4 +1,5 @@
 """What the arms of RLHF begin with: a policy that speaks, a reward model after one epoch."""
+import pytest
 import torch
 from test_rlhf import small, small_args, start  # noqa: F401  (a fixture)
 
@@ -55,3 +56,9 @@ def test_supervision_teaches_the_policy_to_speak(cache, monkeypatch):
         ends.append(policy.taken(policy(responses)[0], responses)[:, -1].mean().item())
     assert losses[0] < losses[1] - 0.3, losses
     assert ends[0] > ends[1] + 0.3, ends  # it is taught to end as well
+
+
+def test_supervision_whose_gradient_is_infinite_ends(cache):
+    args = small_args(config=dial.DialConfig(lora_rank=4, lora_alpha=1e30, lora_layers=1))
+    with pytest.raises(FloatingPointError, match="supervising the policy, step 1: .*lora_alpha"):
+        Start(args, small(0), 0)

@@ -108,8 +108,7 @@ class Folder:
             left = self.left(jobs)
 
     def clear(self):
-        """Delete runs, checkpoints and saved models, nothing else. Raises InputError if others are
-        at work."""
+        """Delete runs, checkpoints and saved models. Raises InputError if others are at work."""
         if self.taken():
             raise InputError(f"--out {self.out}: another command is writing there")
         for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):

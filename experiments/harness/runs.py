@@ -47,7 +47,7 @@ def run_all(args, domains):
         from harness.dry_run import describe
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
-    processes.check(args, [name for name in METHODS if METHODS[name].language])
+    processes.check(args, METHODS)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
     settings["model_checksum"] = backbones.checksum(args.model)
     with processes.shared(results_folder, args, settings) as folder:

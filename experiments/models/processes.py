@@ -73,22 +73,26 @@ def together(allowed):
         raise
 
 
-def check(args, language):
+def check(args, methods):
     """Raise InputError for flags that several processes cannot follow, or one.
 
-    Args: language: the methods that need the probabilities of tokens.
+    Args: methods: those of methods/table.py, by name.
     """
     if count() == 1:
         if args.shard:
             raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
         return
+    for name in args.methods:
+        method = methods[name]
+        if method.language:
+            raise InputError(f"{name} takes one process: start it without torchrun")
+        line = args.training.get(name, args.training["others"]) if args.training else args
+        n_records = line.batch_size * (len(method.labels) + method.reads_target)
+        if method.step and n_records < count():
+            raise InputError(f"{name}: {n_records} records a step for {count()} processes; raise "
+                             "--batch-size")
     if args.shard and args.compile:
         raise InputError("--shard does not go with --compile")
-    batch_size = min(x.batch_size for x in (args.training or {"all": args}).values())
-    if batch_size < count():
-        raise InputError(f"--batch-size {batch_size}: fewer records than {count()} processes")
-    if alone := [name for name in args.methods if name in language]:
-        raise InputError(f"{alone[0]} takes one process: start it without torchrun")
     if args.device not in ("cpu", "cuda"):
         raise InputError(f"--device {args.device}: several processes take cpu or cuda")
     n_local, n_devices = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()

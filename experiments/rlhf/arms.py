@@ -63,7 +63,8 @@ def run_arm(start, name, judge=None):
         for group in optimizer.param_groups:
             group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
-        kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo)
+        kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo,
+                       f"PPO, epoch {epoch + 1}")
         right = true_rewards(task, task.train, texts, judge)  # (B,)
         _, answers = start.answers(policy, task.test, greedy=True)
         records.append(record | {

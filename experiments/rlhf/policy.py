@@ -71,10 +71,9 @@ class Policy(nn.Module):
         """(B, L, D), of the last L tokens of texts; `mask` (B, all of them), 0 for padding."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1]:]
         dtype = self.body.dtype
-        kept = {"cache": cache} if cache is not None else {}
         with torch.autocast(ids.device.type, dtype, enabled=dtype != torch.float32):
             return self.body(input_ids=ids, attention_mask=mask, position_ids=positions,
-                             use_cache=cache is not None, **kept).last_hidden_state
+                             cache=cache, use_cache=cache is not None).last_hidden_state
 
     def log_policy(self, hidden):
         """Log probabilities (..., K) of the next action."""

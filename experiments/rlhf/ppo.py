@@ -4,7 +4,6 @@ A response is a row of T actions, its tokens, with the end of sequence last unle
 there. Before each the policy (policy.py) has seen the prompt and the actions so far. The paper
 leaves "all other default parameters from TRL", which vary by version: ours are in `PPOConfig`.
 """
-import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -30,8 +29,8 @@ class PPOConfig:
     def __post_init__(self):
         for f in fields(self):
             value, low = getattr(self, f.name), int(f.type is int)
-            if not low <= value < math.inf:
-                raise ValueError(f"{f.name} must be {low} or more, not {value}")
+            if not low <= value <= 1e30:
+                raise ValueError(f"{f.name} must be from {low} to 1e+30, not {value}")
 
 
 # ------------------------------------------------------------------ formulas: functions of tensors
@@ -111,14 +110,22 @@ def look_back(policy, responses, batch_size):
     return [torch.cat(columns) for columns in zip(*rows)]
 
 
-def ppo_epoch(policy, optimizer, responses, reward, config):
+def checked_step(loss, optimizer, clip, where):
+    """`dial.descend`; raises FloatingPointError where the loss or its gradient is not finite."""
+    norm = descend(loss, optimizer, clip)
+    if not torch.isfinite(loss + norm):
+        raise FloatingPointError(f"{where}: the loss or its gradient is not finite; lower "
+                                 "learning_rate (--ppo) or lora_alpha (--set)?")
+
+
+def ppo_epoch(policy, optimizer, responses, reward, config, title="PPO"):
     """`config.passes` over the responses that the policy just gave, with their rewards (B,), of
     which the mean is taken off: Bradley-Terry leaves their level open, and the value, which begins
     at 0 and moves by `value_clip` an epoch, would have to climb it.
 
     Returns:
         KL(pi || pi_ref) in nats a response, before the epoch.
-    Raises FloatingPointError where the loss is no longer finite.
+    Raises FloatingPointError for a step that is not finite, named by `title`.
     """
     real = responses.real
     old_log_probs, ref_log_probs, old_values, kl = look_back(policy, responses, config.batch_size)
@@ -126,18 +133,18 @@ def ppo_epoch(policy, optimizer, responses, reward, config):
                             config.kl_weight)
     advantages, returns = advantages_and_returns(rewards, old_values, real, config.gae_lambda)
     advantages = whiten(advantages, real)
-    for _ in range(config.passes):
-        for index in torch.randperm(len(real)).split(config.batch_size):
-            batch = responses.select(index)
-            log_policy, values = policy(batch)
-            log_probs = policy.taken(log_policy, batch)
-            loss = policy_loss(log_probs, old_log_probs[index], advantages[index], real[index],
-                               config.clip)
-            loss_v = value_loss(values, old_values[index], returns[index], real[index],
-                                config.value_clip)
-            descend(loss + config.value_weight * loss_v, optimizer, config.grad_clip)
-    if not torch.isfinite(loss + loss_v):
-        raise FloatingPointError("PPO's loss is not finite; lower learning_rate (--ppo)?")
+    orders = (index for _ in range(config.passes)
+              for index in torch.randperm(len(real)).split(config.batch_size))
+    for step, index in enumerate(orders, 1):
+        batch = responses.select(index)
+        log_policy, values = policy(batch)
+        log_probs = policy.taken(log_policy, batch)
+        loss = policy_loss(log_probs, old_log_probs[index], advantages[index], real[index],
+                           config.clip)
+        loss_v = value_loss(values, old_values[index], returns[index], real[index],
+                            config.value_clip)
+        checked_step(loss + config.value_weight * loss_v, optimizer, config.grad_clip,
+                     f"{title}, step {step}")
     return ((kl * real).sum() / len(real)).item()
 
 

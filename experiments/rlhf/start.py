@@ -13,7 +13,7 @@ import dial
 
 from models import backbones, generation
 from rlhf.policy import Policy, join
-from rlhf.ppo import supervised_loss
+from rlhf.ppo import checked_step, supervised_loss
 
 SUPERVISED = {"steps": 60, "batch_size": 16, "learning_rate": 5e-4}  # of the policy, to begin with
 
@@ -62,9 +62,11 @@ class Start:
                                       weight_decay=0.0)
         orders = (index for _ in count() for index in torch.randperm(len(texts)).split(
             SUPERVISED["batch_size"]))
-        for index in tqdm(islice(orders, SUPERVISED["steps"]), f"policy, seed {self.seed}",
-                          SUPERVISED["steps"], leave=False):
-            dial.descend(supervised_loss(policy, responses.select(index)), optimizer, 1.0)
+        bar = tqdm(islice(orders, SUPERVISED["steps"]), f"policy, seed {self.seed}",
+                   SUPERVISED["steps"], leave=False)
+        for step, index in enumerate(bar, 1):
+            checked_step(supervised_loss(policy, responses.select(index)), optimizer, 1.0,
+                         f"supervising the policy, step {step}")
         policy.model.merge_and_unload()
 
     def policy(self):
