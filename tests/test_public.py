@@ -9,6 +9,11 @@ def test_formats_of_one_file(prepared):  # noqa: F811
     assert 'A "ball.' in rows[0]["prompt"] and "Road" in rows[1]["prompt"]
     rows = prepared("paradetox", "a.tsv", 'toxic\tneutral1\n"bad\nword"\tgood\nugly\tfine\n')
     assert judged(rows) == [("good", ["bad\nword"]), ("fine", ["ugly"])]
+    lines = "".join(f"ugly {i // 2}\tfine {i}\n" for i in range(40))
+    parts = [prepared("paradetox", "a.tsv", f"toxic\tneutral1\n{lines}", "--part", part)
+             for part in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [32, 4, 4]  # the two of a toxic text are never apart
+    assert sum(len({row["rejected"][0] for row in part}) for part in parts) == 20
 
 
 def test_shp(prepared):  # noqa: F811

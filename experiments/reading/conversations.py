@@ -114,13 +114,12 @@ def _without(prompt, dialogue, name, where):
 
 def _written(prompt, dialogues, tokenizer, where):
     """The texts of dialogues, divided after what their prompt brings about."""
-    asks = all(dialogue[len(prompt)]["role"] == "assistant" for dialogue in dialogues)
     written = []
 
     def write():  # a template is a program of its author's: it may fail, and it may never end
         try:
             written.append([tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=asks and messages is prompt)
+                messages, tokenize=False, add_generation_prompt=messages is prompt)
                 for messages in (prompt, *dialogues)])
         except Exception as error:
             written.append(error)
