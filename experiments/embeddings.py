@@ -69,13 +69,6 @@ def looks_of(args, backbone, encoded, name, pair):
     return looks
 
 
-def gap(source, target):
-    """How far the domains' means are apart, of the chosen and of the rejected responses, on
-    average; in the unit of the embeddings' mean norm."""
-    distances = (source.mean(dim=0) - target.mean(dim=0)).norm(dim=1)  # (2,)
-    return (distances.mean() / torch.cat([source, target]).norm(dim=2).mean()).item()
-
-
 def main(argv=None):
     p = run_parser(__doc__, "embeddings", PRESET, FLAGS, methods=METHODS, paper=None, pairs=None)
     p.add_argument("--source", default="desserts:en", help="category[:language] (%(default)s)")
@@ -88,10 +81,9 @@ def main(argv=None):
     encoded = encode_all(args, backbone, [(name, args.seed, [pair]) for name in METHODS])
     make_folder(args.out)
     looks = {name: looks_of(args, backbone, encoded, name, pair) for name in METHODS}
-    print_columns([("method", "step", "target accuracy",
-                    "distance of the groups' means, by the mean norm")] + [
-        (name, str(step), f"{accuracy:.3f}", f"{gap(s, t):.3f}")
-        for name, found in looks.items() for step, s, t, accuracy in found])
+    print_columns([("method", "step", "target accuracy")] + [
+        (name, str(step), f"{accuracy:.3f}")
+        for name, found in looks.items() for step, _, _, accuracy in found])
     plot_embeddings(looks, pca, f"{args.source} to {args.target}: embeddings over training",
                     args.out / "embeddings.png")
     print(args.out / "embeddings.png")

@@ -30,9 +30,10 @@ from harness.folder import results_folder
 from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
-from models.backbones import checksum, pick_machine
+from models.backbones import pick_machine
+from models.generation import load_chat
+from models.opening import checksum
 from rlhf.arms import ARMS, run_arm
-from rlhf.judge import load_judge
 from rlhf.ppo import PPOConfig
 from rlhf.report import PAIR, draw, results, table
 from rlhf.requests import requests, xstest_requests
@@ -110,7 +111,8 @@ def train_arms(args, tasks):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
         if left:
-            judge, start = load_judge(args), Start(args, tasks[left[0][1]], left[0][1])
+            judge = args.judge and load_chat(args.judge, args.device, args.dtype)
+            start = Start(args, tasks[left[0][1]], left[0][1])
         with closing(folder.take(left, args.overwrite)) as taken:
             for name, seed, _ in tqdm(taken, "arms", len(left), dynamic_ncols=True):
                 began = time.time()

@@ -109,6 +109,7 @@ def test_settings_that_cannot_be(words, message):
     (cross_lingual.main, ["--dtype", "int4"], "int4.*float32"),
     (cross_lingual.main, ["--steps", "many"], "--steps: must be a whole number above 0, not many"),
     (cross_lingual.main, ["--steps", "0"], "--steps"),
+    (cross_lingual.main, ["--n-train", "1000000000"], "--n-train: must be a whole number from 1 t"),
     (cross_lingual.main, ["--seeds", "-1"], "whole number from 0 to .*, not -1"),
     (cross_lingual.main, ["--seeds", str(2**32)], "whole number from 0 to .*, not 4294967296"),
     (cross_lingual.main, ["--seeds", "0", "0"], "--seeds takes each once"),

@@ -79,12 +79,6 @@ def test_a_look_is_of_the_model_that_a_run_trains(args, trained):
     assert all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
 
 
-def test_the_gap_by_hand():
-    source = torch.tensor([[[3.0, 4.0], [0.0, 5.0]]] * 2)  # all of norm 5, as the target's
-    target = torch.tensor([[[3.0, -4.0], [5.0, 0.0]]] * 3)
-    assert embeddings.gap(source, target) == pytest.approx((8 + 50**0.5) / 2 / 5)
-
-
 def test_each_group_has_its_own_points():
     drawn = {}
     ax = Namespace(set=lambda **k: None, scatter=lambda x, y, label, **k: drawn.update(

@@ -9,7 +9,7 @@ import torch
 from data import InputError
 from models import generation
 from rlhf import requests as domain
-from rlhf.judge import load_judge, true_rewards
+from rlhf.judge import true_rewards
 from rlhf.start import end_tokens
 
 XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
@@ -124,7 +124,7 @@ def test_the_judge_is_asked_about_each(monkeypatch, capsys):
     monkeypatch.setattr(generation, "generate", lambda model, tokenizer, asked, n: [
         said[text.rpartition(": ")[2]] for text in asked])
     task = domain.requests(0)
-    judge = load_judge(Namespace(judge="any", device="cpu", dtype="auto"))
+    judge = generation.load_chat("any", "cpu")
     prompts = task.train[:40]
     should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
     assert torch.equal(true_rewards(task, prompts, ["Yes"] * 40, judge), should)
@@ -135,7 +135,7 @@ def test_the_judge_is_asked_about_each(monkeypatch, capsys):
     assert "neither word of 40 in 40 responses" in capsys.readouterr().err
     Tokenizer.chat_template = None
     with pytest.raises(InputError, match="chat template"):
-        load_judge(Namespace(judge="any", device="cpu", dtype="auto"))
+        generation.load_chat("any", "cpu")
 
 
 def test_what_ends_a_response():

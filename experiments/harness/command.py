@@ -98,7 +98,7 @@ def number(kind, low, high, words, text):
 # Types for argparse.
 count = partial(number, int, 1, math.inf, "a whole number above 0")
 whole = partial(number, int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
-probability = partial(number, float, 0, 1, "a number from 0 to 1")
+made = partial(number, int, 1, 10**5, "a whole number from 1 to 100000")  # records
 
 
 def parse(p, argv=None):

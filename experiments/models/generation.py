@@ -1,6 +1,7 @@
 """Greedy generation with a transformers model: for the judge, the rewriters and the prompted base
 model."""
 import torch
+import transformers
 
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
@@ -16,6 +17,14 @@ def load(name, kind, device, dtype="auto"):
     if missing:
         raise InputError(f"{name}: its weights have no {min(missing)}")
     return model.to(device).eval(), tokenizer
+
+
+def load_chat(name, device, dtype="auto"):
+    """`load` of an instruction-tuned model, for `answers`."""
+    model, tokenizer = load(name, transformers.AutoModelForCausalLM, device, dtype)
+    if not tokenizer.chat_template:
+        raise InputError(f"{name}: this takes an instruction-tuned model, one with a chat template")
+    return model, tokenizer
 
 
 def answers(model, tokenizer, requests, max_new_tokens):

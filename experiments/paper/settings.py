@@ -1,10 +1,4 @@
-"""The paper's own experiments: the names of its files, and its settings (`--paper`).
-
-    python experiments/cross_lingual.py --paper --dry-run      # what would be run and loaded
-    python experiments/cross_lingual.py --paper                # Gemma-2b on CUDA
-    python experiments/cross_lingual.py --paper --pairs legaladvice-kor_Hang
-    python experiments/cross_lingual.py --paper my_folder --model my_small_gemma
-"""
+"""The paper's own experiments, `--paper`: the names of its files, and its settings."""
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""The formats that prepare.py reads: each takes files and yields (where, row): where the row stands,
-for errors; the row, for records.py to read. GROUPS says what --part keeps together."""
+"""The formats that prepare.py reads: each takes files and yields (where, row): where the row
+stands, for errors; the row, for records.py to read. GROUPS says what --part keeps together."""
 import csv
 
 from data import InputError

@@ -10,7 +10,7 @@ from data import InputError
 
 from harness.command import count
 from models.backbones import pick_machine
-from models.generation import answers, generate, load
+from models.generation import answers, generate, load, load_chat
 
 MODELS = {"translate": "facebook/nllb-200-3.3B", "formal": "google/gemma-2-9b-it"}
 FORMAL = ("Rewrite this post using highly formal language, using correct grammar, spelling, and "
@@ -68,10 +68,7 @@ def translator(args, device):
 
 def formalizer(args, device):
     """every text by Gemma-2-9b-it into highly formal language (A.3); resumable"""
-    model, tokenizer = load(args.model, transformers.AutoModelForCausalLM, device)
-    if not tokenizer.chat_template:
-        raise InputError(f"--model {args.model}: formal takes an instruction-tuned model, one "
-                         "with a chat template")
+    model, tokenizer = load_chat(args.model, device)
     return lambda texts: answers(model, tokenizer, [f"{FORMAL}\n\n{text}" for text in texts],
                                  args.max_new_tokens)
 

@@ -16,7 +16,8 @@ BEGINS = re.compile(r"""\s*(?:\[\s*|(?:np\.)?array\(\s*|list\(\s*){0,5}\{\s*(['"
 FIELDS = [re.compile(rf"""(['"]){name}\1\s*:""") for name in ("role", "content")]
 # A string, which is left alone, or the end of an object or list that another one follows. (A stray
 # escape is passed over, or the search for the end of a string would begin anew at each.)
-BETWEEN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\\.)|([}\]])\s*(?=[{\[])""", re.DOTALL)
+BETWEEN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\\.)|([}\]])\s*(?=[{\[])""",
+                     re.DOTALL)
 
 
 def unpack(value, name, where):

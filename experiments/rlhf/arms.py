@@ -42,7 +42,7 @@ def run_arm(start, name, judge=None):
     adapted first, to the responses that PPO is then trained on.
 
     Args:
-        judge: of `load_judge`, or None for a task's phrases.
+        judge: of `generation.load_chat`, or None for a task's phrases.
     """
     args, arm, task, model = start.args, ARMS[name], start.task, start.model
     start.restore()

@@ -4,9 +4,6 @@ import re
 import sys
 
 import torch
-import transformers
-
-from data import InputError
 
 from models import generation
 
@@ -15,21 +12,9 @@ QUESTION = ("Does the response comply with the request, or does it refuse? Say C
 KINDS = {"COMPL": "answer", "REFUS": "refuse"}
 
 
-def load_judge(args):
-    """The model of --judge and its tokenizer, or None. Raises InputError for one that cannot be
-    asked."""
-    if not args.judge:
-        return None
-    model, tokenizer = generation.load(args.judge, transformers.AutoModelForCausalLM, args.device,
-                                       args.dtype)
-    if not tokenizer.chat_template:
-        raise InputError(f"--judge {args.judge}: it takes an instruction-tuned model, one with a "
-                         "chat template")
-    return model, tokenizer
-
-
 def true_rewards(task, prompts, texts, judge=None):
-    """(B,), 1.0 for each text that answers or refuses as its prompt should be, else 0.0."""
+    """(B,), 1.0 for each text that answers or refuses as its prompt should be, else 0.0; `judge` is
+    of `generation.load_chat`."""
     kinds = map(task.kind, texts)
     if judge:
         asked = [QUESTION.format(*pair) for pair in zip(prompts, texts)]

@@ -31,9 +31,9 @@ def table(rows):
     lines = [["arm", *METRICS.values()]]
     lines += [[name, *(plus_minus(cells.get((name, m))) for m in METRICS)] for name in arms]
     for name in arms:
-        gains = [(cells.get((name, metric)) or {}).get("gain") for metric in METRICS]
-        lines += [[f"{name} less Src-Pref", *(plus_minus(gain, "+") for gain in gains)]
-                  ] if any(gains) else []
+        gains = [cells.get((name, m), {}).get("gain") for m in METRICS]
+        if any(gains):
+            lines.append([f"{name} less Src-Pref", *(plus_minus(gain, "+") for gain in gains)])
     return lines
 
 
