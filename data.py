@@ -14,11 +14,10 @@ input raises `InputError`. This is a whole script, with dial.py and this file al
     train(model, critic, batches, config)
     rewards = predict(model, evaluation_batches(source, **options))
 """
-import itertools
 import random
 import sys
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from os.path import commonprefix
 from typing import NamedTuple
 
@@ -119,12 +118,12 @@ def encode(rows, tokenizer, max_length, truncate=False, name="data"):
         raise InputError("the tokenizer has no padding token: set tokenizer.pad_token")
     encoded, n_cut, keep = [], [0, 0], int(tokenizer.bos_token_id is not None)
     for i, (row, (prompt, *texts)) in enumerate(zip(rows, tokenize(rows, tokenizer)), 1):
+        place = row.where or f"{name}: row {i}"
         if not row.prompt:
-            raise InputError(f"{row.where or f'{name}: row {i}'} has an empty prompt")
+            raise InputError(f"{place} has an empty prompt")
         n_prompt = min(len(commonprefix([prompt, *texts])), min(map(len, texts)) - 1)
         for response, ids in zip(row.responses, texts):
-            where = (f"{row.where or f'{name}: row {i}'}, {row.prompt[:40]!r} and "
-                     f"{response[:40]!r},")
+            where = f"{place}, {row.prompt[:40]!r} and {response[:40]!r},"
             if ids[-1] == tokenizer.pad_token_id:  # a classifier would not see where it ends
                 raise InputError(f"{where} ends in the padding token {tokenizer.pad_token!r}")
             if len(ids) > max_length and not truncate:
@@ -224,34 +223,32 @@ def one_row(texts):
             "blocks": blocks}, [columns[text] for text in texts]
 
 
-def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, **pack_options):
+def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, make=None, **options):
     """Yield `steps` batches of `batch_size` records of each labelled part, then as many unlabelled.
 
-    Each part is gone through in a new random order every epoch. The order does not depend on the
-    other parts, so methods with and without a target see the same source batches.
-    Args: labeled: a list of parts, each encoded Preferences. unlabeled: encoded records, or None.
-    start: how many of the first batches are passed over, because an earlier call trained on them.
+    Each part is gone through in a new random order every epoch, whatever the other parts are: with
+    and without a target, methods see the same source batches.
+    Args: labeled: parts of encoded Preferences. unlabeled: encoded records, or None. start: how
+    many batches are left out, the first ones. make: it packs records, with `options`.
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
     if not all(labeled):
         raise InputError("a labelled part has no records")
-    parts = [*labeled, *([unlabeled] if unlabeled else [])]
-    orders = [itertools.chain.from_iterable(  # without end
-        map(random.Random(seed + i).sample, repeat(part), repeat(len(part))))
-        for i, part in enumerate(parts)]
+    orders = [chain.from_iterable(map(random.Random(seed + i).sample, repeat(part), repeat(
+        len(part)))) for i, part in enumerate(filter(None, [*labeled, unlabeled]))]  # without end
+    orders = [islice(order, start * batch_size, None) for order in orders]
     n_labeled = len(labeled) * batch_size
-    groups = ([record for order in orders for record in islice(order, batch_size)]
-              for _ in range(steps))
-    for records in islice(groups, start, None):
+    for _ in range(steps - start):
+        records = [record for order in orders for record in islice(order, batch_size)]
         counts = [len(record.texts) for record in records[:n_labeled]]
         starts = [sum(counts[:i]) for i in range(n_labeled)]
         pairs = [(start, start + k) for start, n in zip(starts, counts) for k in range(1, n)]
-        sizes = {"n_source": sum(counts), "n_source_records": n_labeled}
-        yield pack(records, **pack_options) | sizes | dict(
-            zip(("chosen", "rejected"), torch.tensor(pairs).T))
+        yield (make or pack)(records, **options) | {
+            "n_source": sum(counts), "n_source_records": n_labeled,
+            **dict(zip(("chosen", "rejected"), torch.tensor(pairs).T))}
 
 
-def evaluation_batches(encoded, tokens=2048, **pack_options):
+def evaluation_batches(encoded, tokens=2048, make=None, **options):
     """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
     which records a batch holds. A batch is packed when it is asked for."""
     sizes = [r.n_prompt + sum(len(text) - r.n_prompt for text in r.texts) for r in encoded]
@@ -260,4 +257,4 @@ def evaluation_batches(encoded, tokens=2048, **pack_options):
         total += sizes[i]
         batches.setdefault(total // tokens, []).append(i)
     for index in batches.values():
-        yield pack([encoded[i] for i in index], **pack_options) | {"index": index}
+        yield (make or pack)([encoded[i] for i in index], **options) | {"index": index}

@@ -228,7 +228,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
         critic, critic_steps times:  max  W - lambda_gp penalty
         model, once:                 min  source_loss + lambda_da W
 
-    Args: batch: see the top of this file. Returns scalars for the log: losses, gradients' norms, and
+    Args: batch: see the top of this file. Returns scalars for the log: losses, gradient norms, and
     `distance`, the critic's W, and `slope`, both before the critic's last step.
     """
     emb = model.embed(batch)  # (N, D), the source's first
@@ -240,7 +240,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
     source_loss = preference_loss(model, emb, batch)  # eq. (5)
     domain_loss = wasserstein_distance(critic, source, target)  # outer minimum of eq. (4)
     # Only the model moves: the critic's gradient is cleared before its next step.
-    norm = descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
+    norm = descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip, model)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": distance,
             "slope": slope, "critic_gradient_norm": critic_norm, "gradient_norm": norm}
 
@@ -248,7 +248,7 @@ def dial_step(model, critic, optimizer, critic_optimizer, batch, config):
 def preference_step(model, critic, optimizer, critic_optimizer, batch, config):
     """Src-Pref: eq. (5) alone. Args: as `dial_step`, the critic unused."""
     source_loss = preference_loss(model, model.embed(batch), batch)
-    norm = descend(source_loss, optimizer, config.clip)
+    norm = descend(source_loss, optimizer, config.clip, model)
     return {"source_loss": source_loss, "gradient_norm": norm}
 
 
@@ -277,10 +277,13 @@ def preference_loss(model, emb, batch):
     return bradley_terry_loss(rewards[batch["chosen"]], rewards[batch["rejected"]])
 
 
-def descend(loss, optimizer, clip=0.0):
-    """One step down the loss. Returns the gradient's norm before `clip`, unless 0, limits it."""
+def descend(loss, optimizer, clip=0.0, model=None):
+    """One step down the loss. Returns the gradient's norm before `clip`, unless 0, limits it. A
+    `model` that several processes train adds up their gradients first."""
     optimizer.zero_grad()
     loss.backward()
+    if hasattr(model, "sum_gradients"):
+        model.sum_gradients()
     trained = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     norm = nn.utils.get_total_norm([p.grad for p in trained])
     if clip:

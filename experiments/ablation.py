@@ -10,6 +10,7 @@ from dataclasses import fields
 from importlib import import_module
 
 import harness  # noqa: F401  (first: it sets the path)
+from data import InputError
 from dial import DialConfig
 from harness.command import exit_codes, run_parser
 from harness.figures import figure
@@ -43,9 +44,11 @@ def main(argv=None):
     flags = {name: RUNS[name] for name in ("--seeds", "--out")}
     p = run_parser(__doc__, "ablation", {}, flags, seeds=[0, 1, 2, 3, 4])
     args, flags = p.parse_known_args(argv)
-    runs = [run for task in TASKS for row in ROWS
-            if task != "odd_one_out" or "uncentred" not in row  # there it is by itself
-            for run in measure(task, row, args, flags)]
+    jobs = [(task, row) for task in TASKS for row in ROWS
+            if task != "odd_one_out" or "uncentred" not in row]  # there it is by itself
+    runs = [run for job in jobs for run in measure(*job, args, flags)]
+    if left := len(jobs) * len(args.seeds) - len(runs):
+        raise InputError(f"{left} runs are with other processes: give the command again later")
     rows = summarize(runs, ROWS, base="DIAL")
     write_results(args.out, "ablation", runs[0]["settings"]["model"],
                   {"seeds": args.seeds, "rows": ROWS}, rows, sum(run["seconds"] for run in runs))

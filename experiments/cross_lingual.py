@@ -41,5 +41,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    with exit_codes():
+    with exit_codes(several=True):
         main()

@@ -62,9 +62,8 @@ def main(argv=None):
     make_folder(args.out.parent)
     if args.name in REWRITERS:
         new = rewrite([text for record in records for text in texts(record)], args)
-        changed = [(f"{args.out}: record {i}", (None, change_texts(record, new)))
-                   for i, record in enumerate(records, 1)]
-        records = [record for _, record in each(read_record, changed)]
+        records = each(read_record, [(f"{args.out}: record {i}", change_texts(record, new))
+                                     for i, record in enumerate(records, 1)])
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
     try:
         write_whole(args.out, "".join(lines))

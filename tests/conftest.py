@@ -78,7 +78,7 @@ def args(cache, config, tmp_path):
     return Namespace(model="tiny", device="cpu", dtype="float32", config=config, max_length=200,
                      truncate=False, batch_size=2, training=None, paper=None, eval_every=0,
                      question="Which?", gradient_checkpointing=False, compile=False, save=None,
-                     attention="blocks", checkpoint_every=0, out=tmp_path)
+                     attention="blocks", checkpoint_every=0, shard=False, out=tmp_path)
 
 
 # What a command takes to be over in a second; the tiny model's tokens are bytes, so texts are long.

@@ -1,13 +1,17 @@
 """The ablation: each row trains what its name says, and is compared with DIAL by seed."""
 import json
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from conftest import FAST, SMALL
 from scipy.stats import ttest_rel
 
 import ablation
+from data import InputError
 from dial import DialConfig
+from domains.foods import food_domain
 from methods.table import METHODS
 
 # What a row changes of its task's settings.
@@ -37,6 +41,8 @@ def asked(monkeypatch, undrawn):
     for task in ablation.TASKS:
         monkeypatch.setattr(import_module(task), "run_all", run_all)
         monkeypatch.setattr(import_module(task), "report", lambda *_, **options: None)
+    for task in ("odd_one_out", "cross_lingual"):  # the same lists for every row
+        monkeypatch.setattr(import_module(task), "food_domain", cache(food_domain))
     return found
 
 
@@ -70,6 +76,17 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
     assert len(lines) == 38 and (tmp_path / "ablation.png").exists()
     (line,) = [x for x in lines if x.startswith("few_shot ") and " MMD " in x]
     assert line.split("  ")[-1].strip() == "+0.020 ± 0.012 (p = 0.23)"
+
+
+def test_no_table_while_other_processes_are_at_work(asked, tmp_path, monkeypatch):
+    def others(flags):
+        out = Path(flags[flags.index("--out") + 1])
+        (out / "runs").mkdir(parents=True)
+
+    monkeypatch.setattr(import_module("few_shot"), "main", others)
+    with pytest.raises(InputError, match="13 runs are with other processes"):
+        ablation.main(["--seeds", "0", "--out", str(tmp_path)])
+    assert not (tmp_path / "results.json").exists()
 
 
 def test_the_ablation_of_a_small_model(cache, tmp_path, monkeypatch, capsys, undrawn):

@@ -1,5 +1,6 @@
 """Data that cannot be used: one line that names file, line and remedy."""
 import gzip
+import os
 
 import huggingface_hub
 import pytest
@@ -10,6 +11,7 @@ from data import InputError, Preference
 from domains.records import load_preferences
 from domains.splits import Domain
 from methods import untrained
+from reading.tables import read_table
 
 
 BAD = [
@@ -20,6 +22,10 @@ BAD = [
     ("a.jsonl", TEXT + '\n{"prompt": ' + "[" * 100_000, "a.jsonl:2: not valid JSON"),
     ("a.jsonl", TEXT + '\n{"prompt": ' + "9" * 5000 + "}", "a.jsonl:2: not valid JSON"),
     ("a.jsonl", TEXT.replace("bad", "\\ud83d"), "a.jsonl:1: 'rejected' holds half a character"),
+    ("a.jsonl", TEXT + '\n{"prompt": "Q", "chosen": "a", "chosen": "b", "rejected": "c"}',
+     "a.jsonl:2: not valid JSON: twice the key 'chosen'"),
+    ("a.json", '[{"prompt": [{"role": "user", "role": "system", "content": "Q"}]}]',
+     "a.json: not valid JSON: twice the key 'role'"),
     ("a.jsonl", '{"prompt": "Q", "chosen": "a"}',
      "a.jsonl:1: no column 'rejected'; there are: 'prompt', 'chosen'"),
     ("a.jsonl", '{"prompt": "Q", "chosen": " ", "rejected": "b"}', "a.jsonl:1: 'chosen' is empty"),
@@ -52,6 +58,9 @@ BAD = [
     ("a.csv", "prompt,chosen\nQ,a\n",
      "a.csv:2: no column 'rejected'; there are: 'prompt', 'chosen'"),
     ("a.csv", 'prompt,chosen,rejected\nQ,"a,b\n', "a.csv:2: unexpected end of data"),
+    ("a.csv", '\n\nprompt,chosen,rejected\n\nQ,"a\nb",c\n\nQ,a\n', "a.csv:8: 2 cells, where"),
+    ("a.csv", '\nprompt,chosen\n\n"Q\n1",a\n', "a.csv:4: no column 'rejected'"),  # where it begins
+    ("a.jsonl", f"\n{TEXT}\n\n{{bad", "a.jsonl:4: not valid JSON"),
     ("a.jsonl", "\n", "a.jsonl: holds no records"),
     ("a.csv", "prompt,chosen,rejected\n", "a.csv: holds no records"),
     ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
@@ -106,6 +115,51 @@ def test_the_hub_says_what_is_wrong(monkeypatch, error, message):
     with pytest.raises(InputError) as found:
         load_preferences(HUB)
     assert str(found.value) == f"{HUB}: {message}"
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, capsys):
+    for name in ("a.jsonl", "b.csv"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: no such file or folder"):
+            load_preferences(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name}: no such file"):
+            read_table(tmp_path / name)
+    write(tmp_path / "c.jsonl", TEXT)
+    assert len(load_preferences(tmp_path)) == 1
+    assert "; passed over: a.jsonl, b.csv\n" in capsys.readouterr().err
+
+
+PAIR, HEAD = Preference("Q?", "good", ("bad",)), "prompt,chosen,rejected\n"
+SAID = [  # a file with PAIR in it, and what is said of the rest of it
+    *(("a.jsonl", f'{TEXT}\n{{"prompt": "Q", "chosen": "{text}", "rejected": "b"}}',
+       "a.jsonl:2: 'chosen' is empty: a record with an empty text is left out (1 of 2 records)")
+      for text in ("", " \\u3000", "\\u0000\\u0000", "\\u200b\\u200d\\ufeff", "\\u2060\\u00ad")),
+    ("a.jsonl", TEXT + '\n{"chosen": "It is a", "rejected": "It is b"}',
+     "a.jsonl:2: 'prompt' is empty: a record with an empty text is left out (1 of 2 records)"),
+    ("a.csv", HEAD + 'Q?,good,bad\n1,"a,b\n2,c,d\n3,e",f\n',
+     "a.csv:3: a quoted cell goes on for lines that look like rows of their own: is a quotation "
+     "mark missing? (1 of 2 records)"),
+    ("a.csv", HEAD + 'Q?,good,bad\n"1, or",a,"b\n2,c,d\n"\n', "a.csv:3: a quoted cell goes on"),
+    ("a.csv", HEAD + 'Q?,good,bad\n1,"a, b\nc",d\n2,"e\n\nf",g\n', ""),
+]
+
+
+@pytest.mark.parametrize("name, text, said", SAID)
+def test_what_is_read_otherwise_than_it_seems_is_said(tmp_path, capsys, name, text, said):
+    rows = load_preferences(write(tmp_path / name, text))
+    assert rows[0] == PAIR and len(rows) == (1 if "left out" in said else 2 if said else 3)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith(f"{tmp_path}/{said}") for line in lines)
+    assert len(lines) == 1 + bool(said)
+
+
+def test_special_tokens_in_a_text_are_said(tiny, tmp_path, capsys):
+    text = TEXT + '\n{"prompt": "Q", "chosen": "a<pad>b", "rejected": "c"}\n{"prompt": "Q<eos>", ' \
+                  '"chosen": "a", "rejected": "c"}\n{"prompt": "<bos>Q", "chosen": "a", ' \
+                  '"rejected": "c"}'
+    assert len(load_preferences(write(tmp_path / "a.jsonl", text), tiny[1])) == 4
+    assert ("a.jsonl:2: holds <eos> or <pad>, which the tokenizer does not read as text (2 of 4 "
+            "records)\n") in capsys.readouterr().err
 
 
 def test_more_responses_than_letters():

@@ -9,6 +9,7 @@ import data
 from data import InputError, Preference, Unlabeled
 from domains.records import load_preferences, load_test
 from models.backbones import load_tokenizer
+from reading import conversations
 
 TEMPLATES = {  # by hand after those of the models
     "chatml": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
@@ -185,6 +186,14 @@ def test_what_a_template_does_not_take(tmp_path, chatml):
         chatml.chat_template = template
         with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}"):
             loaded(tmp_path, chatml, row)
+
+
+def test_a_template_without_end_is_not_waited_for(tmp_path, chatml, monkeypatch):
+    monkeypatch.setattr(conversations, "SECONDS", 0.2)
+    loop = "{% for i in range(10**5) %}"
+    chatml.chat_template = f"{loop}{loop}{loop}{'{% endfor %}' * 3}"
+    with pytest.raises(InputError, match="a.jsonl:1: .*does not take it: it took more than 0.2 s"):
+        loaded(tmp_path, chatml, LABELED[0][0])
 
 
 def test_answers_that_begin_alike_share_the_prompt_alone(tmp_path, tokenizer):

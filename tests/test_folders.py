@@ -112,6 +112,7 @@ def test_answers_that_are_code_are_text(tmp_path, chatml, text):  # noqa: F811
     "[array([{'role': 'user', 'content': 'Q'}], dtype=object)]",
     "[{'role': 'user', 'content': 'Q'} ... {'role': 'assistant', 'content': 'A'}]",
     "[{'id': 7, 'role': 'user', 'content': 'Q'}, {'id': 8, 'role': 'assist",
+    "[{'role': 'content': " + "\\'" * 99_999,  # in less than hours
     '[{"role": "user", "content": "Q"}, {"role": }]'])
 def test_cells_that_cannot_be_read_as_the_conversation_they_begin(
         tmp_path, chatml, text):  # noqa: F811

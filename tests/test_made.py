@@ -9,7 +9,7 @@ from filelock import FileLock
 from test_opening import flip
 
 from data import InputError
-from models import made, opening
+from models import made
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_what_is_damaged_is_made_again_with_a_line(tiny_folder, capsys, damage):
     made.folder_of("tiny")
     assert capsys.readouterr().err == ""
     DAMAGE[damage](tiny_folder)
-    opening.sha256.cache_clear()  # another process
+    made.sha256.cache_clear()  # another process
     assert made.folder_of("tiny") == str(tiny_folder)
     assert content(tiny_folder) == whole
     assert capsys.readouterr().err == (

@@ -123,7 +123,7 @@ def test_the_precision_that_is_asked_for(args, monkeypatch, tmp_path):
     assert len(run_once(args, "DIAL", pair_of_domains())["log"]) == 3
     asked, real = [], backbones.load
     monkeypatch.setattr(backbones, "load", lambda *a: asked.append(a) or real(*a))
-    monkeypatch.setattr(runs, "run", lambda args, *_: 1 / 0)
+    monkeypatch.setattr(runs, "run", lambda args, *_, **__: 1 / 0)
     for flags in (["--dtype", "bfloat16"], ["--dtype", "float32"]):
         with pytest.raises(ZeroDivisionError):
             cross_lingual.main([*FAST, "--n-train=2", "--n-test=2", "--out", str(tmp_path), *flags])

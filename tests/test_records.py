@@ -79,11 +79,13 @@ def test_scored_texts(tmp_path):
     file = write(tmp_path / "a.jsonl", '{"prompt": "p", "response": "r", "score": 2}')
     with pytest.raises(InputError, match="a.jsonl:1 and all others: the score is 2: there"):
         load_test(file)
-    write(file, '{"prompt": "p", "response": "r", "score": 2}\n{"text": "s", "label": 1}')
-    assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("Text:", ("s",))], [2.0, 1.0])
+    write(file, '{"prompt": "p", "response": "r", "score": 2}\n'
+                '{"prompt": "p", "text": "s", "label": " -1.5e1"}')
+    assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("p", ("s",))], [2.0, -15.0])
     write(file, '{"text": "r", "label": 3}\n{"text": "s", "label": "none"}')
     assert load_unlabeled(file) == [Unlabeled("Text:", ("r",)), Unlabeled("Text:", ("s",))]
-    for score in ('"x"', "null", "NaN", "1e999", "[1]", "1" + "0" * 400):
+    for score in ('"x"', "null", "NaN", "1e999", "[1]", "1" + "0" * 400, "true", '"1_000"', '"inf"',
+                  '"\u0661"', '"\uff11"', '"1,5"', f'"{"1" * 9999}x"'):
         write(file, '{"text": "r", "label": 3}\n{"text": "r", "label": %s}' % score)
         with pytest.raises(InputError, match="a.jsonl:2: 'label' must be a number, not"):
             load_test(file)

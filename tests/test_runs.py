@@ -19,7 +19,7 @@ class StandIn:
     def __init__(self):
         self.done, self.stop, self.after, self.failure = [], {}, {}, None
 
-    def __call__(self, args, backbone, encoded, name, seed, pairs, save=None):
+    def __call__(self, args, backbone, encoded, name, seed, pairs, save=None, **_):
         if (name, seed) in self.stop:
             raise self.stop[name, seed]
         names = [(source.name, target.name) for source, target in pairs]

@@ -50,7 +50,7 @@ def read_rows(path):
     elif isfile(path):  # no pipe, which may never end
         rows, n_files = _of_file(Path(path)), 1
     else:
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder (a pipe is neither)")
     more = f" and {len(passed) - LISTED} more" if len(passed) > LISTED else ""
     over = f"; passed over: {', '.join(passed[:LISTED])}{more}" if passed else ""
     if not rows:

@@ -58,11 +58,12 @@ def to_measure(rows, tokenizer=None):
 
 
 def each(read, rows, tokenizer=None):
-    """What `read` makes of each row; those with an empty text are left out, with a line."""
-    records, empty = [], []
+    """What `read` makes of each row; those with an empty text are left out, with a line. Where
+    some rows have a prompt, the others lack it."""
+    records, empty, lacks = [], [], {"prompt": None} if any("prompt" in r for _, r in rows) else {}
     for where, row in rows:
         try:
-            records.append(read(row, where, tokenizer))
+            records.append(read(lacks | row, where, tokenizer))
         except EmptyText as error:
             empty.append(error)
     if not records:
@@ -130,7 +131,7 @@ def read_scored(row, where, tokenizer=None):
     text = str(row.get(name))
     score = float(text) if NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(score):
-        raise InputError(f"{where}: '{name}' must be a number, not {row.get(name)!r}")
+        raise InputError(f"{where}: '{name}' must be a number, not {row.get(name)!r:.60}")
     if kind_of(row) != "scored":
         raise no_column("response", row, where)
     return read_unlabeled(row, where, tokenizer), score

@@ -13,17 +13,19 @@ from pathlib import Path
 from data import InputError
 from dial import DialConfig
 from harness.settings import settings, settings_table
+from models import processes
 
 
 @contextmanager
-def exit_codes():
+def exit_codes(several=False):
     """End the process as every command does: with 0 when it is done, 2 and one line for bad input,
     130 when it is stopped (SIGINT, SIGTERM), 1 for anything else, with one line where a file or the
-    terminal cannot be written."""
+    terminal cannot be written. `several`: whether torchrun may start the command."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     try:
-        yield
+        with processes.together(several):
+            yield
         sys.stdout.flush()
     except (InputError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -96,7 +98,7 @@ def number(kind, low, high, words, text):
 # Types for argparse.
 count = partial(number, int, 1, math.inf, "a whole number above 0")
 whole = partial(number, int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
-probability = partial(number, float, 0, 1, "a number from 0 to 1")
+made = partial(number, int, 1, 10**5, "a whole number from 1 to 100000")  # records
 
 
 def parse(p, argv=None):

@@ -1,7 +1,7 @@
 """The flags of the commands, and a laptop's settings, as data; command.py makes parsers of them."""
 from pathlib import Path
 
-from harness.command import count, whole
+from harness.command import count, made, whole
 from methods.table import ALL, METHODS
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
@@ -52,6 +52,9 @@ RUNS = SETTINGS | MEMORY | {  # of every command that trains reward models
     "--checkpoint-every": {"type": whole, "default": 0, "metavar": "STEPS",
                            "help": "keep the state of a run, so that the same command goes on "
                                    "within it; 0: never (%(default)s; 500 with --paper)"},
+    "--shard": {"action": "store_true",
+                "help": "with torchrun: divide the frozen weights among the processes, for a model "
+                        "that does not fit on one device"},
     "--truncate": {"action": "store_true",
                    "help": "cut longer texts: the prompt from the left, then the response's end"},
     "--paper": {"nargs": "?", "const": True, "metavar": "FOLDER",
@@ -67,8 +70,8 @@ SAVE = {
 MADE = {  # of domains that are made of embedded texts
     "--part": {"choices": ["validation", "test"], "default": "test",
                "help": "what to evaluate on (%(default)s)"},
-    "--n-train": {"type": count, "default": 1000, "help": "records to train on (%(default)s)"},
-    "--n-test": {"type": count, "default": 200, "help": "records to evaluate on (%(default)s)"},
+    "--n-train": {"type": made, "default": 1000, "help": "records to train on (%(default)s)"},
+    "--n-test": {"type": made, "default": 200, "help": "records to evaluate on (%(default)s)"},
 }
 OWN = {  # of a user's own two domains
     "--source-data": {"help": f"your labelled preferences: {KINDS}"},

@@ -58,9 +58,8 @@ class Folder:
         """Read the finished runs. Raises InputError for other settings, also of runs at work."""
         if self.taken():
             run_files.read(self.out / "settings.json", self.settings)
-        else:  # what a command that was killed was saving
-            for path in self.out.glob("models/*.part"):
-                shutil.rmtree(path, ignore_errors=True)
+        for path in [] if self.taken() else self.out.glob("models/*.part"):  # of a killed command
+            shutil.rmtree(path, ignore_errors=True)
         for path in sorted(self.path.glob("*.json")):
             self.add(run_files.read(path, self.settings))
 
@@ -109,8 +108,7 @@ class Folder:
             left = self.left(jobs)
 
     def clear(self):
-        """Delete runs, checkpoints and saved models, nothing else. Raises InputError if others are
-        at work."""
+        """Delete runs, checkpoints and saved models. Raises InputError if others are at work."""
         if self.taken():
             raise InputError(f"--out {self.out}: another command is writing there")
         for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):

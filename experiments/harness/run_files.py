@@ -6,6 +6,7 @@ import zlib
 
 from data import InputError
 from methods.table import METHODS
+from models import processes
 
 
 def name(method, seed, pairs):
@@ -61,7 +62,7 @@ def checkpoint(args, settings, backbone, encoded, method, seed, pairs):
     """The `Checkpoint` of a run, which belongs to its settings, data and weights; None where none
     is asked for, and none is there."""
     path = (args.out / "runs" / name_of(method, seed, pairs)).with_suffix(".checkpoint")
-    if not METHODS[method].step or not (args.checkpoint_every or path.exists()):
+    if not METHODS[method].step or not (processes.told(path.exists) or args.checkpoint_every):
         return None
     from models.training import Checkpoint, fingerprint
     parts = [encoded[id(getattr(domain, part))] for pair in pairs

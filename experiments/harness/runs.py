@@ -6,10 +6,9 @@ method does not look at the target, one training serves all targets of a source.
 import statistics
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 
-import torch
 from tqdm import tqdm
 
 import data
@@ -17,15 +16,19 @@ import dial
 from data import InputError
 from harness import run_files
 from harness.folder import results_folder
+from methods.learners import new_model
 from methods.table import METHODS
-from models import attention, backbones
+from models import attention, backbones, processes
 from models.training import ahead
+
+if distributed := processes.count() > 1:
+    from models import distributed
 
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
-               "gradient_checkpointing", "checkpoint_every")
+               "gradient_checkpointing", "checkpoint_every", "shard")
 
 
 def run_all(args, domains):
@@ -44,16 +47,20 @@ def run_all(args, domains):
         from harness.dry_run import describe
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
+    processes.check(args, METHODS)
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
     settings["model_checksum"] = backbones.checksum(args.model)
-    with results_folder(args, settings) as folder:
+    with processes.shared(results_folder, args, settings) as folder:
         left = folder.left(jobs)
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
         to_save = folder.to_save(args.save, jobs) if args.save else []
         if left:
-            backbone = backbones.load(args.model, args.device, args.dtype, args.compile)
+            backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
+                                      args.compile)
+            if distributed:
+                backbone.pack_options["make"] = distributed.pack_part
             if args.attention == "flex":
                 attention.use_flex(backbone.classifier, args.device)
             encoded = encode_all(args, backbone, left)
@@ -89,7 +96,8 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
                                                      model=model, backbone=backbone))
             rows = encoded[id(domain.test)]
             return domain.measure(dial.predict(
-                model, data.evaluation_batches(rows, **backbone.pack_options),
+                model, data.evaluation_batches(rows, 2048 * processes.count(),
+                                               **backbone.pack_options),
                 f"{name} on {domain.name}", len(rows)))
 
         try:
@@ -100,34 +108,25 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
                 batches = ahead(data.training_batches(
                     labeled, unlabeled, batch_size, config.steps, seed, done,
                     **backbone.pack_options), args.device)
-                log = dial.train(model, critic, batches, config, method.step,
-                                 looker and looker(model, config, measure), f"{name}, seed {seed}",
-                                 checkpoint=checkpoint)
+                look = looker and looker(model, config, measure)
+                if distributed:
+                    look = distributed.keep_alike(model, critic, look)
+                log = dial.train(model, critic, batches, config, method.step, look,
+                                 f"{name}, seed {seed}", checkpoint=checkpoint)
             results = results_of(name, pairs, log, measure)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None
         failure = None
         if save:
             from models.saving import try_to_save
+            if args.shard:
+                model = distributed.whole(model, backbone.classifier, config)
             failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
     if args.paper:
         results += looks.best_results(name, pairs, log)
     return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
             "saved": args.save if save and not failure else None, "failure": failure,
             "results": results, "log": log}
-
-
-@contextmanager
-def new_model(args, backbone, config, seed):
-    """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
-    torch.manual_seed(seed)
-    model = backbones.reward_model(backbone.classifier, config, args.gradient_checkpointing)
-    try:
-        yield model, dial.Critic(model.reward_head.in_features).to(model.scale.device)
-    finally:
-        if args.gradient_checkpointing:  # peft would differentiate the embeddings of the next run
-            model.transformer.activation_checkpointing_disable()
-        model.backbone.unload()
 
 
 def results_of(name, pairs, log, measure):

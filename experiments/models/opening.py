@@ -1,25 +1,23 @@
-"""Open models and tokenizers by name: from safetensors alone, and without anybody's code.
+"""Open a model from safetensors alone, and without anybody's code.
 
 `from_pretrained` would also run code of the model's folder or of the hub (custom classes, attention
 kernels), and read pickles. `check` says which files ask for that before they are opened.
 """
 import hashlib
 import json
-import os
 import re
-import shutil
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from huggingface_hub import snapshot_download
+from transformers import AutoConfig
 
 from data import InputError
 
 GEMMA = "gemma-3-270m"
 TRUST = {"trust_remote_code": False}  # for every from_pretrained: no code of a model's folder runs
-KINDS = (".json", ".jinja", ".model", ".safetensors", ".txt")  # of files that are read
-QUICK = 2**31  # bytes of a file that are read for a checksum: a second or two
+MOST_LAYERS = 1000
 
 
 def open_model(kind, name, dtype, **options):
@@ -30,6 +28,7 @@ def open_model(kind, name, dtype, **options):
     """
     check(name)
     try:
+        check_size(kind, name)
         model, info = kind.from_pretrained(
             locate(name), dtype=getattr(torch, dtype), use_safetensors=True,
             output_loading_info=True, **options, **TRUST)
@@ -72,14 +71,54 @@ def check(name):
                 nested.append(value)
             if ("attn_implementation" in key and value not in (None, "eager", "sdpa")
                     or key in ("quantization_config", "transformers_weights") and value):
-                raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which takes "
-                                 "code or weights of others; without it the model may do")
+                raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which "
+                                 "takes code or weights of others; without it the model may do")
     index = read_json(name, "model.safetensors.index.json")
     files = index.get("weight_map", {})
     for file in files.values() if isinstance(files, dict) else [files]:
         if not (isinstance(file, str) and re.fullmatch(r"[^/\\]+\.safetensors", file)):
             raise InputError(f"{name}: its model.safetensors.index.json names {file}, which is not "
                              "a safetensors file beside it")
+
+
+def check_size(kind, name):
+    """Raise InputError where config.json is of a larger model than there is in the folder: no
+    memory would do for it."""
+    config = AutoConfig.from_pretrained(locate(name), **TRUST)
+    if getattr(config, "num_hidden_layers", 0) > MOST_LAYERS:
+        raise InputError(f"{name}: its config.json has {config.num_hidden_layers} layers")
+    if Path(locate(name)).is_dir():
+        with torch.device("meta"):
+            wanted = sum(p.numel() for p in kind.from_config(config, **TRUST).parameters())
+        n_bytes = sum(path.stat().st_size for path in folder_of(name).glob("*.safetensors"))
+        if wanted > n_bytes:
+            raise InputError(f"{name}: its config.json wants {wanted} weights, more than its "
+                             "safetensors files hold")
+
+
+def locate(name):
+    """The folder of a backbone that is kept in the cache, made at its first use; other names as
+    they are."""
+    if name in (GEMMA, "tiny"):
+        from models import made
+        return made.folder_of(name)
+    # absolute, since a saved adapter remembers it
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def folder_of(name):
+    """The folder of a model, where its settings are; of one on the hub, the cache's of a commit.
+    Raises InputError where there is no such model."""
+    return folder if (folder := Path(locate(name))).is_dir() else fetch_settings(name)
+
+
+@lru_cache
+def fetch_settings(name):
+    """The folder with the JSON files of a model on the hub."""
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "adapter_model.safetensors"]))
+    except Exception as error:  # libraries raise all kinds
+        raise unusable(name, error) from None
 
 
 def read_json(name, file):
@@ -94,63 +133,14 @@ def read_json(name, file):
     return content
 
 
-def folder_of(name):
-    """The folder of a model, where its settings are; of one on the hub, the cache's of a commit.
-    Raises InputError where there is no such model."""
-    return folder if (folder := Path(locate(name))).is_dir() else fetch_settings(name)
-
-
-@lru_cache
-def fetch_settings(name):
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "adapter_model.safetensors"]))
-    except Exception as error:  # libraries raise all kinds
-        raise unusable(name, error) from None
-
-
-def locate(name):
-    """The folder of a backbone that is kept in the cache, made at its first use; other names as
-    they are."""
-    if name in (GEMMA, "tiny"):
-        from models import made
-        return made.folder_of(name)
-    # absolute, since a saved adapter remembers it
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
-
-
 def checksum(name):
     """What changes when a model does: its commit on the hub, or a sum of the files in its folder.
     Raises InputError where there is no such model."""
     folder = folder_of(name)
     if not Path(locate(name)).is_dir():
         return folder.name
+    from models.made import sums
     return hashlib.sha256(json.dumps(sums(folder)).encode()).hexdigest()
-
-
-def sums(folder):
-    """{name: sha256} of the files of a folder that are read."""
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
-    return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
-            for path in paths if path.is_file()}
-
-
-@lru_cache
-def sha256(path, size, changed):
-    """The sha256 of a file; of a large one, of its size, time and first bytes (a header)."""
-    with open(path, "rb") as file:
-        if size <= QUICK:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(f"{size} {changed} {file.read(2**20)}".encode()).hexdigest()
-
-
-def put(part, folder):
-    """Give a finished folder its name, when all of it is on the disk."""
-    for path in (*part.rglob("*"), part) if os.name == "posix" else ():
-        descriptor = os.open(path, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
 
 
 def unusable(name, error):

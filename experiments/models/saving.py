@@ -13,8 +13,8 @@ import data
 import dial
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
-from models.opening import (TRUST, check, folder_of, locate, open_model, put,
-                            read_json, unusable)
+from models.made import put
+from models.opening import TRUST, check, folder_of, locate, open_model, read_json, unusable
 
 # Texts of every kind that is documented: joined by a line break, by white space, by a template.
 ROWS = (data.Preference("Which is a fruit?", "Apple", ("The carrot, I would say.",)),

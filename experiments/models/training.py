@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from data import Blocks, InputError
+from models import processes
 
 
 class Checkpoint:
@@ -37,12 +38,8 @@ class Checkpoint:
 
     def read(self):
         """The state in the file; None where there is no file, or a damaged one."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
+        if (content := processes.told(self.content)) is None:
             return None
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from None
         try:
             if content[:32] != hashlib.sha256(content[32:]).digest():  # torch.load would not notice
                 raise ValueError
@@ -55,6 +52,14 @@ class Checkpoint:
                              "--out, or --overwrite")
         say(f"{self.path}: the run goes on after step {len(state['log'])}")
         return state
+
+    def content(self):
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from None
 
     def restore(self, model, critic, *optimizers):
         """Put the state into what is trained. Returns the log; an empty one for a new training."""
@@ -72,7 +77,7 @@ class Checkpoint:
 
     def keep(self, log, model, critic, *optimizers):
         """Every so many steps, write the state."""
-        if not self.every or len(log) % self.every:
+        if not self.every or len(log) % self.every or processes.rank() > 0:
             return
         cuda = model.scale.is_cuda and torch.cuda.get_rng_state(model.scale.device)
         trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}

@@ -1,5 +1,5 @@
-"""The formats that prepare.py reads: each takes files and yields (where, (group, row)): where the
-row stands, for errors; what it is split by, None for its prompt; the row, for records.py."""
+"""The formats that prepare.py reads: each takes files and yields (where, row): where the row
+stands, for errors; the row, for records.py to read. GROUPS says what --part keeps together."""
 import csv
 
 from data import InputError
@@ -26,7 +26,7 @@ def shp(files):
             raise InputError(f"{where}: 'labels' must be 1 (A) or 0 (B), not {row['labels']!r}")
         a, b = row["human_ref_A"], row["human_ref_B"]
         chosen, rejected = (a, b) if row["labels"] else (b, a)
-        yield where, (None, {"prompt": row["history"], "chosen": chosen, "rejected": rejected})
+        yield where, {"prompt": row["history"], "chosen": chosen, "rejected": rejected}
 
 
 def sib200(files):
@@ -34,16 +34,16 @@ def sib200(files):
     rows = list(rows_with(("category", "text"), files, read_table, quoting=csv.QUOTE_NONE))
     topics = sorted({row["category"] for _, row in rows})
     for where, row in rows:
-        yield where, (row["text"], {"prompt": f"{row['text']}\nThe topic of this text is:",
-                                    "chosen": row["category"],
-                                    "rejected": [t for t in topics if t != row["category"]]})
+        yield where, {"prompt": f"{row['text']}\nThe topic of this text is:",
+                      "chosen": row["category"],
+                      "rejected": [t for t in topics if t != row["category"]]}
 
 
 def paradetox(files):
     """ParaDetox, .tsv: the civil wording beats the toxic one"""
     for where, row in rows_with(("toxic", "neutral1"), files):
-        yield where, (row["toxic"], {"prompt": "Which of these comments is civil?",
-                                     "chosen": row["neutral1"], "rejected": row["toxic"]})
+        yield where, {"prompt": "Which of these comments is civil?", "chosen": row["neutral1"],
+                      "rejected": row["toxic"]}
 
 
 def xstest_answers(files):
@@ -59,36 +59,38 @@ def xstest_answers(files):
 
 
 def ukp_rows(folders, *columns):
-    """The rows of folders' topic_side.csv as (where, topic, prompt, row)."""
+    """The rows of folders' topic_side.csv as (where, prompt, row)."""
     for folder in folders:
         for file in sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]:
             topic, _, side = file.stem.partition("_")
             topic, side = (part.replace("-", " ").strip() for part in (topic, side))
             for where, row in rows_with(columns, [file], read_table, quoting=csv.QUOTE_NONE):
-                yield where, topic, f"{topic}: {side}. How convincing is this?", row
+                yield where, f"{topic}: {side}. How convincing is this?", row
 
 
 def ukp(folders):
     """UKPConvArg1Strict, folder of .csv: the more convincing of two arguments; split by topic"""
-    for where, topic, prompt, row in ukp_rows(folders, "label", "a1", "a2"):
+    for where, prompt, row in ukp_rows(folders, "label", "a1", "a2"):
         if row["label"] not in ("a1", "a2"):
             raise InputError(f"{where}: 'label' must be a1 or a2, not {row['label']!r}")
         other = "a2" if row["label"] == "a1" else "a1"
-        yield where, (topic, {"prompt": prompt, "chosen": row[row["label"]],
-                              "rejected": row[other]})
+        yield where, {"prompt": prompt, "chosen": row[row["label"]], "rejected": row[other]}
 
 
 def ukp_ranks(folders):
     """UKPConvArg1-Ranking, folder of .csv: an argument with its rank as a score; split by topic"""
-    for where, topic, prompt, row in ukp_rows(folders, "rank", "argument"):
+    for where, prompt, row in ukp_rows(folders, "rank", "argument"):
         row = {"prompt": prompt, "response": row["argument"], "score": row["rank"]}
-        yield where, (topic, row | {"score": -read_scored(row, where)[1]})  # the best is first
+        yield where, row | {"score": -read_scored(row, where)[1]}  # the best is first
 
 
 def plain(files):
     """what the commands read already (HH-RLHF too; no conversations)"""
-    return ((where, (None, row)) for where, row in rows_with((), files))
+    return rows_with((), files)
 
 
 FORMATS = {"shp": shp, "sib200": sib200, "paradetox": paradetox, "ukp": ukp,
            "ukp-ranks": ukp_ranks, "plain": plain}
+GROUPS = {name: lambda record: record["prompt"] for name in FORMATS} | {
+    "paradetox": lambda record: record["rejected"], **dict.fromkeys(
+        ("ukp", "ukp-ranks"), lambda record: record["prompt"].partition(":")[0])}  # the topic

@@ -3,23 +3,20 @@ from data import InputError
 
 from domains.records import kind_of, read_preference, read_scored, read_unlabeled
 from domains.splits import PARTS, split_items
+from public.formats import GROUPS
 
 FRACTIONS = (0.8, 0.1, 0.1)  # of train, validation and test
 
 
-def read_record(item, where, tokenizer=None):
-    """(group, dictionary in the plain form) of an item (group, row); a record without a group has
-    its prompt. Raises InputError for what cannot be used."""
-    group, row = item
+def read_record(row, where, tokenizer=None):
+    """A row as a dictionary in the plain form. Raises InputError for what cannot be used."""
     kind = kind_of(row)
     if kind == "scored":
         read, score = read_scored(row, where)
-        record = {"prompt": read.prompt, "response": read.responses[0], "score": score}
-    else:
-        read = (read_unlabeled if kind == "unlabeled" else read_preference)(row, where)
-        record = {name: value for name, value in vars(read).items()
-                  if name in ("prompt", "chosen", "rejected", "responses")}
-    return group or read.prompt, record
+        return {"prompt": read.prompt, "response": read.responses[0], "score": score}
+    read = (read_unlabeled if kind == "unlabeled" else read_preference)(row, where)
+    return {name: value for name, value in vars(read).items()
+            if name in ("prompt", "chosen", "rejected", "responses")}
 
 
 def texts(record):
@@ -29,10 +26,11 @@ def texts(record):
 
 
 def choose(found, args, rng):
-    """The records that the flags ask for, of all (group, record)."""
-    groups = sorted({group for group, _ in found})
+    """The records that the flags ask for."""
+    group = GROUPS.get(args.name, GROUPS["plain"])
+    groups = sorted(set(map(group, found)))
     parts = dict(zip(PARTS, map(set, split_items(groups, args.seed, FRACTIONS))))
-    records = [record for group, record in found if not args.part or group in parts[args.part]]
+    records = [record for record in found if not args.part or group(record) in parts[args.part]]
     records = [record for record in records if all(
         args.min_words <= len(text.split()) <= args.max_words for text in texts(record)[1:])]
     if not records:

@@ -14,8 +14,10 @@ from data import InputError
 
 BEGINS = re.compile(r"""\s*(?:\[\s*|(?:np\.)?array\(\s*|list\(\s*){0,5}\{\s*(['"])\w+\1\s*:""")
 FIELDS = [re.compile(rf"""(['"]){name}\1\s*:""") for name in ("role", "content")]
-# A string, which is left alone, or the end of an object or list that another one follows.
-BETWEEN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|([}\]])\s*(?=[{\[])""", re.DOTALL)
+# A string, which is left alone, or the end of an object or list that another one follows. (A stray
+# escape is passed over, or the search for the end of a string would begin anew at each.)
+BETWEEN = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\\.)|([}\]])\s*(?=[{\[])""",
+                     re.DOTALL)
 
 
 def unpack(value, name, where):

@@ -44,8 +44,12 @@ def twice(names):
 
 
 def no_column(name, names, where):
-    listed = ", ".join(map(repr, names)) or "none"  # quoted: a blank in a name is seen
-    return InputError(f"{where}: no column '{name}'; there are: {listed}")
+    return InputError(f"{where}: no column '{name}'; there are: {listed(names)}")
+
+
+def listed(names):
+    """Names for a message, in quotation marks, so that a blank in one is seen."""
+    return (", ".join(map(repr, names)) or "none")[:300]
 
 
 def with_our_names(row):

@@ -11,7 +11,7 @@ import re
 
 from data import InputError
 
-from reading.fields import say, twice
+from reading.fields import listed, say, twice
 from reading.texts import read_text, suffix
 
 LIST = re.compile(r"\[\s*['\"].*['\"]\s*\]$", re.DOTALL)  # as pandas writes one into a cell
@@ -37,11 +37,12 @@ def read_table(file, quoting=csv.QUOTE_MINIMAL):
     for where, values, inside in cells:
         if len(values) != len(names):
             raise InputError(f"{where}: {len(values)} cells, where the first line names "
-                             f"{len(names)} columns: {', '.join(map(repr, names))}")
+                             f"{len(names)} columns: {listed(names)}")
         row = dict(zip(names, values))
         rows.append((where, row))
-        if len(inside) > 1 < len(names) and all(
-                re.sub('"[^"]*"', "", line).count(delimiter) == len(names) - 1 for line in inside):
+        seem = {re.sub('"[^"]*"', "", line).count(delimiter) + 1
+                for line in inside if line.strip('"\r\n')}
+        if len(inside) > 1 < len(names) and seem == {len(names)}:
             long.append(where)
         if LIST.match(row.get("rejected", "")) and not LIST.match(row.get("chosen", "")):
             lists.append(where)  # it may be code, so it cannot be refused

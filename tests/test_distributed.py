@@ -1,0 +1,410 @@
+"""Several processes: Algorithm 1 on the whole batch, as in one process. Two processes are forks of
+this one, which start at once; torchrun itself is started once."""
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from argparse import Namespace
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.distributed as dist
+from conftest import FAST, ROOT, ROWS, SMALL, random_classifier
+from safetensors.torch import load_file
+from tqdm import tqdm
+
+import cross_lingual
+import data
+import dial
+from data import InputError
+from harness import runs
+from harness.command import exit_codes
+from methods.learners import new_model
+from methods.table import METHODS
+from models import backbones, distributed, processes, training
+
+# Methods, and records of each domain a step. Of 1 + 1, a process has the source or the target.
+TRAINED = [("Src-Pref", 3), ("DIAL", 3), ("DEAL", 3), ("Tgt-Pref*", 3), ("Src-Tgt-Pref*", 3),
+           ("DIAL", 1)]
+OTHERS = [data.Preference(f"Name {i} colours.", f"red{', blue' * i}", ("GREEN", "!"))
+          for i in range(7)]
+CONFIG = dial.DialConfig(steps=3, learning_rate=1e-2, lambda_da=1.0, lora_rank=4, lora_alpha=4,
+                         critic_learning_rate=1e-2, scale_embeddings=True, center_prompts=True)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A function that calls another in two processes, as a command does under torchrun. It returns
+    what each of them returned, read from JSON, and their exit codes."""
+    children = []
+
+    def child(rank, store, function, args, several):
+        os.environ.update(WORLD_SIZE="2", LOCAL_WORLD_SIZE="2", RANK=str(rank),
+                          LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                          MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+        tqdm.set_lock(threading.RLock())  # another thread may have held the parent's at the fork
+        sys.stdout, sys.stderr = (open(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
+        runs.distributed = distributed  # as it would have been imported
+        with exit_codes(several):
+            (tmp_path / f"{rank}.json").write_text(json.dumps(function(*args)))
+
+    def pair(function, *args, several=True, meanwhile=None):
+        store = dist.TCPStore("127.0.0.1", 0, is_master=True)  # in torchrun's own process
+        for rank in range(2):
+            (tmp_path / f"{rank}.json").write_text("null")
+            children.append(multiprocessing.get_context("fork").Process(
+                target=child, args=(rank, store, function, args, several)))
+            children[-1].start()
+        if meanwhile:
+            meanwhile(children[-2:])
+        for process in children[-2:]:
+            process.join(30)
+        return ([json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)],
+                [process.exitcode for process in children[-2:]])
+
+    yield pair
+    for process in children:
+        process.kill()
+
+
+def learn(method, n, shard=False, steps=3):
+    """Train a method with n records of each domain a step on a random Gemma 3. Returns, for JSON,
+    the losses, the gradients before they are clipped, the rewards of all records afterwards, and
+    the types of the weights."""
+    tokenizer, gradients = backbones.load_tokenizer("tiny"), []
+    source, target = (data.encode(rows, tokenizer, 512) for rows in (ROWS, OTHERS))
+    labeled = [{"source": source, "target": target}[name] for name in METHODS[method].labels]
+    unlabeled = METHODS[method].reads_target and target
+    args = Namespace(shard=shard, gradient_checkpointing=False, device="cpu")
+    options = {"make": distributed.pack_part} if processes.count() > 1 else {}
+    config = replace(CONFIG, steps=steps)
+    backbone = backbones.Backbone(random_classifier("gemma3_text"), tokenizer, {})
+    clip = torch.nn.utils.clip_grads_with_norm_
+
+    def spy(parameters, *how):
+        gradients.append(torch.cat([p.grad.flatten() for p in parameters]).tolist())
+        return clip(parameters, *how)
+
+    with new_model(args, backbone, config, 0) as (model, critic), \
+            pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grads_with_norm_", spy)
+        batches = data.training_batches(labeled, unlabeled, n, steps, **options)
+        log = dial.train(model, critic, batches, config, METHODS[method].step)
+        rewards = dial.predict(model, data.evaluation_batches(source, 60, **options))
+        kinds = sorted({type(p).__name__ for p in model.parameters() if not p.requires_grad})
+    return [log, gradients, [r.tolist() for r in rewards], kinds]
+
+
+def off(one, two):
+    """The largest difference of losses, of gradients and of rewards, relative to the largest of
+    each loss over the steps, and to the largest gradient and reward."""
+    def relative(a, b):
+        a, b = torch.tensor(a), torch.tensor(b)
+        return ((a - b).abs().max() / a.abs().max()).item()
+
+    losses = max(relative([step[name] for step in one[0]], [step[name] for step in two[0]])
+                 for name in one[0][0])
+    gradients = max(map(relative, one[1], two[1]))
+    rewards = max(relative(a, b) for a, b in zip(one[2], two[2], strict=True))
+    return losses, gradients, rewards
+
+
+@pytest.fixture(scope="module")
+def alone(cache):
+    return [learn(*kind) for kind in TRAINED]
+
+
+def learn_all(kinds, shard):
+    return [learn(*kind, shard) for kind in kinds]
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_learn_as_one(alone, pair, shard):
+    """The losses, the gradients and the rewards of one process, to rounding."""
+    kinds = TRAINED[:2] if shard else TRAINED
+    (first, second), codes = pair(learn_all, kinds, shard)
+    assert codes == [0, 0] and first == second
+    for kind, run, expected in zip(kinds, first, alone):
+        assert max(off(expected, run)) < 1e-5, kind
+        assert run[3] == ["DTensor"] * shard + ["Parameter"]
+
+
+def averaged(model, sum_up=distributed.RewardModel.sum_gradients):
+    sum_up(model)
+    for p in model.backbone.parameters():
+        p.grad = p.grad / 2 if p.requires_grad else None
+
+
+def with_the_head(model):
+    for p in model.parameters():
+        if p.requires_grad:
+            dist.all_reduce(p.grad)
+
+
+def disordered(records, pack_part=distributed.pack_part, **options):
+    batch = pack_part(records, **options)
+    return batch | {"rows": batch["rows"].flip(0)}
+
+
+MODEL = distributed.RewardModel
+DEFECTS = {
+    "gradients are averaged": (MODEL, "sum_gradients", averaged),
+    "gradients stay where they are": (MODEL, "sum_gradients", lambda model: None),
+    "the head's is summed, too": (MODEL, "sum_gradients", with_the_head),
+    "own rows are constants": (distributed, "gather", lambda emb, *where, gather=distributed.gather:
+                               gather(emb, *where).detach().requires_grad_()),
+    "rows are in another order": (distributed, "pack_part", disordered),
+    "random numbers differ": (dial, "gradient_penalty",
+                              lambda *args, penalty=dial.gradient_penalty: (
+                                  torch.rand(1 + processes.rank()), penalty(*args))[1]),
+}
+
+
+def learn_with_defects():
+    found = []
+    for where, name, defect in DEFECTS.values():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(where, name, defect)
+            try:
+                found.append(learn("DIAL", 3, steps=1))
+            except TypeError as error:  # nothing to differentiate
+                found.append(str(error))
+    return found
+
+
+def test_defects_are_seen(alone, pair):
+    (found, _), _ = pair(learn_with_defects)
+    losses, gradients, *_ = alone[TRAINED.index(("DIAL", 3))]
+    for defect, run in zip(DEFECTS, found, strict=True):
+        assert isinstance(run, str) or max(off([losses[:1], gradients[:1], run[2]], run)) > 1e-3, (
+            defect)
+
+
+def drift():
+    """The heads and critics of two processes that are not alike, before and after steps."""
+    torch.manual_seed(processes.rank())
+    model, critic = torch.nn.Module(), dial.Critic(3)
+    model.reward_head = torch.nn.Linear(3, 1)
+    parts, found = [*model.reward_head.parameters(), *critic.parameters()], []
+    look = distributed.keep_alike(model, critic, lambda step: {"step": float(step)})
+    for step in (99, 100):
+        assert look(step) == {"step": float(step)}
+        found.append(torch.cat([p.flatten() for p in parts]).tolist())
+    return found
+
+
+def test_heads_and_critics_are_kept_alike(pair):
+    (first, second), _ = pair(drift)
+    assert first[0] == first[1] == second[1] != second[0]
+
+
+# ------------------------------------------------------------------ commands
+
+
+def kept(out):
+    """The numbers of a command's runs: their logs, their metrics, and the saved adapters."""
+    found = [json.loads(path.read_text()) for path in sorted((out / "runs").glob("*.json"))]
+    numbers = [[step[name] for step in run["log"] for name in sorted(step)] + [
+        value for r in run["results"] for value in r["metrics"].values()] for run in found]
+    for path in sorted(out.glob("models/*/adapter_model.safetensors")):
+        numbers += [load_file(path)[name].flatten().tolist() for name in sorted(load_file(path))]
+    return numbers
+
+
+FLAGS = [*FAST, *SMALL, "--steps", "3", "--save", "merged"]
+
+
+@pytest.fixture(scope="module")
+def one(cache, tmp_path_factory):
+    """What a command leaves in one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", lambda self, path, **_: path.touch())
+        cross_lingual.main([*FLAGS, "--out", str(out := tmp_path_factory.mktemp("one"))])
+    return out
+
+
+def check_same(one, out):
+    """The files and the numbers of a command, to rounding."""
+    assert {p.relative_to(one) for p in one.rglob("*")} == {p.relative_to(out)
+                                                            for p in out.rglob("*")}
+    for a, b in zip(kept(one), kept(out), strict=True):
+        assert a == pytest.approx(b, rel=1e-5, abs=1e-6)
+
+
+def killed_in_a_step(flags, n):
+    """Run a command whose process 1 is killed after the n-th step that any run makes."""
+    steps, sum_gradients = itertools.count(1), MODEL.sum_gradients
+
+    def kill(model):
+        sum_gradients(model)
+        if next(steps) == n and processes.rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    MODEL.sum_gradients = kill  # of this fork
+    cross_lingual.main(flags)
+
+
+def test_a_command_in_two_processes(one, pair, tmp_path, undrawn, capfd):
+    """It is killed in its second run, and goes on within that. There is one table, one set of bars,
+    and the files and the numbers are those of one process, which would go on from there, too."""
+    flags, out = [*FLAGS, "--out", str(tmp_path / "two")], tmp_path / "two"
+    _, codes = pair(killed_in_a_step, [*flags, "--checkpoint-every", "2"], 6)
+    printed, bars = capfd.readouterr()
+    assert codes == [2, -9] and not printed
+    assert bars.endswith("error: another process was ended\n") and bars.count("rror") == 1
+    assert pair(cross_lingual.main, flags)[1] == [0, 0]
+    printed, bars = capfd.readouterr()
+    assert bars.count("1 of 2 runs are finished in") == bars.count("goes on after step 2") == 1
+    assert bars.count("DIAL, seed 0: 100%") == 1 and "Src-Pref, seed" not in bars
+    assert printed.count("DIAL over Src-Pref") == bars.count("results, runs and figure") == 1
+    check_same(one, out)
+    cross_lingual.main(flags)
+    assert "2 of 2 runs are finished in" in capfd.readouterr().err
+
+
+def test_a_command_with_divided_weights(one, pair, tmp_path, undrawn):
+    """Each run divides weights of its own, and what is saved is whole."""
+    out = tmp_path / "two"
+    assert pair(cross_lingual.main, [*FLAGS, "--shard", "--gradient-checkpointing", "--out",
+                                     str(out)])[1] == [0, 0]
+    check_same(one, out)
+
+
+# ------------------------------------------------------------------ how they end
+
+
+def only_one(end):
+    """All processes wait for each other, until one of them has `end`."""
+    while True:
+        dist.all_reduce(torch.ones(1))
+        if processes.rank() == 1:
+            end()
+
+
+def bad():
+    raise InputError("no such text")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def broken():
+    return 1 / 0
+
+
+@pytest.mark.parametrize("end, line", [(bad, "error: no such text\n"),
+                                       (killed, "error: another process was ended\n"),
+                                       (broken, "ZeroDivisionError: division by zero\n")])
+def test_none_waits_for_one_that_has_ended(pair, capfd, end, line):
+    _, codes = pair(only_one, end)
+    lines = capfd.readouterr().err
+    assert lines.endswith(line) and lines.count("\nTrace") == (end is broken)
+    assert sorted(codes) == {bad: [2, 2], killed: [-9, 2]}.get(end, [1, 2])
+
+
+def test_an_interrupt(pair, capfd):
+    def interrupt(children):
+        time.sleep(1)
+        for process in children:
+            os.kill(process.pid, signal.SIGINT)
+
+    _, codes = pair(only_one, lambda: None, meanwhile=interrupt)
+    assert capfd.readouterr().err == "stopped\n" and 130 in codes and 0 not in codes
+
+
+def late():
+    if processes.rank() == 0:
+        time.sleep(60)
+    dist.all_reduce(torch.ones(1))
+
+
+def test_torchrun_ends_one_that_waits(pair):
+    def terminate(children):
+        time.sleep(1)
+        children[1].terminate()
+        children[1].join(5)
+        children[0].terminate()
+
+    assert pair(late, meanwhile=terminate)[1] == [-signal.SIGTERM] * 2
+
+
+def test_process_0_alone_writes_checkpoints(monkeypatch, tmp_path):
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "told", lambda decide: decide())
+    training.Checkpoint(tmp_path / "a", 1, "").keep([{}], None, None)
+    assert not list(tmp_path.iterdir())
+
+
+REFUSED = {
+    "error: --set nonsense=1: ": ["--set", "nonsense=1"],
+    "error: Src-Pref: 1 records a step for 2 processes": ["--batch-size", "1"],
+    "error: Base LM takes one process: start it without torchrun": ["--methods", "Base LM"],
+    "error: Src-Pref, seed 0: step 2: source_loss is not finite": [
+        "--steps", "2", "--set", "learning_rate=1e30"],
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_one_line_for_what_all_refuse(pair, capfd, tmp_path, line):
+    _, codes = pair(cross_lingual.main, [*FAST, *SMALL, *REFUSED[line], "--out", str(tmp_path)])
+    lines = capfd.readouterr().err
+    print(lines)
+    assert codes == [2, 2] and lines.count(line) == lines.count("rror") == 1
+
+
+def test_a_command_for_one_process(pair, capfd):
+    _, codes = pair(bad, several=False)
+    assert codes == [2, 2]
+    assert capfd.readouterr().err == (
+        "error: this command takes one process: start it without torchrun\n")
+
+
+@pytest.mark.parametrize("changes, line", [
+    ({"shard": True, "compile": True}, "--shard does not go with --compile"),
+    ({"device": "mps"}, "--device mps: several processes take cpu or cuda"),
+    ({"device": "cuda"}, "2 processes on a machine with 1 CUDA devices"),
+    ({"training": {"DIAL": Namespace(batch_size=2), "others": Namespace(batch_size=1)}},
+     "Src-Pref: 1 records a step for 2 processes; raise --batch-size")])
+def test_what_several_processes_cannot_do(args, monkeypatch, changes, line):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    args.methods = ["DIAL", "Src-Pref", "Longest"]
+    processes.check(args, METHODS)
+    with pytest.raises(InputError, match=f"^{line}$"):
+        processes.check(Namespace(**vars(args) | changes), METHODS)
+
+
+def test_weights_are_divided_among_several(cache, tmp_path):
+    with pytest.raises(InputError, match="--shard takes several processes: torchrun --nproc_per_n"):
+        cross_lingual.main([*FAST, *SMALL, "--shard", "--out", str(tmp_path)])
+
+
+def test_an_environment_that_is_not_torchruns(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InputError, match="^WORLD_SIZE is set, but not by torchrun: .*RANK"):
+        with processes.together(True):
+            pass
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path):
+    """It ends at an interrupt, in seconds, and all that it started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2",
+         str(ROOT / "experiments" / "cross_lingual.py"), *FAST, *SMALL, "--steps", "100000",
+         "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True, bufsize=1)
+    lines = iter(process.stderr.readline, "")
+    assert any("Src-Pref, seed 0" in line for line in lines)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert rest.count("stopped\n") == 1 and "Error" not in rest.partition("stopped")[0]
