@@ -70,7 +70,8 @@ def test_nobody_elses_code_is_trusted():
     ({"transformers_weights": "adapter_model.bin"}, "has transformers_weights adapter_model.bin"),
     ({"num_hidden_layers": 3}, "does not fit its weights: see layers.3."),
     ({"num_hidden_layers": 5}, "cannot be loaded"),  # of no kind
-    ({"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}, "does not fit its weights: see model.layers.4."),
+    ({"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6},
+     "does not fit its weights: see model.layers.4."),
     ({"head_dim": 8}, "does not fit its weights: see model.layers.0."),
     ({"hidden_act": "x", "hidden_activation": "x"}, "cannot be loaded"),
     ({"hidden_size": -1}, "cannot be loaded"), ({"vocab_size": "x"}, "cannot be loaded"),
