@@ -114,7 +114,7 @@ def train_arms(args, tasks):
             judge = args.judge and load_chat(args.judge, args.device, args.dtype)
             start = Start(args, tasks[left[0][1]], left[0][1])
         with closing(folder.take(left, args.overwrite)) as taken:
-            for name, seed, _ in tqdm(taken, "arms", len(left), dynamic_ncols=True):
+            for name, seed, _ in tqdm(taken, "arms", len(left), disable=not left):
                 began = time.time()
                 if start.seed != seed:
                     start = None  # its models go before others come

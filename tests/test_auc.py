@@ -41,8 +41,8 @@ def test_auc_of_responses_that_are_given_to_all_prompts(start, monkeypatch):  # 
     def rewards(rows):
         assert [row.prompt for row in rows] == task.train
         assert all({*map(task.kind, row.responses)} == {"answer", "refuse"} for row in rows)
-        return [torch.tensor([likes["model"](row.prompt, text) for text in row.responses])
-                for row in rows]
+        return torch.tensor([likes["model"](row.prompt, text)
+                             for row in rows for text in row.responses])
 
     monkeypatch.setattr(start, "encode", lambda rows, name: rows)
     monkeypatch.setattr(start, "rewards", rewards)

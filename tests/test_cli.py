@@ -97,6 +97,8 @@ def test_settings_are_the_preset_then_the_flags():
     ("lora_rank=1.5", "lora_rank is of type int"), ("lambda_da=much", "lambda_da is of type float"),
     ("center_prompts=1", "center_prompts is of type bool"),
     ("steps=0", "steps must be from 1 .*not 0"), ("learning_rate=nan", "learning_rate must"),
+    ("learning_rate=1e300", "learning_rate must be from 0 to 1e.30, not 1e.300"),
+    ("critic_learning_rate=1e38", "critic_learning_rate must be from 0 to 1e.30, not 1e.38"),
     ("lambda_gp=-1", "from 0 .*not -1"), ("clip=inf", "clip must be .*not inf"),
     ("critic_beta1=1", "critic_beta1 must be .*not 1"), ("decay=1.5", "decay must be from 0 to 1")])
 def test_settings_that_cannot_be(words, message):

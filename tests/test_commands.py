@@ -66,7 +66,7 @@ def scale(cache, tmp_path, capsys, undrawn, monkeypatch):
     sizes = []
 
     class Sizes(StandIn):
-        def __call__(self, args, backbone, encoded, name, seed, pairs, save=None):
+        def __call__(self, args, backbone, encoded, name, seed, pairs, save=None, **_):
             ((source, target),) = pairs
             sizes.append((name, *map(len, (source.labeled, target.labeled, target.unlabeled))))
             return super().__call__(args, backbone, encoded, name, seed, pairs, save)

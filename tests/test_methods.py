@@ -140,7 +140,7 @@ def test_a_seed_has_its_own_weights_and_its_own_order(args, monkeypatch):
     monkeypatch.setattr(data, "training_batches",
                         lambda *a, **k: seeds.append(a[4]) or real(*a, **k))
     unmeasured(monkeypatch)
-    monkeypatch.setattr(dial, "train", lambda model, critic, *rest: (begun.append(
+    monkeypatch.setattr(dial, "train", lambda model, critic, *rest, **_: (begun.append(
         torch.cat([p.detach().flatten() for m in (model, critic) for p in m.parameters()
                    if p.requires_grad])), train(model, critic, *rest))[1])
     backbone = load(args)

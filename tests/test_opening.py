@@ -68,9 +68,11 @@ def test_nobody_elses_code_is_trusted():
     ({"text_config": {"_attn_implementation": "a/b"}}, "has _attn_implementation a/b"),
     ({"quantization_config": {"quant_method": "bitsandbytes"}}, "has quantization_config"),
     ({"transformers_weights": "adapter_model.bin"}, "has transformers_weights adapter_model.bin"),
-    ({"num_hidden_layers": 3}, "weights have layers.3.*which its config.json does not want"),
+    ({"num_hidden_layers": 3}, "does not fit its weights: see layers.3."),
     ({"num_hidden_layers": 5}, "cannot be loaded"),  # of no kind
-    ({"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6}, "weights have no model.lay"),
+    ({"num_hidden_layers": 6, "layer_types": ["full_attention"] * 6},
+     "does not fit its weights: see model.layers.4."),
+    ({"head_dim": 8}, "does not fit its weights: see model.layers.0."),
     ({"hidden_act": "x", "hidden_activation": "x"}, "cannot be loaded"),
     ({"hidden_size": -1}, "cannot be loaded"), ({"vocab_size": "x"}, "cannot be loaded"),
     ({"sliding_window": -7}, "sliding_window is below 1"),
@@ -82,7 +84,7 @@ def test_configurations_that_cannot_be_used(folder, fields, message):
     if fields.get("num_hidden_layers") == 3:
         fields["layer_types"] = ["full_attention"] * 3
     change(folder / "config.json", **fields)
-    assert message.split(".*")[0] in refused(folder) and message.split(".*")[-1] in refused(folder)
+    assert message in refused(folder)
 
 
 @pytest.mark.parametrize("file, content", [
@@ -198,5 +200,5 @@ def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: 
 
 def test_rlhf_shift_keeps_the_checksum_too(folder):
     args = rlhf_shift.read_flags(["--model", str(folder), "--judge", "tiny"])
-    assert rlhf_shift.run_settings(args)["model_checksum"] == [
+    assert rlhf_shift.checksums(args)["model_checksum"] == [
         opening.checksum(name) for name in (str(folder), "tiny")]

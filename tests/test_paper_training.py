@@ -1,6 +1,7 @@
 """What --paper trains differently: how long, in what steps, and its looks on the way."""
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -55,7 +56,7 @@ def test_steps_are_the_methods_own(paper_args, monkeypatch):
         sizes.append((args[2].param_groups[0]["weight_decay"], len(args[4]["counts"]))),
         method.step(*args))[1]))
     configs = []
-    monkeypatch.setattr(dial, "train", lambda model, critic, batches, config, *rest: (
+    monkeypatch.setattr(dial, "train", lambda model, critic, batches, config, *rest, **_: (
         configs.append(config), train(model, critic, batches, config, *rest))[1])
     run = run_once(paper_args, "Src-Pref", pair_of_domains())  # five records
     assert sizes == [(0.5, 2)] * 3 and len(run["log"]) == 3
@@ -76,7 +77,8 @@ def test_a_model_that_is_kept_and_one_that_cannot_be(paper_args, tmp_path, monke
         (folder / "adapter_model.safetensors").touch()
         raise OSError("no space left")
 
-    monkeypatch.setattr(saving, "save", fail)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(saving, "write", fail)
     run = run_once(paper_args, "Src-Pref", pair_of_domains(), save=folder)
     assert (run["saved"], run["failure"]) == (None, "no space left")
     assert len(run["log"]) == 3 and "accuracy" in run["results"][0]["metrics"]

@@ -20,7 +20,7 @@ def test_the_scale_is_that_of_the_first_batch(args, scale, monkeypatch):
     backbone, found, train = load(args), [], dial.train
     torch.nn.init.normal_(backbone.classifier.model.norm.weight)  # at 0 all norms are the same
 
-    def spy(model, critic, batches, *rest):
+    def spy(model, critic, batches, *rest, **_):
         batches = list(batches)
         norms = [model.embed(batch).norm(dim=1).mean().item() for batch in batches]
         log = train(model, critic, batches, *rest)

@@ -1,5 +1,6 @@
 """The toys as a class runs them: tables, files and what they claim; dial.py copied elsewhere."""
 import json
+import os
 import runpy
 import shutil
 import sys
@@ -90,6 +91,37 @@ def test_bad_flags_of_a_script(run, capsys, script, flag, value):
         run(ROOT / "toy" / script, flag, value)
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith(f"error: argument {flag}")
+
+
+def test_a_closed_pipe_is_one_line(run, monkeypatch, capsys):
+    """Every toy is inside `exit_codes`; bound.py shows what that does."""
+    for path in (ROOT / "toy").glob("*.py"):
+        text = path.read_text()
+        assert path.name == "mlp.py" or text.endswith("    with exit_codes():\n        main()\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", open(writer, "w", encoding="ascii"))
+        patch.setattr(os, "dup2", lambda *_: None)  # the test's own output stays
+        with pytest.raises(SystemExit) as stop:
+            run(ROOT / "toy" / "bound.py")
+        with pytest.raises(BrokenPipeError):
+            sys.stdout.close()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "error: standard output: Broken pipe\n"
+
+
+def test_what_is_written_comes_before_what_is_printed(tmp_path, monkeypatch):
+    def broken(_):
+        raise BrokenPipeError
+
+    for toy, flags in ((two_moons, []), (shift, ["--shift", "0"])):
+        monkeypatch.setattr(toy, "SETTINGS", replace(toy.SETTINGS, steps=1))
+        monkeypatch.setattr(toy, "print_columns", broken)
+        with pytest.raises(BrokenPipeError):
+            toy.main(["--seeds", "0", "--out", str(tmp_path / toy.__name__), *flags])
+        assert {path.name for path in (tmp_path / toy.__name__).iterdir()} == {
+            "results.json", f"{toy.__name__}.png"}
 
 
 def test_moons_lie_on_their_circles():

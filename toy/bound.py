@@ -12,7 +12,7 @@ The responses of a domain are its chosen and its rejected ones together. A pair 
 rejected); the distance of two pairs is that of their chosen responses plus that of their rejected
 ones. The second bound holds because eps is the mean of one function of a pair in both domains,
 sigmoid(r(rejected) - r(chosen)), which is (K/4)-Lipschitz for this distance. What is wrong in the
-proof of the first: README.md, section 5. This file needs nothing else of the project.
+proof of the first: README.md, section 5. The functions need nothing else of the project.
 """
 import math
 
@@ -132,4 +132,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    import mlp  # noqa: F401  (comes first, because it sets the path)
+    from harness.command import exit_codes
+    with exit_codes():
+        main()

@@ -14,6 +14,7 @@ import mlp  # noqa: F401  (comes first, because it sets the path)
 from bound import wasserstein_1
 from dial import (Critic, DialConfig, descend, gradient_penalty, make_optimizers,
                   wasserstein_distance)
+from harness.command import exit_codes
 from harness.tables import print_columns
 
 SETTINGS = DialConfig(critic_learning_rate=3e-3)
@@ -59,4 +60,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with exit_codes():
+        main()

@@ -12,6 +12,7 @@ import torch
 from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from dial import Critic, DialConfig, accuracy, train
+from harness.command import exit_codes
 from harness.tables import print_columns
 
 SETTINGS = DialConfig(steps=400, learning_rate=3e-3, decay=0.5, lambda_da=1.0,
@@ -66,4 +67,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with exit_codes():
+        main()

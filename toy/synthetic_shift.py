@@ -130,10 +130,10 @@ def main(argv=None):
                for metric in METRICS]
         rows += own
         table.append((f"{s:g}", method, *map(plus_minus, own)))
-    print_columns(table)
     config = asdict(SETTINGS) | {"batch_size": BATCH_SIZE, "seeds": args.seeds}
     write_results(args.out, "synthetic_shift", "MLP", config, rows, time.time() - start)
     draw(rows, shifts, kind, args.out / "synthetic_shift.png")
+    print_columns(table)
 
 
 if __name__ == "__main__":

@@ -128,10 +128,10 @@ def main(argv=None):
                      "called_second": shares, "gain": gain if method == "DIAL" else None})
         table.append((place, method, plus_minus(rows[-1]), f"{min(values):.3f}",
                       f"{fmean(shares):.3f}", plus_minus(rows[-1]["gain"], "+")))
-    print_columns(table)
     config = asdict(SETTINGS) | {"batch_size": BATCH_SIZE, "seeds": args.seeds}
     write_results(args.out, "two_moons", "MLP", config, rows, time.time() - start)
     draw(runs, args.out / "two_moons.png")
+    print_columns(table)
 
 
 if __name__ == "__main__":

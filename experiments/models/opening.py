@@ -21,27 +21,27 @@ MOST_LAYERS = 1000
 
 
 def open_model(kind, name, dtype, **options):
-    """A model of a class of transformers, and which weights of its head are new.
+    """A model of a class of transformers, and which weights, of its head, are new.
 
-    Raises InputError for what cannot be opened, or not safely, and where config.json asks for more
-    or fewer layers than there are.
+    Raises InputError for what cannot be opened, or not safely, and where config.json asks for other
+    layers than there are.
     """
     check(name)
     try:
         check_size(kind, name)
         model, info = kind.from_pretrained(
             locate(name), dtype=getattr(torch, dtype), use_safetensors=True,
-            output_loading_info=True, **options, **TRUST)
+            ignore_mismatched_sizes=True, output_loading_info=True, **options, **TRUST)
     except Exception as error:  # libraries raise all kinds
         raise unusable(name, error) from None
-    missing = set(info["missing_keys"])
-    if lost := [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]:
-        raise InputError(f"{name}: its weights have no {min(lost)}, which its config.json wants")
-    layers = {re.sub(r"\d+", "0", key) for key in model.state_dict()}
-    for key in info["unexpected_keys"]:
-        if any(layer.endswith(re.sub(r"\d+", "0", key)) for layer in layers if "0" in layer):
-            raise InputError(f"{name}: its weights have {key}, which its config.json does not want")
-    return model, missing
+    new = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    layers = {re.sub(r"\d+", "0", key) for key in model.state_dict() if ".0." in key}
+    unfit = [key for key in new if key.startswith(f"{model.base_model_prefix}.")] + [
+        key for key in info["unexpected_keys"]
+        if any(layer.endswith(re.sub(r"\d+", "0", key)) for layer in layers)]
+    if unfit:
+        raise InputError(f"{name}: its config.json does not fit its weights: see {min(unfit)}")
+    return model, new
 
 
 @torch.no_grad()
@@ -91,7 +91,7 @@ def check_size(kind, name):
         with torch.device("meta"):
             wanted = sum(p.numel() for p in kind.from_config(config, **TRUST).parameters())
         n_bytes = sum(path.stat().st_size for path in folder_of(name).glob("*.safetensors"))
-        if wanted > n_bytes:
+        if 0 < n_bytes < wanted:
             raise InputError(f"{name}: its config.json wants {wanted} weights, more than its "
                              "safetensors files hold")
 
