@@ -72,7 +72,7 @@ def watched_arm(start, name, judge=judge):
     def watch_ppo(policy, optimizer, responses, reward, config, title):
         assert optimizer.param_groups[0]["weight_decay"] == 0
         texts = zip(start.task.train, texts_of(start, responses))
-        encoded = start.encode([data.Unlabeled(p, [text.strip()]) for p, text in texts], "responses")
+        encoded = start.encode([data.Unlabeled(p, [t.strip()]) for p, t in texts], "responses")
         torch.testing.assert_close(reward, start.rewards(encoded))  # as adapted
         run.ppo.append((optimizer.param_groups[0]["lr"], responses, reward))
         return ppo_epoch(policy, optimizer, responses, reward, config, title)

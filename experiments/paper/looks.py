@@ -25,15 +25,14 @@ def best_results(name, pairs, log):
     of validation was highest; of equals, the later."""
     results = []
     for source, target in pairs:
+        end = f" of {target.name}"
         looks = [{key.removesuffix(end): value for key, value in losses.items()
-                  if key.endswith(end := f" of {target.name}")} for losses in log]
-        looks = [look for look in looks if look]
-        if looks:
-            first = next(iter(looks[0]))
-            _, look = max(enumerate(looks), key=lambda pair: (pair[1][first], pair[0]))
-            results.append({
-                "method": f"{name.rstrip('*')}, best*", "source": source.name,
-                "target": target.name, "n_test": len(target.test), "n_source": len(source.test),
-                "metrics": {key.removeprefix("test "): value for key, value in look.items()
-                            if key.startswith("test ")}})
+                  if key.endswith(end)} for losses in reversed(log)]
+        best = max(filter(None, looks), key=lambda look: next(iter(look.values())), default={})
+        metrics = {key.removeprefix("test "): value for key, value in best.items()
+                   if key.startswith("test ")}
+        if metrics:
+            results.append({"method": f"{name.rstrip('*')}, best*", "source": source.name,
+                            "target": target.name, "n_test": len(target.test),
+                            "n_source": len(source.test), "metrics": metrics})
     return results
