@@ -69,6 +69,8 @@ def check(name):
         for key, value in part.items():
             if isinstance(value, dict):
                 nested.append(value)
+            if key == "num_hidden_layers" and isinstance(value, int) and value > MOST_LAYERS:
+                raise InputError(f"{name}: its config.json has {value} layers")
             if ("attn_implementation" in key and value not in (None, "eager", "sdpa")
                     or key in ("quantization_config", "transformers_weights") and value):
                 raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which "
@@ -85,8 +87,6 @@ def check_size(kind, name):
     """Raise InputError where config.json is of a larger model than there is in the folder: no
     memory would do for it."""
     config = AutoConfig.from_pretrained(locate(name), **TRUST)
-    if getattr(config, "num_hidden_layers", 0) > MOST_LAYERS:
-        raise InputError(f"{name}: its config.json has {config.num_hidden_layers} layers")
     if Path(locate(name)).is_dir():
         with torch.device("meta"):
             wanted = sum(p.numel() for p in kind.from_config(config, **TRUST).parameters())
