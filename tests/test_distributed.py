@@ -27,7 +27,8 @@ from harness import runs
 from harness.command import exit_codes
 from methods.learners import new_model
 from methods.table import METHODS
-from models import backbones, distributed, processes, training
+from harness.run_files import Checkpoint
+from models import backbones, distributed, processes
 
 # Methods, and records of each domain a step. Of 1 + 1, a process has the source or the target.
 TRAINED = [("Src-Pref", 3), ("DIAL", 3), ("DEAL", 3), ("Tgt-Pref*", 3), ("Src-Tgt-Pref*", 3),
@@ -339,7 +340,7 @@ def test_process_0_alone_writes_checkpoints(monkeypatch, tmp_path):
     for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(processes, "told", lambda decide: decide())
-    training.Checkpoint(tmp_path / "a", 1, "").keep([{}], None, None)
+    Checkpoint(tmp_path / "a", 1, "").keep([{}], None, None)
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,7 @@ from harness.folder import results_folder
 from methods.learners import new_model
 from methods.table import METHODS
 from models import attention, backbones, processes
-from models.training import ahead
+from models.ahead import ahead
 
 if distributed := processes.count() > 1:
     from models import distributed
@@ -67,7 +67,7 @@ def run_all(args, domains):
         with closing(folder.take(left, args.overwrite)) as taken:
             for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
                 save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
-                checkpoint = run_files.checkpoint(args, settings, backbone, encoded, *job)
+                checkpoint = run_files.checkpoint(args, settings, *job)
                 folder.write(run(args, backbone, encoded, *job, save, checkpoint=checkpoint))
         return folder.runs_of(jobs)
 
