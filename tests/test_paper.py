@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from conftest import ROOT, random_classifier
 
+import few_shot
 from domains.splits import Domain
 from harness import command
 from harness.flags import RUNS
@@ -177,6 +178,19 @@ def test_the_ten_are_repeated_a_thousand_times(folder, tmp_path):
     assert again.labeled == source.labeled
     assert Counter(source.labeled) == dict.fromkeys(source.labeled, 1000)
     assert len(source.labeled) == 4000 and len(target.labeled) == len(target.unlabeled) == 4
+
+
+@pytest.mark.parametrize("file", ["split_b_sampler.json", "test.json", "val.json"])
+def test_other_files_have_another_checksum(folder, tmp_path, monkeypatch, file):
+    """It is among a run's settings: a folder with runs of other data is refused."""
+    flags, sums = [*folder("few_shot", "tiny"), "--pairs", "b"], []
+    monkeypatch.setattr(few_shot, "report", lambda *args: None)
+    monkeypatch.setattr(few_shot, "run_all", lambda args, domains: sums.append(args.checksum))
+    for new in ("yes", "yes", "Yes"):
+        path = tmp_path / file
+        path.write_text(path.read_text().replace("yes", new))
+        few_shot.main(flags)
+    assert sums[0] == sums[1] != sums[2]
 
 
 def test_essays_of_the_target_are_single_texts(folder, tmp_path):

@@ -12,6 +12,7 @@ import data
 from data import InputError
 
 from domains import records
+from domains.files import checksum
 from domains.splits import Domain
 from paper import settings
 
@@ -26,13 +27,15 @@ def chosen(args):
 
 def domains(args):
     """{seed: pairs of (source, target) domains}. With --dry-run none of the hub's files is read."""
-    pairs, absent = chosen(args), args.dry_run and args.paper.startswith("hub:")
+    pairs, read = chosen(args), []
+    absent = args.dry_run and args.paper.startswith("hub:")
 
     @functools.cache
     def load(file, loader):
         if absent:
             return ([], None) if loader is records.load_test else []
-        return loader(where(args, file))
+        read.append(loader(where(args, file)))
+        return read[-1]
 
     def domain(train, test):
         rows, scores = load(test, records.load_test)
@@ -49,6 +52,7 @@ def domains(args):
         made[target].validation = Domain("validation", test=rows, scores=scores)
         if args.repeat:  # the file may hold them repeated already
             made[source].labeled = list(dict.fromkeys(made[source].labeled)) * args.repeat
+    args.checksum = checksum([("", read)])
     return dict.fromkeys(args.seeds, [(made[source], made[target]) for source, target in pairs])
 
 
