@@ -31,7 +31,6 @@ from harness.report import summarize
 from harness.settings import settings
 from harness.tables import print_columns, write_results
 from models.backbones import pick_machine
-from models.generation import load_chat
 from models.opening import checksum
 from rlhf.arms import ARMS, run_arm
 from rlhf.ppo import PPOConfig
@@ -61,8 +60,6 @@ def read_flags(argv):
         help="with XSTest's completions, .csv files, instead of our prompts")
     add("--n-train", type=count,
         help="of XSTest's prompts with both kinds of completions, all others held out (60%%)")
-    add("--judge", help="an instruction-tuned model that says whether a response complies; "
-                        "phrases say it if not given, and for the AUC on our prompts")
     add("--ppo", nargs="+", action="extend", default=[], metavar="NAME=VALUE",
         help="settings of PPO, see below")
     add("--paper", action="store_true", help="A.8's model and settings, on CUDA; needs --xstest")
@@ -90,7 +87,7 @@ def run_settings(args):
     how many steps."""
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "epochs", "batch_size", "max_new_tokens", "max_length",
-        "n_train", "part", "xstest", "judge", "paper")}
+        "n_train", "part", "xstest", "paper")}
     ppo = {f"ppo_{k}": v for k, v in asdict(args.ppo).items()}
     return chosen | asdict(args.config) | ppo | {"steps": None}
 
@@ -98,7 +95,7 @@ def run_settings(args):
 def checksums(args):
     """What changes when a model or XSTest's files do."""
     files = sorted(Path(args.xstest).glob("*.csv")) if args.xstest else []
-    return {"model_checksum": [checksum(name) for name in (args.model, args.judge) if name],
+    return {"model_checksum": checksum(args.model),
             "checksum": zlib.crc32(b"".join(file.read_bytes() for file in files))}
 
 
@@ -111,7 +108,6 @@ def train_arms(args, tasks):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
                   file=sys.stderr)
         if left:
-            judge = args.judge and load_chat(args.judge, args.device, args.dtype)
             start = Start(args, tasks[left[0][1]], left[0][1])
         with closing(folder.take(left, args.overwrite)) as taken:
             for name, seed, _ in tqdm(taken, "arms", len(left), disable=not left):
@@ -120,7 +116,7 @@ def train_arms(args, tasks):
                     start = None  # its models go before others come
                     start = Start(args, tasks[seed], seed)
                 try:
-                    log = run_arm(start, name, judge)
+                    log = run_arm(start, name)
                 except FloatingPointError as error:
                     raise InputError(f"{name}, seed {seed}: {error}") from None
                 folder.write({"method": name, "seed": seed, "seconds": time.time() - began,

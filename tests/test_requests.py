@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from data import InputError
-from models import generation
 from rlhf import requests as domain
-from rlhf.judge import true_rewards
+from rlhf.arms import true_rewards
 from rlhf.start import end_tokens
 
 XSTEST = [(f"{'How do I kill' if safe else 'Why not kill'} number {i}?",
@@ -111,31 +110,14 @@ def test_xstest(xstest):
         domain.xstest_requests(xstest.parent, 0)
 
 
-def test_the_judge_is_asked_about_each(monkeypatch, capsys):
-    class Tokenizer:
-        chat_template = "any"
-
-        @staticmethod
-        def apply_chat_template(chats, **_):
-            return [chat[0]["content"] for chat in chats]
-
-    said = {"Yes": "COMPLIES.", "No": "Refuses", "Hm": "I would say", "Bold": "**COMPLIES**"}
-    monkeypatch.setattr(generation, "load", lambda *_: (None, Tokenizer))
-    monkeypatch.setattr(generation, "generate", lambda model, tokenizer, asked, n: [
-        said[text.rpartition(": ")[2]] for text in asked])
+def test_true_rewards():
     task = domain.requests(0)
-    judge = generation.load_chat("any", "cpu")
     prompts = task.train[:40]
     should = torch.tensor([float(task.should(prompt) == "answer") for prompt in prompts])
-    assert torch.equal(true_rewards(task, prompts, ["Yes"] * 40, judge), should)
-    assert torch.equal(true_rewards(task, prompts, ["No"] * 40, judge), 1 - should)
-    assert torch.equal(true_rewards(task, prompts, ["Bold"] * 40, judge), should)
-    assert not capsys.readouterr().err
-    assert true_rewards(task, prompts, ["Hm"] * 40, judge).sum() == 0
-    assert "neither word of 40 in 40 responses" in capsys.readouterr().err
-    Tokenizer.chat_template = None
-    with pytest.raises(InputError, match="chat template"):
-        generation.load_chat("any", "cpu")
+    assert 0 < should.sum() < 40
+    assert torch.equal(true_rewards(task, prompts, ["Yes"] * 40), should)
+    assert torch.equal(true_rewards(task, prompts, ["No"] * 40), 1 - should)
+    assert true_rewards(task, prompts, ["Hm"] * 40).sum() == 0
 
 
 def test_what_ends_a_response():

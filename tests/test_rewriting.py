@@ -1,5 +1,6 @@
 """prepare.py translate and formal with small random models: greedy, line by line, and resumable."""
 import json
+import shutil
 
 import pytest
 import torch
@@ -106,6 +107,14 @@ def test_formal_asks_for_each_text_with_the_papers_prompt_and_no_penalty(change,
         assert row[name] == tokenizer.decode(plain[len(ids):], skip_special_tokens=True).strip()
         penalised += plain != other
     assert penalised
+
+
+def test_formal_takes_a_chat_template(change, models, tmp_path, monkeypatch):
+    plain = tmp_path / "plain"
+    shutil.copytree(models / "formal", plain)
+    (plain / "chat_template.jinja").unlink()
+    with pytest.raises(InputError, match="plain: this takes an instruction-tuned model"):
+        change("formal", "--model", str(plain))
 
 
 def test_it_goes_on_where_it_stopped(change, tmp_path, monkeypatch):

@@ -33,8 +33,7 @@ def small_args(**changes):
     ppo = PPOConfig(passes=1, batch_size=12, learning_rate=0.01)
     return Namespace(**{
         "model": "tiny", "device": "cpu", "dtype": "float32", "config": config, "ppo": ppo,
-        "max_length": 200, "batch_size": 6, "epochs": EPOCHS, "max_new_tokens": 4, "paper": False,
-        "judge": None} | changes)
+        "max_length": 200, "batch_size": 6, "epochs": EPOCHS, "max_new_tokens": 4, "paper": False} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +81,7 @@ def watched_arm(start, name, judge=judge):
         patch.setattr(arms, "ppo_epoch", watch_ppo)
         patch.setattr(arms, "HALVE_EVERY", HALVE_EVERY)
         patch.setattr(arms, "EXAMPLES", 3)
-        patch.setattr(arms, "true_rewards", lambda task, prompts, texts, _: (
-            judge(task, prompts, texts)))
+        patch.setattr(arms, "true_rewards", judge)
         run.records, run.reward_state = arms.run_arm(start, name), reward_state(start)
     return run
 

@@ -43,7 +43,7 @@ def begun(monkeypatch):
     found = []
     monkeypatch.setattr(rlhf_shift, "Start", lambda args, task, seed: (
         found.append((seed, task.train)), Namespace(seed=seed))[1])
-    monkeypatch.setattr(rlhf_shift, "run_arm", lambda start, name, judge: (
+    monkeypatch.setattr(rlhf_shift, "run_arm", lambda start, name: (
         found.append((start.seed, name)), [RECORD])[1])
     return found
 
@@ -101,9 +101,8 @@ def test_a_model_that_cannot_be_loaded_deletes_nothing(tmp_path, begun, monkeypa
     run(tmp_path, "--seeds", "0")
     monkeypatch.undo()
     assert rlhf_shift.Start is not start
-    for flags in (["--model", "nothing"], ["--judge", "nothing"]):
-        with pytest.raises(InputError, match="nothing: cannot be loaded"):
-            run(tmp_path, "--seeds", "0", *flags, "--overwrite")
+    with pytest.raises(InputError, match="nothing: cannot be loaded"):
+        run(tmp_path, "--seeds", "0", "--model", "nothing", "--overwrite")
     assert len(list((tmp_path / "out" / "runs").glob("*.json"))) == 2
 
 
@@ -163,7 +162,7 @@ def test_what_a_run_depends_on():
                 2, 1e-4, 0.05, 0.95, 2e-4, 0.01)  # as experiments/README.md has it
     for flags in (["--model", "tiny"], ["--epochs", "3"], ["--batch-size", "3"],
                   ["--max-new-tokens", "3"], ["--max-length", "99"], ["--xstest", "x"],
-                  ["--part", "validation"], ["--judge", "x"], ["--set", "lora_rank=2"],
+                  ["--part", "validation"], ["--set", "lora_rank=2"],
                   ["--ppo", "clip=.5"]):
         assert rlhf_shift.run_settings(rlhf_shift.read_flags(flags)) != chosen, flags
     few = rlhf_shift.read_flags(["--xstest", "x", "--n-train", "9"])
@@ -226,7 +225,7 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
     monkeypatch.setattr(rlhf_shift, "run_arm", lambda start, *rest: (
         starts.append(start), original(start, *rest))[1])
     rlhf_shift.main([*flags, "--model", model, "--epochs", "2", "--max-new-tokens", "2",
-                     "--arms", "DIAL", "--judge", model, "--out", str(tmp_path / "out")])
+                     "--arms", "DIAL", "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
     prompt, tokens = next(iter(starts[0].prompts.items()))
     assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"

@@ -1,7 +1,5 @@
-"""Greedy generation with a transformers model: for the judge, the rewriters and the prompted base
-model."""
+"""Greedy generation with a transformers model: for the rewriters and the prompted base model."""
 import torch
-import transformers
 
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
@@ -17,22 +15,6 @@ def load(name, kind, device, dtype="auto"):
     if missing:
         raise InputError(f"{name}: its weights have no {min(missing)}")
     return model.to(device).eval(), tokenizer
-
-
-def load_chat(name, device, dtype="auto"):
-    """`load` of an instruction-tuned model, for `answers`."""
-    model, tokenizer = load(name, transformers.AutoModelForCausalLM, device, dtype)
-    if not tokenizer.chat_template:
-        raise InputError(f"{name}: this takes an instruction-tuned model, one with a chat template")
-    return model, tokenizer
-
-
-def answers(model, tokenizer, requests, max_new_tokens):
-    """What an instruction-tuned model says to each request, greedily."""
-    chats = [[{"role": "user", "content": request}] for request in requests]
-    inputs = tokenizer.apply_chat_template(chats, add_generation_prompt=True, padding=True,
-                                           return_dict=True, return_tensors="pt")
-    return generate(model, tokenizer, inputs, max_new_tokens)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from data import InputError
 
 from harness.command import count
 from models.backbones import pick_machine
-from models.generation import answers, generate, load, load_chat
+from models.generation import generate, load
 
 MODELS = {"translate": "facebook/nllb-200-3.3B", "formal": "google/gemma-2-9b-it"}
 FORMAL = ("Rewrite this post using highly formal language, using correct grammar, spelling, and "
@@ -68,9 +68,14 @@ def translator(args, device):
 
 def formalizer(args, device):
     """every text by Gemma-2-9b-it into highly formal language (A.3); resumable"""
-    model, tokenizer = load_chat(args.model, device)
-    return lambda texts: answers(model, tokenizer, [f"{FORMAL}\n\n{text}" for text in texts],
-                                 args.max_new_tokens)
+    model, tokenizer = load(args.model, transformers.AutoModelForCausalLM, device)
+    if not tokenizer.chat_template:
+        raise InputError(f"{args.model}: this takes an instruction-tuned model, one with a chat "
+                         "template")
+    return lambda texts: generate(model, tokenizer, tokenizer.apply_chat_template(
+        [[{"role": "user", "content": f"{FORMAL}\n\n{text}"}] for text in texts],
+        add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"),
+        args.max_new_tokens)
 
 
 REWRITERS = {"translate": translator, "formal": formalizer}

@@ -1,5 +1,5 @@
 """RLHF under distribution shift, for rlhf_shift.py. Open arms.py first: an arm, epoch by epoch.
 
-start.py has what all arms begin with, policy.py the policy, ppo.py its loss, judge.py the true
-reward, requests.py the prompts, report.py the table and Figure 6.
+start.py has what all arms begin with, policy.py the policy, ppo.py its loss, requests.py the
+prompts and what a right response is, report.py the table and Figure 6.
 """

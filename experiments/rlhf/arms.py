@@ -10,7 +10,6 @@ from tqdm import tqdm
 import data
 import dial
 
-from rlhf.judge import true_rewards
 from rlhf.ppo import ppo_epoch
 
 HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)
@@ -35,15 +34,11 @@ ARMS = {
 }
 
 
-def run_arm(start, name, judge=None):
+def run_arm(start, name):
     """Train a policy; return a record for each epoch: before its PPO the true reward of its
     responses, the reward model's AUC between right and wrong ones, and the divergence; after it the
     true reward of greedy answers to held-out prompts. From the second epoch on the reward model is
-    adapted first, to the responses that PPO is then trained on.
-
-    Args:
-        judge: of `generation.load_chat`, or None for a task's phrases.
-    """
+    adapted first, to the responses that PPO is then trained on."""
     args, arm, task, model = start.args, ARMS[name], start.task, start.model
     start.restore()
     torch.manual_seed(start.seed)
@@ -65,15 +60,21 @@ def run_arm(start, name, judge=None):
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
         kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo,
                        f"PPO, epoch {epoch + 1}")
-        right = true_rewards(task, task.train, texts, judge)  # (B,)
+        right = true_rewards(task, task.train, texts)  # (B,)
         _, answers = start.answers(policy, task.test, greedy=True)
         records.append(record | {
             "step": epoch + 1, "kl": kl, "reward": rewards.mean().item(),
             "true_reward": right.mean().item(), "auc": current_auc(start, texts, rewards, right),
-            "held_out": true_rewards(task, task.test, answers, judge).mean().item(),
+            "held_out": true_rewards(task, task.test, answers).mean().item(),
             "examples": [*zip(task.train, texts)][::EXAMPLES]})
     policy.model.unload()
     return records
+
+
+def true_rewards(task, prompts, texts):
+    """(B,), 1.0 for each text that answers or refuses as its prompt should be, else 0.0."""
+    return torch.tensor([float(task.kind(text) == task.should(prompt))
+                         for prompt, text in zip(prompts, texts)])
 
 
 def adapt(start, arm, critic, optimizers, encoded, epoch):
