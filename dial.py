@@ -346,7 +346,8 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         log.append({"step": i} | {name: value.detach() for name, value in losses.items()})
         if i % READ_EVERY == 0 or i == config.steps:
             to_floats(log[-READ_EVERY:])
-            bar.set_postfix_str(", ".join(f"{k}={log[-1][k]:.3f}" for k in losses), refresh=False)
+            bar.set_postfix_str(", ".join(f"{k}={log[-1][k]:.3f}" for k in losses
+                                          if "norm" not in k), refresh=False)
         if evaluate:
             log[-1] |= evaluate(i) or {}
         if checkpoint:

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 
 from tqdm import tqdm
 
@@ -88,18 +89,8 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
         config, batch_size, epochs = settings.training_of(args, name, source, target)
         looker = looker or looks.looker(args, pairs, epochs)
     with new_model(args, backbone, config, seed) as (model, critic):
-        def measure(domain):
-            if not domain.test:
-                return {}
-            if method.rewards:
-                return domain.measure(method.rewards(domain, source=source, seed=seed, args=args,
-                                                     model=model, backbone=backbone))
-            rows = encoded[id(domain.test)]
-            return domain.measure(dial.predict(
-                model, data.evaluation_batches(rows, 2048 * processes.count(),
-                                               **backbone.pack_options),
-                f"{name} on {domain.name}", len(rows)))
-
+        measured = partial(measure, name=name, source=source, seed=seed, args=args, model=model,
+                           backbone=backbone, encoded=encoded)
         try:
             if method.step:
                 labeled = [encoded[id(domain.labeled)] for domain, part
@@ -108,12 +99,12 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
                 batches = ahead(data.training_batches(
                     labeled, unlabeled, batch_size, config.steps, seed, done,
                     **backbone.pack_options), args.device)
-                look = looker and looker(model, config, measure)
+                look = looker and looker(model, config, measured)
                 if distributed:
                     look = distributed.keep_alike(model, critic, look)
                 log = dial.train(model, critic, batches, config, method.step, look,
                                  f"{name}, seed {seed}", checkpoint=checkpoint)
-            results = results_of(name, pairs, log, measure)
+            results = results_of(name, pairs, log, measured)
         except FloatingPointError as error:
             raise InputError(f"{name}, seed {seed}: {error}") from None
         failure = None
@@ -127,6 +118,18 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
     return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
             "saved": args.save if save and not failure else None, "failure": failure,
             "results": results, "log": log}
+
+
+def measure(domain, name, source, seed, args, model, backbone, encoded):
+    """The metrics of a method's rewards on a domain's test; none where there is no test."""
+    if not domain.test:
+        return {}
+    if METHODS[name].rewards:
+        return domain.measure(METHODS[name].rewards(
+            domain, source=source, seed=seed, args=args, model=model, backbone=backbone))
+    rows = encoded[id(domain.test)]
+    batches = data.evaluation_batches(rows, 2048 * processes.count(), **backbone.pack_options)
+    return domain.measure(dial.predict(model, batches, f"{name} on {domain.name}", len(rows)))
 
 
 def results_of(name, pairs, log, measure):
