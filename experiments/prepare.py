@@ -65,10 +65,7 @@ def main(argv=None):
         records = each(read_record, [(f"{args.out}: record {i}", change_texts(record, new))
                                      for i, record in enumerate(records, 1)])
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-    try:
-        write_whole(args.out, "".join(lines))
-    except OSError as error:
-        raise InputError(f"--out {args.out}: cannot be written: {error.strerror}") from None
+    write_whole(args.out, "".join(lines))
     print(f"{args.out}: {len(records)} records", file=sys.stderr)
 
 

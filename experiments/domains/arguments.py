@@ -85,12 +85,12 @@ def n_words(text):
 
 def neighbouring_pairs(texts, scores, prompt, n, rng):
     """`n` Preferences between texts of neighbouring scores (A.5), all with the same prompt; every
-    text is in one of them at least, if `n` allows; None for as few as that takes."""
+    text is in one of them at least, if `n` allows."""
     levels = [[t for t, s in zip(texts, scores) if s == level] for level in sorted(set(scores))]
     if len(levels) < 2:
         raise data.InputError("pairs of neighbouring levels need two levels of scores")
     pairs = []
-    while not pairs or len(pairs) < (n or 0):
+    while len(pairs) < n:
         levels = [rng.sample(level, len(level)) for level in levels]
         new = [data.Preference(prompt, high[i % len(high)], (low[i % len(low)],))
                for low, high in zip(levels, levels[1:]) for i in range(max(len(low), len(high)))]
@@ -102,8 +102,9 @@ def argument_domain(form, part="test", n_train=1000, n_test=200, seed=0):
     """Make a domain of `form` clean, noisy, short or long.
 
     Args:
-        part: what to measure on, "validation" (the pool) or "test". n_train, n_test: texts (long) or pairs
-            to train and to measure on. seed: of the split, which all forms share, and of the texts.
+        part: what to measure on, "validation" (the pool) or "test". n_train, n_test: texts (long)
+            or pairs to train and to measure on. seed: of the split, which all forms share, and of
+            the texts.
     """
     train, new = Writer(form, "train", seed), Writer(form, part, seed)
     if form in ("clean", "noisy"):
