@@ -1,0 +1,41 @@
+"""The runs in experiments/results/runs: one file a run, without its log. The rows of the table that
+is kept under the same name are theirs."""
+import json
+from collections import defaultdict
+
+import pytest
+from test_results import RESULTS
+
+FOLDERS = sorted(path for path in (RESULTS / "runs").glob("*") if path.is_dir())
+
+
+def values_of(folder):
+    """{(method, source, target, metric): {seed: value}}, and the runs."""
+    found, runs = defaultdict(dict), [json.loads(p.read_text()) for p in folder.glob("*.json")]
+    for run in runs:
+        for result in run["results"]:
+            for metric, value in result["metrics"].items():
+                key = run["method"], result["source"], result["target"], metric
+                assert run["seed"] not in found[key], (folder, key, "twice the seed")
+                found[key][run["seed"]] = value
+    return found, runs
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_table_is_that_of_its_runs(folder):
+    found, _ = values_of(folder)
+    rows = [row for row in json.loads((RESULTS / f"{folder.name}.json").read_text())["rows"]
+            if " less " not in row["method"]]
+    assert {(r["method"], r["source"], r["target"], r["metric"]): dict(zip(r["seeds"], r["values"]))
+            for r in rows} == found
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_what_is_compared_is_alike(folder):
+    """Settings but for the method's own, and within a seed machine and commit."""
+    _, runs = values_of(folder)
+    assert len({json.dumps(run["settings"], sort_keys=True) for run in runs}) == 1
+    for seed in {run["seed"] for run in runs}:
+        arms = [run for run in runs if run["seed"] == seed]
+        assert len({(run["machine"], run["commit"]) for run in arms}) == 1
+        assert not any(commit.endswith("-dirty") for commit in (run["commit"] for run in arms))
