@@ -93,6 +93,9 @@ EDITS = {  # what to do to the dictionary of a run
     "settings of text": lambda run: run.update(settings="x"),
     "a log of numbers": lambda run: run.update(log=[1]),
     "a log without steps": lambda run: run["log"][0].pop("step"),
+    "another number": lambda run: run["results"][0]["metrics"].update(accuracy=0.125),
+    "another method in a result": lambda run: run["results"][0].update(method="DEAL"),
+    "no loss": lambda run: run["log"][0].pop("source_loss"),
     "infinity in the log": lambda run: run["log"][0].update(source_loss=math.inf)}
 
 

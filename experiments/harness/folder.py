@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from data import InputError
 from harness import run_files
-from harness.tables import made_with, write_whole
+from harness.tables import made_with
 from methods.table import METHODS
 
 
@@ -89,7 +89,7 @@ class Folder:
         `overwrite`, after `clear`."""
         with self.lock:
             self.clear() if overwrite else self.read()
-            write_whole(self.out / "settings.json", json.dumps({"settings": self.settings}))
+            run_files.write(self.out / "settings.json", {"settings": self.settings})
         before, left = None, self.left(jobs)
         while left != before:  # a process that is killed gives its run back: look again
             before = left
@@ -121,7 +121,7 @@ class Folder:
         run = {"settings": self.settings, "saved": None, "failure": None, **made_with()} | run
         pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
         path = self.path / run_files.name(run["method"], run["seed"], pairs)
-        write_whole(path, json.dumps(run))
+        run_files.write(path, run)
         path.with_suffix(".checkpoint").unlink(missing_ok=True)
         self.add(run)
         if run["failure"]:

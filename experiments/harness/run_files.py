@@ -1,8 +1,7 @@
-"""The files of a run: of a finished one its name, and what it must hold; the checkpoint before."""
+"""The files of a run: what is kept of a finished one, and the checkpoint before."""
 import hashlib
 import io
 import json
-import math
 import pickle
 import re
 import sys
@@ -13,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from data import InputError
-from harness.tables import whole_file
+from harness.tables import whole_file, write_whole
 from methods.table import METHODS
 from models import processes
 
@@ -29,16 +28,25 @@ def name_of(method, seed, pairs):
     return name(method, seed, [(source.name, target.name) for source, target in pairs])
 
 
+def write(path, content):
+    """Write a dictionary, and in it the SHA-256 of the rest."""
+    write_whole(path, json.dumps(content | {"sha256": digest(content)}))
+
+
+def digest(content):
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
 def read(path, settings):
-    """A run, or with settings.json what runs have in common. Raises InputError for what this
-    program has not written, and for other settings."""
+    """What `write` wrote: a run, or what runs have in common. Raises InputError for what this
+    program has not written, or not so, and for other settings."""
     try:
         run = json.loads(path.read_text(encoding="utf-8"))
-        if path.name != "settings.json":
-            check(run)
+        if run.pop("sha256") != digest(run):
+            raise ValueError
         kept = run["settings"]
         differs = [k for k in settings.keys() | kept.keys() if kept.get(k) != settings.get(k)]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path}: not a run of this program; move it away") from None
     if differs:
         other = {"checksum": "data in the same files",
@@ -48,23 +56,6 @@ def read(path, settings):
                 else f"has {first} {kept.get(first)}, not {settings.get(first)}")
         raise InputError(f"{path} {what}: choose another --out, or --overwrite")
     return run
-
-
-def check(run):
-    """Raise an error where a run lacks something that `Folder.write` writes, or has a text where a
-    number belongs."""
-    numbers, texts = [run["seed"], run["seconds"]], [run["method"]]
-    for result in run["results"]:
-        numbers += [result["n_test"], *result["metrics"].values()]
-        texts += [result["source"], result["target"]]
-    for record in run["log"]:
-        numbers += [record["step"], *(value for value in record.values()
-                                      if value is not None and not isinstance(value, list))]
-    if not (run["results"] and {"saved", "failure"} <= run.keys()
-            and all(isinstance(text, str) for text in texts)
-            and all(isinstance(number, int | float) and math.isfinite(number)
-                    for number in numbers)):
-        raise ValueError
 
 
 def checkpoint(args, settings, method, seed, pairs):
