@@ -18,8 +18,9 @@ from domains.foods import food_domain
 from harness.command import count, exit_codes, parse, run_parser, whole
 from harness.figures import plot_embeddings
 from harness.flags import LAPTOP, RUNS
-from harness.runs import encode_all, run
+from harness.runs import run
 from harness.tables import make_folder, print_columns
+from methods.learners import encode_all
 from models import backbones
 
 # As cross_lingual.py.

@@ -86,14 +86,6 @@ def cross_lingual():
                      "mean of the three")
 
 
-def other_methods():
-    base = over([row("cross_lingual.json", "Src-Pref", target=t) for t in LANGUAGES])
-    for method in ("Src-Pref-SFT", "Src-Pref-Tgt-NTP", "DEAL", "DIAL"):
-        file = "cross_lingual.json" if method == "DIAL" else "cross_lingual_baselines.json"
-        each = [row(file, method, target=t) for t in LANGUAGES]
-        yield line(method, *map(mean, each), *judged(less(over(each), base))[:3])
-
-
 def rlhf():
     metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
     arms = {m: [row("rlhf_shift.json", m, metric) for metric in metrics]
@@ -134,7 +126,6 @@ def speed():
 TABLES = {
     "Odd one out": odd_one_out,
     "Cross-lingual lists": cross_lingual,
-    "The paper's other methods on these lists": other_methods,
     "Few-shot to full: our answers":
         lambda: by_method("few_shot.json", ["Src-Pref", "DIAL", "DEAL"]),
     "Few-shot to full: ParaDetox":

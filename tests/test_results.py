@@ -123,7 +123,7 @@ def test_a_wrong_number_is_seen(pool, text):
 
 
 def test_a_right_number_is_let_through(pool):
-    assert not wrong_numbers("+.046 ± .015 (n = 6,\np = .031), on Korean p = .88", pool)
+    assert not wrong_numbers("+.036 ± .024 (n = 6,\np = .20), on Korean p = .95", pool)
 
 
 def test_holm():
@@ -154,14 +154,14 @@ def wrong_cells(task, base, ours, mean, error, n, p, verdict, pool):
 
 def test_the_table_of_the_readme(pool):
     table = list(readme_rows())
-    assert len(table) == 12
+    assert len(table) == 9
     same = [row for row in table if row[-1] == "the same"]  # as the row before
     assert [row[0] for row in table if row not in same and wrong_cells(*row, pool)] == []
     assert [row[0] for row in same if wrong_cells(*row[:-1], "yes", pool)] == []
 
 
-@pytest.mark.parametrize("place, value", [(1, ".556"), (2, ".727"), (3, "+.047"), (4, ".016"),
-                                          (5, "5"), (6, ".032"), (7, "no")])
+@pytest.mark.parametrize("place, value", [(1, ".678"), (2, ".717"), (3, "+.037"), (4, ".028"),
+                                          (5, "5"), (6, ".19"), (7, "yes")])
 def test_a_wrong_cell_is_seen(pool, place, value):
     row = list(next(row for row in readme_rows() if row[0].endswith("three languages")))
     row[place] = value

@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import unicodedata
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def exit_codes(several=False):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     try:
-        with processes.together(several):
+        with processes.together(several) if processes.count() > 1 else nullcontext():
             yield
         sys.stdout.flush()
     except (InputError, FloatingPointError) as error:

@@ -94,7 +94,7 @@ class Folder:
         while left != before:  # a process that is killed gives its run back: look again
             before = left
             for name, seed, pairs in left:
-                path = self.path / run_files.name_of(name, seed, pairs)
+                path = self.path / run_files.name(name, seed, pairs)
                 try:
                     with self.lock:
                         taken = FileLock(path.with_suffix(".lock")).acquire(timeout=0)

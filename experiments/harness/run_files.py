@@ -18,14 +18,10 @@ from models import processes
 
 
 def name(method, seed, pairs):
-    """The name of a run's file; `pairs`: the names of its domains, (source, target)."""
+    """The name of a run's file; `pairs`: of its domains, (source, target), or of their names."""
+    pairs = [(getattr(s, "name", s), getattr(t, "name", t)) for s, t in pairs]
     text = f"{method}-{seed}-{zlib.crc32(str(pairs).encode()):08x}.json"
     return re.sub(r"[*,]", "", text).replace(" ", "_")
-
-
-def name_of(method, seed, pairs):
-    """`name` for pairs of `Domain`s."""
-    return name(method, seed, [(source.name, target.name) for source, target in pairs])
 
 
 def write(path, content):
@@ -60,7 +56,7 @@ def read(path, settings):
 
 def checkpoint(args, settings, method, seed, pairs):
     """The `Checkpoint` of a run; None where none is asked for, and none is there."""
-    path = (args.out / "runs" / name_of(method, seed, pairs)).with_suffix(".checkpoint")
+    path = (args.out / "runs" / name(method, seed, pairs)).with_suffix(".checkpoint")
     if METHODS[method].step and (processes.told(path.exists) or args.checkpoint_every):
         return Checkpoint(path, args.checkpoint_every, settings)
     return None

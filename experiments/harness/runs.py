@@ -17,7 +17,7 @@ import dial
 from data import InputError
 from harness import run_files
 from harness.folder import results_folder
-from methods.learners import new_model
+from methods.learners import encode_all, new_model
 from methods.table import METHODS
 from models import attention, backbones, processes
 from models.ahead import ahead
@@ -48,10 +48,14 @@ def run_all(args, domains):
         from harness.dry_run import describe
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
-    processes.check(args, METHODS)
+    if distributed:
+        processes.check(args, METHODS)
+    elif args.shard:
+        raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
     settings["model_checksum"] = backbones.checksum(args.model)
-    with processes.shared(results_folder, args, settings) as folder:
+    opened = processes.shared(results_folder) if distributed else results_folder
+    with opened(args, settings) as folder:
         left = folder.left(jobs)
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
@@ -142,19 +146,3 @@ def results_of(name, pairs, log, measure):
              "metrics": measure(target) | common | {
                  f"source_{metric}": value for metric, value in sources[id(source)].items()}}
             for source, target in pairs]
-
-
-def encode_all(args, backbone, jobs):
-    """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
-    id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
-    encoded, n_tokens = {}, len(backbone.classifier.get_input_embeddings().weight)
-    for name, _, pairs in jobs:
-        for source, target in pairs:
-            METHODS[name].check(name, args, backbone.classifier, target)
-            for domain, part in METHODS[name].reads(source, target):
-                if id(rows := getattr(domain, part)) not in encoded:
-                    encoded[id(rows)] = data.encode(
-                        rows, backbone.tokenizer, args.max_length, args.truncate,
-                        f"{domain.name}, {part}")
-                    domain.check(part, encoded[id(rows)], n_tokens)
-    return encoded

@@ -1,9 +1,11 @@
-"""What a method trains: the reward model and the critic of a run, in one process or in several."""
+"""What a run trains, in one process or in several, and what it reads, as tokens."""
 from contextlib import contextmanager
 
 import torch
 
+import data
 import dial
+from methods.table import METHODS
 from models import backbones, processes
 
 
@@ -22,3 +24,19 @@ def new_model(args, backbone, config, seed):
         if args.gradient_checkpointing:  # peft would differentiate the embeddings of the next run
             model.transformer.activation_checkpointing_disable()
         model.backbone.unload()
+
+
+def encode_all(args, backbone, jobs):
+    """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
+    id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
+    encoded, n_tokens = {}, len(backbone.classifier.get_input_embeddings().weight)
+    for name, _, pairs in jobs:
+        for source, target in pairs:
+            METHODS[name].check(name, args, backbone.classifier, target)
+            for domain, part in METHODS[name].reads(source, target):
+                if id(rows := getattr(domain, part)) not in encoded:
+                    encoded[id(rows)] = data.encode(
+                        rows, backbone.tokenizer, args.max_length, args.truncate,
+                        f"{domain.name}, {part}")
+                    domain.check(part, encoded[id(rows)], n_tokens)
+    return encoded

@@ -42,9 +42,6 @@ def together(allowed):
     Process 0 alone prints. An error ends all processes, and the first to have one prints it.
     Raises InputError unless several processes are `allowed`.
     """
-    if count() == 1:
-        yield
-        return
     import torch.distributed as dist
 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # torchrun's, to those that wait for a dead peer
@@ -78,10 +75,6 @@ def check(args, methods):
 
     Args: methods: those of methods/table.py, by name.
     """
-    if count() == 1:
-        if args.shard:
-            raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
-        return
     for name in args.methods:
         method = methods[name]
         if method.language:
@@ -134,11 +127,14 @@ class SharedFolder:
         return self.folder.runs_of(jobs) if self.folder else []
 
 
-@contextmanager
-def shared(results_folder, args, settings):
-    """`harness.folder.results_folder`, of which several processes get a `SharedFolder`."""
-    if rank() > 0:
-        yield SharedFolder()
-        return
-    with results_folder(args, settings) as folder:
-        yield folder if count() == 1 else SharedFolder(folder)
+def shared(results_folder):
+    """`harness.folder.results_folder` for several processes, which get a `SharedFolder`."""
+    @contextmanager
+    def opened(args, settings):
+        if rank() > 0:
+            yield SharedFolder()
+            return
+        with results_folder(args, settings) as folder:
+            yield SharedFolder(folder)
+
+    return opened
