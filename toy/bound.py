@@ -12,7 +12,7 @@ The responses of a domain are its chosen and its rejected ones together. A pair 
 rejected); the distance of two pairs is that of their chosen responses plus that of their rejected
 ones. The second bound holds because eps is the mean of one function of a pair in both domains,
 sigmoid(r(rejected) - r(chosen)), which is (K/4)-Lipschitz for this distance. What is wrong in the
-proof of the first: README.md, section 5. The functions need nothing else of the project.
+proof of the first: README.md, "The theorem". The functions need nothing else of the project.
 """
 import math
 
@@ -126,9 +126,8 @@ def main():
     for name, source, target in counterexamples():
         source_error, target_error, stated, holds = check(source, target)
         gap = target_error - source_error
-        wrong = " (false)" if gap > stated else ""
         print(line(name, f"{source_error:.4f}", f"{target_error:.4f}", f"{gap:.4f}",
-                   f"{stated:.4f}{wrong}", f"{holds:.4f}"))
+                   f"{stated:.4f}" + " (false)" * (gap > stated), f"{holds:.4f}"))
 
 
 if __name__ == "__main__":

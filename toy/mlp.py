@@ -11,7 +11,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1] / name) for name in ("",
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from dial import dial_step, preference_step  # noqa: E402
+from dial import accuracy, dial_step, preference_step  # noqa: E402
 
 torch.set_num_threads(1)  # the models are so small that more threads make them slower
 METHODS = {"Src-Pref": preference_step, "DIAL": dial_step}  # by their names in tables
@@ -33,3 +33,18 @@ class ToyModel(nn.Module):
     def forward(self, points):
         """Rewards (N,) of points (N, widths[0])."""
         return self.reward_head(self.layers(points)).squeeze(-1)
+
+    def slopes(self, points):
+        """How much the reward rises per unit of each coordinate, a list: means over points."""
+        points = points.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(self(points).sum(), points)
+        return gradient.flatten(0, -2).mean(dim=0).tolist()
+
+
+def report(name, model, source, target):
+    """Print a model's accuracy on pairs of both domains, the better response of each first: (N, 2,
+    D); and how its reward rises over the target."""
+    content, style = model.slopes(target)
+    print(f"{name}: accuracy {accuracy(model(source)):.3f} in the source, "
+          f"{accuracy(model(target)):.3f} in the target; reward per unit of content {content:.2f}, "
+          f"of style {style:.2f}")

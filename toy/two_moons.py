@@ -1,6 +1,6 @@
 """Two moons (Figure 7): labels cover a part of the data, and all of the data is the target.
 
-    python toy/two_moons.py
+    python toy/two_moons.py        # also films the training of the first seed
 
 Each moon is a class, and a point of the second moon is chosen over a point of the first. A point
 is given the second class if its reward is above the labelled points' mean reward. The source is
@@ -26,8 +26,8 @@ from tqdm import tqdm
 from mlp import METHODS, ToyModel  # comes first, because it sets the path
 
 from dial import Critic, DialConfig, train
+from pictures import film_moons, on_grid
 from harness.command import PARSER, Parser, exit_codes, whole
-from harness.figures import figure
 from harness.tables import make_folder, mean_and_error, plus_minus, print_columns, write_results
 
 SETTINGS = DialConfig(steps=500, learning_rate=3e-3, decay=0.8, lambda_da=0.5,
@@ -36,6 +36,7 @@ BATCH_SIZE = 32
 # Angles on the first and on the second moon, in units of pi: 0 is the inner end, 1 the outer end.
 LABELS_AT = {"uneven": ((0.0, 1.0), (0.7, 1.0)), "middle": ((0.35, 0.65), (0.35, 0.65))}
 JITTER = 0.1
+LIMITS = (-1.6, 2.6), (-1.1, 1.6)  # of the pictures
 
 
 def moons(n, spans=((0.0, 1.0), (0.0, 1.0)), noise=0.05, even=False):
@@ -65,47 +66,35 @@ def batches(labeled, target, size=BATCH_SIZE):
                "chosen": torch.arange(size, 2 * size), "rejected": torch.arange(size)}
 
 
-def fit(step, seed, place, title="train"):
-    """Train one model. Return the `labeled` and the `target` points; its `reward`, a function from
-    points (N, 2) to (N,), above 0 for the second class; which target points are `wrong`, (500,);
-    its `accuracy`; and `share`, the fraction of the target that is given the second class."""
+def fit(step, seed, place, title="train", look_every=SETTINGS.steps):
+    """Train one model and look at it every so many steps. Return [(step number, look), ...]. A
+    look has the `labeled` and the `target` points; `regions`, which points of a grid are given the
+    second class; which target points are `wrong`, (500,); `accuracy`; and `share`, the fraction of
+    the target that is given the second class."""
     torch.manual_seed(seed)
     (labeled, _), (target, classes) = moons(5, LABELS_AT[place], even=True), moons(250)
     model, critic = ToyModel(2, 64, 64, 2), Critic(2, (64, 32))
     with torch.no_grad():  # steeper, so that features are as narrow as the gap between the moons
         for p in model.layers[0].parameters():
             p *= 5
-    train(model, critic, batches(labeled, target), SETTINGS, step=step, title=title)
+    looks = []
+
+    def second(points):  # (N, 2) -> (N,)
+        return model(points) > model(labeled).mean()
 
     @torch.no_grad()
-    def reward(points):
-        return model(points) - model(labeled).mean()
+    def look(i):
+        if i % look_every == 0 or i == SETTINGS.steps:
+            called = second(target)
+            wrong = called != (classes == 1)
+            looks.append((i, {
+                "labeled": labeled, "target": target, "regions": on_grid(second, *LIMITS),
+                "wrong": wrong, "accuracy": 1 - wrong.double().mean().item(),
+                "share": called.double().mean().item()}))
 
-    second = reward(target) > 0
-    wrong = second != (classes == 1)
-    return {"labeled": labeled, "target": target, "reward": reward, "wrong": wrong,
-            "accuracy": 1 - wrong.double().mean().item(), "share": second.double().mean().item()}
-
-
-def draw(runs, path):
-    """Plot the decision regions of the first seed, a row for each place of the labels."""
-    title = "Two moons: labels (large), wrong points (black)"
-    with figure(path, title, (8, 7.2), len(METHODS), len(LABELS_AT)) as grid:
-        for ax, ((place, method), (run, *_)) in zip(grid.flat, runs.items()):
-            draw_regions(ax, **run)
-            ax.set_title(f"labels {place}, {method}: {run['accuracy']:.3f}")
-
-
-def draw_regions(ax, reward, labeled, target, wrong, **_):
-    x, y = torch.meshgrid(torch.linspace(-1.6, 2.6, 200), torch.linspace(-1.1, 1.6, 200),
-                          indexing="xy")
-    value = reward(torch.stack([x.flatten(), y.flatten()], dim=1)).view(x.shape)  # (200, 200)
-    ax.contourf(x, y, value > 0, levels=[-0.5, 0.5, 1.5], colors=["#f7c6c6", "#c6d8f7"])
-    ax.scatter(*target[~wrong].T, s=3, color="gray")
-    ax.scatter(*target[wrong].T, s=7, color="black")
-    for points, color in zip(labeled.view(2, -1, 2), ("tab:red", "tab:blue")):
-        ax.scatter(*points.T, s=45, color=color, edgecolor="white", zorder=3)
-    ax.set(xticks=[], yticks=[])
+    look(0)
+    train(model, critic, batches(labeled, target), SETTINGS, step, look, title)
+    return looks
 
 
 def main(argv=None):
@@ -114,11 +103,14 @@ def main(argv=None):
     p.add_argument("--out", type=Path, default=Path("runs/two_moons"), help="(%(default)s)")
     args, start = p.parse_args(argv), time.time()
     make_folder(args.out)
-    runs, rows = {}, []
+    runs, films, rows, filmed = {}, {}, [], ("uneven", args.seeds[0])
     table = [("labels", "method", "accuracy", "worst", "called second", "gain")]
     for place, (method, step) in product(LABELS_AT, METHODS.items()):
-        runs[place, method] = [fit(step, seed, place, f"{method}, {place}, seed {seed}")
-                               for seed in tqdm(args.seeds, desc=f"{method}, {place}")]
+        looks = [fit(step, seed, place, f"{method}, {place}, seed {seed}",
+                     10 if (place, seed) == filmed else SETTINGS.steps)
+                 for seed in tqdm(args.seeds, desc=f"{method}, {place}")]
+        runs[place, method] = [run for *_, (_, run) in looks]
+        films.setdefault(method, looks[0])  # uneven comes first
         base, values = ([run["accuracy"] for run in runs[place, name]]
                         for name in ("Src-Pref", method))
         shares = [run["share"] for run in runs[place, method]]
@@ -130,7 +122,7 @@ def main(argv=None):
                       f"{fmean(shares):.3f}", plus_minus(rows[-1]["gain"], "+")))
     config = asdict(SETTINGS) | {"batch_size": BATCH_SIZE, "seeds": args.seeds}
     write_results(args.out, "two_moons", "MLP", config, rows, time.time() - start)
-    draw(runs, args.out / "two_moons.png")
+    film_moons(films, args.out / "two_moons.gif")
     print_columns(table)
 
 
