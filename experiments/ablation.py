@@ -21,7 +21,7 @@ from harness.tables import plus_minus, print_columns, write_results
 TASKS = {"odd_one_out": 160, "cross_lingual": 40, "few_shot": 120}  # the steps of each
 PUBLISHED = [f"{f.name}={f.default}" for f in fields(DialConfig) if f.name != "steps"]
 ROWS = {  # a method, and after a comma how it differs from the task's own settings
-    "Src-Pref": [], "DIAL": [], "DEAL": [], "Mean matching": [], "MMD": [], "Sliced W": [],
+    "Src-Pref": [], "DIAL": [], "DEAL": [], "Mean matching": [], "MMD": [],
     "DIAL, as published": PUBLISHED,
     "DIAL, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
     "DIAL, unscaled": ["scale_embeddings=false"], "DIAL, uncentred": ["center_prompts=false"],

@@ -16,7 +16,7 @@ from methods.table import METHODS
 from models import backbones
 from models.language import tokens_to_predict
 
-MATCHING = ("Mean matching", "MMD", "Sliced W")
+MATCHING = ("Mean matching", "MMD")
 # What two records a step of each part make: labelled and unlabelled (conftest.pair_of_domains).
 READS = {
     "Src-Pref": ({"SL": 2}, {}),

@@ -82,7 +82,7 @@ def test_a_method_is_trained_once_for_what_it_reads():
         "Longest": [6], "Base LM": [6], "Seen words": [2] * 3, "Few-shot LM": [2] * 3,
         "Src-Pref": [2] * 3, "Src-Pref-SFT": [2] * 3, "Src-Pref-Tgt-NTP": [1] * 6,
         "DIAL": [1] * 6, "DEAL": [1] * 6, "Tgt-Pref*": [2] * 3, "Src-Tgt-Pref*": [1] * 6,
-        "Mean matching": [1] * 6, "MMD": [1] * 6, "Sliced W": [1] * 6}
+        "Mean matching": [1] * 6, "MMD": [1] * 6}
     first = METHODS["Src-Pref"].groups(pairs)[0]
     assert [(s.name, t.name) for s, t in first] == [("a", "b"), ("a", "c")]
     with pytest.raises(InputError, match="twice the same pair of domains"):

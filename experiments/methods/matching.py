@@ -4,27 +4,22 @@
                     critic is what the authors' release trains
     mmd             the maximum mean discrepancy, Gretton et al. (2012), with Gaussian kernels of
                     several widths, Long et al. (2015)
-    sliced_w        W in one dimension, where sorting solves it, averaged over random directions,
-                    Bonneel et al. (2015)
 
 Each is a step function like `dial.dial_step`; the critic and its optimiser are unused.
 """
-import math
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 
 import dial
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernels, times the mean squared distance
-DIRECTIONS = 64
 
 
 def mean_distance(source, target):
     """|mean source - mean target|.
 
-    Args: of this and the two below: source, target: (N_s, D), (N_t, D). Returns a scalar >= 0.
+    Args: of this and the one below: source, target: (N_s, D), (N_t, D). Returns a scalar >= 0.
     """
     return (source.mean(dim=0) - target.mean(dim=0)).norm()
 
@@ -37,16 +32,6 @@ def squared_mmd(source, target):
     squared = (emb[:, None] - emb[None, :]).square().sum(dim=-1)  # (N_s + N_t, N_s + N_t)
     kernel = sum(torch.exp(-squared / (width * squared.detach().mean())) for width in WIDTHS)
     return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean()
-
-
-def sliced_distance(source, target):
-    """The mean of W over DIRECTIONS random directions, times sqrt(D): a random direction sees of a
-    shift of the mean about the 1 / sqrt(D)-th part, and so lambda means what it does for DIAL."""
-    directions = F.normalize(torch.randn(source.shape[1], DIRECTIONS).to(source), dim=0)
-    n = math.lcm(len(source), len(target))  # every value is repeated until both have as many
-    s, t = ((emb @ directions).sort(dim=0).values.repeat_interleave(n // len(emb), dim=0)
-            for emb in (source, target))  # (n, DIRECTIONS)
-    return (s - t).abs().mean() * math.sqrt(source.shape[1])
 
 
 def matching_step(distance, model, critic, optimizer, critic_optimizer, batch, config):
@@ -62,4 +47,3 @@ def matching_step(distance, model, critic, optimizer, critic_optimizer, batch, c
 
 mean_matching = partial(matching_step, mean_distance)
 mmd = partial(matching_step, squared_mmd)
-sliced_w = partial(matching_step, sliced_distance)
