@@ -53,10 +53,10 @@ keep("b")
 # %% [markdown]
 # Src-Pref leans on the shortcut: its reward rises more with style than with content.
 # ## (c) A critic
-# *W1* is the smallest mean distance by which the points of one set must move to become the other.
+# *W1* is the smallest mean distance by which one domain's points must move to become the other's.
 # A *critic* is a network that gives the source high and the target low values. *W*, eq. (2), is
-# its mean over the source minus its mean over the target: at most W1 if the critic's slope is
-# nowhere above 1. It maximises W - λ_gp · P, where P, eq. (3), is the mean of (slope - 1)².
+# its mean over the source minus its mean over the target: at most W1 if the critic's slope (its
+# gradient's length) is nowhere above 1. Training maximises W - λ_gp · mean (slope - 1)², eq. (3).
 # > **Predict:** what will the critic do if λ_gp is small, and what will that do to W?
 # %%
 exact, slopes = wasserstein_1(x, y), {}
@@ -72,7 +72,7 @@ for ax, lambda_gp in zip(panels(3), (1, 10, 100)):
     draw_plane(ax, title, x, y, critic)
 keep("c")
 # %% [markdown]
-# The smaller λ_gp, the steeper is the critic and the larger is W. W / slope is nearer to W1.
+# The smaller λ_gp, the steeper is the critic, and the larger is W. W / slope is nearer to W1.
 # ## (d) A step of DIAL by hand
 # *DIAL* minimises Src-Pref's loss and also W, now between the domains' *embeddings*, the model's
 # last layer before the reward. The critic learns first, while embeddings are fixed; then the model
@@ -121,7 +121,7 @@ keep("e")
 # ## (f) The theorem
 # The *error* is the mean of σ(reward of the worse - reward of the better). Theorem 2.1, eq. (7),
 # says: target error ≤ source error + K/2 · W1 of the domains' *responses*, with K the largest
-# slope of the reward. Here a response is a number and its own reward, so K = 1.
+# slope of the reward. Responses lie on a line here; the reward is the position, so K = 1.
 # > **Predict:** both domains have pairs of the same four responses. What is W1? Do errors differ?
 # %%
 rewards, errors = torch.tensor([1.0, 0.0, 2.0, 1.0]), {}  # of a, b, c, d: truly best to worst
