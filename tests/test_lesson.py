@@ -51,11 +51,6 @@ def test_the_notebook_is_the_lesson():
     assert NOTEBOOK.stat().st_size < 1.5e6
 
 
-def test_the_lesson_is_short():
-    lines = SCRIPT.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 150 and max(map(len, lines)) < 100
-
-
 @pytest.fixture(scope="module")
 def lesson(cache, tmp_path_factory):
     """The names of the lesson after a short run: steps of a larger size, and fewer of them."""

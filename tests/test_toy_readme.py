@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+from statistics import fmean
 
 import pytest
 from conftest import ROOT
@@ -41,6 +42,14 @@ def test_bound(capsys):
     bound.main()
     printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
     compare(stated("bound.py"), printed, abs=2e-4, rel=0)
+
+
+def test_two_moons():
+    """What test_results.py does not see: the worst accuracy, and the mean fraction called second."""
+    rows = json.loads((ROOT / "experiments/results/two_moons.json").read_text())["rows"]
+    for line, row in zip(stated("two_moons.py")[1:], rows, strict=True):
+        expected = min(row["values"]), fmean(row["called_second"])
+        assert line.split()[5:7] == [f"{value:.3f}" for value in expected]
 
 
 def measured():

@@ -51,7 +51,7 @@ def draw_plane(ax, title, first, second, f=None, names=("source", "target"), emb
 
 
 def keep(name, folder=Path("runs/lesson")):
-    """Write the current figure to a file, for those who run the lesson as a script."""
+    """Write the lesson's current figure to a file, for those who run it as a script."""
     from matplotlib import pyplot as plt
     folder.mkdir(parents=True, exist_ok=True)
     plt.savefig(folder / f"lesson_{name}.png", dpi=100)
@@ -86,11 +86,8 @@ def draw_moons(ax, title, regions, labeled, target, wrong, accuracy, share):
 
 
 def film_moons(runs, path):
-    """Write a GIF in which methods train beside one another, and hold its last frame.
-
-    Args:
-        runs: {method: a list of (step, what `draw_moons` draws)}, all of the same steps.
-    """
+    """Write a GIF of methods that train beside one another. `runs`: {method: [(step, what
+    `draw_moons` draws), ...]}, all of the same steps. It holds the last frame."""
     from matplotlib import animation
     from matplotlib import pyplot as plt
 
