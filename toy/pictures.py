@@ -47,7 +47,8 @@ def draw_plane(ax, title, first, second, f=None, names=("source", "target"), emb
             label.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
                       visible=-2.8 < x < 3.8 and -2.7 < y < 3.3 and not (x > 0.7 and y < -1.5))
     ax.legend(loc="lower right", framealpha=1, handletextpad=0.2, borderpad=0.3)
-    ax.set(title=title, **{} if embeddings else LIMITS | {"xlabel": "content", "ylabel": "style"})
+    what = ("first number", "second number") if embeddings else ("content", "style")
+    ax.set(title=title, xlabel=what[0], ylabel=what[1], **{} if embeddings else LIMITS)
 
 
 def keep(name, folder=Path("runs/lesson")):
