@@ -1,7 +1,5 @@
 """What the toys draw with: colours that the colour-blind can tell apart, maps of a function of the
 plane, and the moons, still and as a film. Every group has its own marker beside its colour.
-
-matplotlib is imported where it is needed, so that a command does not wait for it at its start.
 """
 from pathlib import Path
 
@@ -24,7 +22,7 @@ def on_grid(f, x, y, n=200):
 
 def panels(columns, rows=1):
     """Make the axes of a figure, a list of columns * rows."""
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt  # here: a command should not wait for it at its start
     plt.rcParams["font.size"] = 12
     size = 0.8 + (4.2 if columns < 3 else 3.5) * columns, 4.3 * rows
     _, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
