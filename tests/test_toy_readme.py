@@ -53,14 +53,15 @@ def test_two_moons():
 
 
 def measured():
-    """What the lesson's notebook prints, what its picture (e) shows (seed 1 of two_moons.json), the
-    errors of (f), and the accuracy of a reward that is content alone."""
+    """What the lesson's notebook prints, what its picture (e) shows (seed 1 of two_moons.json; the
+    gains), the errors of (f), and the accuracy of a reward that is content alone."""
     for cell in json.loads((ROOT / "toy" / "lesson.ipynb").read_text())["cells"]:
         for output in cell.get("outputs", []):
             yield from map(float, NUMBER.findall("".join(output.get("text", ""))))
     for row in json.loads((ROOT / "experiments/results/two_moons.json").read_text())["rows"]:
         yield row["values"][1]
         yield row["called_second"][1]
+        yield (row["gain"] or {"mean": 0})["mean"]  # over ten seeds
     yield from (1 / (1 + math.exp(1)), 1 / (1 + math.exp(-1)))
     # Content has the correlation 1 / sqrt(1 + .4^2) with quality, and so have their differences.
     yield 0.5 + math.asin(1 / math.sqrt(1 + 0.4**2)) / math.pi

@@ -46,5 +46,5 @@ def report(name, model, source, target):
     D); and how its reward rises over the target."""
     content, style = model.slopes(target)
     print(f"{name}: accuracy {accuracy(model(source)):.3f} in the source, "
-          f"{accuracy(model(target)):.3f} in the target; reward per unit of content {content:.2f}, "
-          f"of style {style:.2f}")
+          f"{accuracy(model(target)):.3f} in the target, where a unit of content adds {content:.2f} "
+          f"to the reward, of style {style:.2f}")

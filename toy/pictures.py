@@ -45,7 +45,7 @@ def draw_plane(ax, title, first, second, f=None, names=("source", "target"), emb
             label.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
                       visible=-2.8 < x < 3.8 and -2.7 < y < 3.3 and not (x > 0.7 and y < -1.5))
     ax.legend(loc="lower right", framealpha=1, handletextpad=0.2, borderpad=0.3)
-    what = ("first number", "second number") if embeddings else ("content", "style")
+    what = ("embedding, first", "embedding, second") if embeddings else ("content", "style")
     ax.set(title=title, xlabel=what[0], ylabel=what[1], **{} if embeddings else LIMITS)
 
 
@@ -67,7 +67,7 @@ def draw_pairs(ax, title, rewards, pairs):
         ax.annotate("", (rewards[better], -better), (rewards[worse], -worse), arrowprops={
             "arrowstyle": "-|>", "color": BLUE if right else WRONG, "lw": 3 if right else 2,
             "ls": "-" if right else "--", "shrinkA": 11, "shrinkB": 11})
-    ax.set(title=title, xlabel="reward (arrows: from worse to better)", ylabel="true rank",
+    ax.set(title=title, xlabel="reward (arrow: to the better; dashed: wrong)", ylabel="true rank",
            xticks=[0, 1, 2], xlim=(-0.4, 2.4), yticks=[0, -1, -2, -3],
            yticklabels=["best", "", "", "worst"])
 
