@@ -65,6 +65,17 @@ class Writer:
             rows.append(data.Preference(texts[0], texts[1], (texts[2],)))
         return rows
 
+    def candidates(self, n, k):
+        """`n` Unlabeled records of `k` answers, at most four, to one question, and the answers'
+        scores, 0 for no flaw and one less for each; no two answers of a record have the same."""
+        rows, scores = [], []
+        for _ in range(n):
+            topic, flaws = self.rng.choice(list(self.topics)), self.rng.sample(range(4), k)
+            found = sorted((self.paragraph(topic, 3, f), -float(f)) for f in flaws)
+            rows.append(data.Unlabeled(topic, tuple(text for text, _ in found)))
+            scores.append([score for _, score in found])
+        return rows, scores
+
     def graded(self, n):
         """`n` texts, question first, and their scores, 1 to 4 (short) or 1 to 6 (long)."""
         texts, scores, best = [], [], 6 if self.long else 4

@@ -1,0 +1,158 @@
+"""REAL ("Response Embedding-based Alignment for LLMs"): which two
+responses to a prompt are worth a label, and what policy do the labels lead to?"""
+import itertools
+
+import torch
+import torch.nn.functional as F
+
+from data import InputError
+from methods.losses import RATIO_LOSSES, sft_loss
+
+STRATEGIES = ("hard", "random", "easy", "centroid")
+MOST = 12  # responses to a prompt: two-means goes through all 2^(K - 1) - 1 partitions
+
+
+def select_pairs(emb, strategy, generator=None):
+    """Choose two responses to each prompt, eqs. (5) to (9).
+
+        hard: the most similar pair; easy: the least; random: any; centroid: two-means on unit
+        vectors, exact, and of each cluster the member nearest to its centre
+
+    Ties go to the pair, or the member, of the lower numbers. (Of three responses two-means joins
+    two, which are equally near to their centre: the first of them is taken.)
+    Args:
+        emb: (P, K, D), the mean state of each response without its prompt; not all zeros.
+        generator: of torch, for random.
+    Returns (P, 2) numbers below K, the lower first. Raises ValueError for other shapes or names.
+    """
+    if emb.ndim != 3 or not 2 <= emb.shape[1] <= MOST or strategy not in STRATEGIES:
+        raise ValueError(f"need (P, K, D), K from 2 to {MOST}, and one of {STRATEGIES}, not "
+                         f"{tuple(emb.shape)} and {strategy!r}")
+    unit = F.normalize(emb, dim=2)
+    if strategy == "centroid":
+        return torch.stack([centroids(rows) for rows in unit])
+    pairs = torch.tensor([*itertools.combinations(range(emb.shape[1]), 2)])  # (C, 2)
+    if strategy == "random":
+        return pairs[torch.randint(len(pairs), (len(emb),), generator=generator)]
+    similarity = (unit[:, pairs[:, 0]] * unit[:, pairs[:, 1]]).sum(2)  # (P, C)
+    return pairs[first_smallest(similarity if strategy == "easy" else -similarity)]
+
+
+def first_smallest(values):
+    """Along the last axis, the first number of those within 1e-6 of the smallest."""
+    return (values <= values.amin(-1, keepdim=True) + 1e-6).int().argmax(-1)
+
+
+def centroids(unit):
+    """Exact two-means of (K, D), (9): the two members nearest to the centres, (2,)."""
+    k, best = len(unit), None
+    for inside in itertools.product([False, True], repeat=k - 1):
+        mask = torch.tensor([True, *inside])  # the first response is in the first cluster
+        if not mask.all():
+            own = [m.nonzero()[:, 0] for m in (mask, ~mask)]
+            far = [(unit[i] - unit[i].mean(0)).square().sum(1) for i in own]  # to the centres
+            cost = sum(x.sum().item() for x in far)
+            if best is None or cost < best[0] - 1e-6:
+                best = cost, [i[first_smallest(x)] for i, x in zip(own, far)]
+    return torch.stack(best[1]).sort().values
+
+
+def select_prompts(emb, strategy, generator=None):
+    """With one pair a prompt, as in HH-RLHF, half of the prompts: the upper half by similarity is
+    hard, the lower easy (appendix B.2 calls the upper one easy, against section 4.4).
+
+    Args: emb: (P, 2, D). Returns (P // 2,), sorted. Raises ValueError for other shapes or names.
+    """
+    if emb.ndim != 3 or emb.shape[1] != 2 or strategy not in STRATEGIES[:3]:
+        raise ValueError(f"need (P, 2, D) and one of {STRATEGIES[:3]}, not {tuple(emb.shape)} and "
+                         f"{strategy!r}")
+    similarity = F.cosine_similarity(emb[:, 0], emb[:, 1], dim=1)
+    order = (torch.randperm(len(emb), generator=generator) if strategy == "random"
+             else similarity.argsort(stable=True, descending=strategy == "hard"))
+    return order[: len(emb) // 2].sort().values
+
+
+def annotate(scores, tau, generator):
+    """Label pairs as an annotator who is right with probability sigmoid(tau |difference|).
+
+    Args: scores: (P, 2), the true ones. tau: per point of the score; 0 is a coin.
+    Returns (P,), 0 or 1: which of each pair is called chosen.
+    """
+    first = torch.sigmoid(tau * (scores[:, 0] - scores[:, 1]))
+    return (torch.rand(len(scores), generator=generator) >= first).long()
+
+
+class Alignment:
+    """What the strategies of a seed have in common, and the policies that they lead to.
+
+    Args:
+        train, test: `frozen.Texts` of K responses each, of pairs with the chosen first. alone:
+        (P K, D), embeddings of the first. scores: (P, K), theirs. args: of pair_selection.py.
+    """
+
+    def __init__(self, args, train, test, alone, scores, seed):
+        self.train, self.test, self.layer = train, test, test.layer
+        self.args, self.seed, self.scores, self.alone = args, seed, scores, alone
+        self.chosen = {name: self.choose(name) for name in args.strategies}
+        torch.manual_seed(seed)
+        zero = torch.zeros(self.test.z.shape[1], self.layer.output.shape[1])
+        self.theta = self.descend(zero, self.chosen["random"][0], 3, lambda now, _: sft_loss(now[:, 0]))
+        self.ref = [t.log_probs(self.theta) for t in (self.train, self.test)]
+
+    def choose(self, strategy):
+        """The numbers of the chosen and rejected responses of a strategy's pairs, (P, 2), and what
+        the labels are worth."""
+        emb, picker, annotators = self.alone.view(*self.scores.shape, -1), *(
+            torch.Generator().manual_seed(self.seed + i) for i in (0, 1))
+        rows, pairs = torch.arange(len(emb)), torch.tensor([[0, 1]])
+        if self.args.answers == 2:
+            rows = select_prompts(emb, strategy, picker)
+            pairs = pairs.expand(len(rows), 2)
+        else:
+            pairs = select_pairs(emb, strategy, picker)  # (P, 2)
+        own = self.scores[rows].gather(1, pairs)
+        first, second = (annotate(own, self.args.tau, annotators)[:, None] for _ in range(2))
+        wrong = own.gather(1, first) < own.gather(1, 1 - first)
+        pairs = pairs.gather(1, torch.cat([first, 1 - first], 1)) + rows[:, None] * emb.shape[1]
+        return pairs, {"label_error": wrong.float().mean().item(),
+                       "agreement": (first == second).float().mean().item()}
+
+    def descend(self, theta, pairs, epochs, loss, look=None):
+        """Train on pairs (P, 2), each once an epoch; `loss` is of log probabilities (B, 2) and of
+        the numbers of the responses."""
+        theta = theta.clone().requires_grad_()
+        optimizer = torch.optim.AdamW([theta], self.args.rate, weight_decay=0.0)
+        order = [i for _ in range(epochs) for i in torch.randperm(len(pairs)).split(
+            self.args.batch_size)]
+        for step, index in enumerate(order, 1):
+            text = pairs[index].flatten()
+            now = self.train.responses(text, [2] * len(index)).log_probs(theta).view(-1, 2)
+            optimizer.zero_grad()
+            loss(now, pairs[index]).backward()
+            optimizer.step()
+            if not theta.isfinite().all():
+                raise InputError(f"--rate {self.args.rate}: step {step} is not finite; lower it")
+            if look and (step % 5 == 0 or step == len(order)):
+                look(step, theta.detach())
+        return theta.detach()
+
+    def run(self, loss, strategy):
+        """Train on a strategy's pairs; return metrics and a log."""
+        (pairs, metrics), log, beta = self.chosen[strategy], [], self.args.beta
+
+        def look(step, theta):
+            r = beta * (self.test.log_probs(theta) - self.ref[1]).view(-1, 2)
+            gap = r[:, 0] - r[:, 1]  # the chosen response comes first
+            log.append({"step": step, "labels": min(step * self.args.batch_size, len(pairs)),
+                        "margin": gap.mean().item(), "loss": -F.logsigmoid(gap).mean().item(),
+                        "accuracy": (gap > 0).float().mean().item()} | {
+                name: F.cosine_similarity(*self.layer.moved(mean[pairs.flatten()], theta).view(
+                    -1, 2, mean.shape[1]).unbind(1)).mean().item()
+                for name, mean in (("with_prompt", self.train.mean), ("alone", self.alone))})
+
+        torch.manual_seed(self.seed)
+        look(0, self.theta)
+        self.descend(self.theta, pairs, 1, lambda now, text: RATIO_LOSSES[loss](
+            *now.unbind(1), *self.ref[0][text].unbind(1), beta), look)
+        end = {name: log[-1][name] for name in ("margin", "loss", "accuracy")}
+        return end | metrics | {"similarity": log[0]["alone"]}, log
