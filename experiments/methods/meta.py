@@ -17,14 +17,15 @@ class MetaConfig:
     alpha: float = 1.0  # rate of the inner loop
     beta: float = 2.0  # weights are exp(reward / beta)
     inner_steps: int = 5  # D, of the inner loop while the reward is learned
-    outer_steps: int = 100  # updates of the reward
+    outer_steps: int = 60  # updates of the reward
     outer_rate: float = 3e-3  # of the reward (AdamW)
     records: int = 20  # of each domain in a step of any method
     test_steps: int = 40  # of the fit to the domain left out, at rate alpha
-    sft_steps: int = 200  # of SFT, at rate 0.01
-    bt_steps: int = 150  # of the Bradley-Terry reward
-    bt_rate: float = 0.01  # of the Bradley-Terry reward
-    policy_steps: int = 100  # of DPO and HPL
+    sft_steps: int = 150  # of SFT, at rate 0.01
+    bt_steps: int = 60  # of the Bradley-Terry reward
+    bt_rate: float = 3e-3  # of the Bradley-Terry reward
+    bt_beta: float = 0.5  # beta of the fit to what that reward weighs
+    policy_steps: int = 60  # of DPO and HPL
     policy_rate: float = 1e-3  # of DPO and HPL
     dpo_beta: float = 0.1  # of DPO
     decay: float = 0.1  # weight decay of all of them, as AdamW has it
@@ -107,9 +108,9 @@ class Task:
         start = torch.zeros(test.z.shape[1], test.layer.output.shape[1])
         self.theta, _ = minimise(start, sft, [*train, test], config.sft_steps, 0.01, config)
 
-    def adapted(self, phi):
+    def adapted(self, phi, beta):
         """The policy fitted to the texts of the domain left out, as the reward weighs them."""
-        w = weights(phi, features(self.test, self.scale), self.config.beta)
+        w = weights(phi, features(self.test, self.scale), beta)
         return fit(self.theta, self.test.log_probs, w, self.config.alpha, self.config.test_steps)
 
     def measure(self, theta):
@@ -118,19 +119,20 @@ class Task:
         return {"pairs": pair_accuracy(scores), "accuracy": dial.accuracy(scores)}
 
     def look(self, step, phi):
-        return self.measure(self.adapted(phi)) if step % LOOK_EVERY == 0 else {}
+        late = step % LOOK_EVERY == 0
+        return self.measure(self.adapted(phi, self.config.beta)) if late else {}
 
     def policy(self, loss):
         config = self.config
         return minimise(self.theta, loss, self.train, config.policy_steps, config.policy_rate,
                         config)
 
-    def reward(self, loss, steps, rate, look=None):
+    def reward(self, loss, steps, rate, beta, look=None):
         """The policy adapted to a reward that is learned, and the log, with the final rewards."""
         phi, log = minimise(torch.zeros(self.test.last.shape[1]), loss, self.train, steps, rate,
                             self.config, look)
         log[-1]["rewards"] = (features(self.test, self.scale) @ phi).tolist()
-        return self.adapted(phi), log
+        return self.adapted(phi, beta), log
 
     def run(self, name):
         """Train a method; return its metrics and its log."""
@@ -141,8 +143,8 @@ class Task:
             "DPO": lambda: self.policy(partial(dpo, theta_0=self.theta, beta=config.dpo_beta)),
             "HPL": lambda: self.policy(hpl),
             "BT + fit": lambda: self.reward(partial(bradley_terry, scale=scale), config.bt_steps,
-                                            config.bt_rate),
+                                            config.bt_rate, config.bt_beta),
             "OODPL": lambda: self.reward(
                 partial(outer, scale=scale, theta_0=self.theta, config=config), config.outer_steps,
-                config.outer_rate, self.look)}[name]()
+                config.outer_rate, config.beta, self.look)}[name]()
         return self.measure(theta), log
