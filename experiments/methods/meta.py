@@ -24,7 +24,7 @@ class MetaConfig:
     sft_steps: int = 150  # of SFT, at rate 0.01
     bt_steps: int = 60  # of the Bradley-Terry reward
     bt_rate: float = 3e-3  # of the Bradley-Terry reward
-    bt_beta: float = 0.25  # beta of the fit to what that reward weighs
+    bt_beta: float = 1.0  # beta of the fit to what that reward weighs
     policy_steps: int = 60  # of DPO and HPL
     policy_rate: float = 1e-3  # of DPO and HPL
     dpo_beta: float = 0.1  # of DPO
