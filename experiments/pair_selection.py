@@ -16,8 +16,10 @@ measured on the same new pairs, labelled without error:
 
 The policy is the output layer of a frozen model (methods/frozen.py).
 """
+import itertools
 import time
 from contextlib import closing
+from functools import partial
 
 import harness  # noqa: F401  (first: it sets the path)
 import torch
@@ -30,28 +32,16 @@ from harness.command import count, exit_codes, number, run_parser, whole
 from harness.figures import figure, plot_seeds
 from harness.flags import MADE, SETTINGS
 from harness.folder import results_folder
-from harness.report import summarize
-from harness.tables import mean_and_error, paired, plus_minus, print_columns, write_results
+from harness.report import summarize, words
+from harness.tables import paired, plus_minus, print_columns, write_results
 from methods import frozen
 from methods.losses import RATIO_LOSSES
 from methods.selection import STRATEGIES, Alignment
 from models import backbones
 
+positive = partial(number, float, 1e-9, 1e6, "a number from 1e-9 to 1e6")
 FLAGS = {k: v for k, v in (SETTINGS | MADE).items() if k != "--set"}
-NUMBERS = {"--tau": (1.0, "of the annotator, per flaw"), "--beta": (0.1, "of r and of the losses"),
-           "--rate": (3e-3, "learning rate of SFT and of the epoch (AdamW)")}
-PAPER = (  # what --paper --dry-run prints: sections 4.1 to 4.3 and appendices B and D, and ours
-    ("", "the paper", "here"),
-    ("models", "Phi-1.5, Pythia 2.8B, Llama 2 7B", "Gemma-3-270M, frozen, low-rank change of the "
-     "output layer"),
-    ("data", "SHP2, 3 responses a prompt; HH, one pair", "arguments of known flaws, 3 answers"),
-    ("pairs to train on", "11k (SHP2), 21k and 22k (HH)", "100"),
-    ("pairs to test on", "1.9k, 1.5k, 1.5k", "60, labelled without error"),
-    ("SFT", "on chosen responses of a third of the data", "on those of the random pairs, 3 epochs"),
-    ("training", "one epoch of DPO, batches of 64, 32, 16", "one epoch of DPO, batches of 8"),
-    ("annotator", "votes of readers; GPT-4 for agreement", "right with probability "
-     "sigmoid(tau * difference)"),
-    ("beta, rate", "not stated", "0.1, 0.003, chosen on the search pool"))
+COLORS = ("tab:red", "tab:gray", "tab:blue", "tab:green")  # of the strategies
 ORDER = (("margin", "hard", "random"), ("margin", "random", "easy"), ("margin", "easy", "centroid"),
          ("label_error", "random", "hard"), ("label_error", "easy", "random"))  # each should rise
 
@@ -64,9 +54,10 @@ def read_flags(argv):
     add("--answers", type=count, default=3, help="to a question, 2 to 4; of 2, half of the prompts "
         "are labelled, so that --n-train are (%(default)s)")
     add("--batch-size", type=count, default=8, help="pairs (%(default)s)")
-    for name, (default, text) in NUMBERS.items():
-        add(name, type=lambda text: number(float, 1e-9, 1e6, "a number above 0", text),
-            default=default, help=f"{text} (%(default)s)")
+    for name, value, text in (("--tau", 1.0, "of the annotator, per flaw"),
+                              ("--beta", 0.1, "of r and of the losses"),
+                              ("--rate", 3e-3, "of SFT and of the epoch (AdamW)")):
+        add(name, type=positive, default=value, help=f"{text} (%(default)s)")
     add("--paper", action="store_true", help="with --dry-run: the paper's setup beside ours")
     args = p.parse_args(argv)
     if args.paper and not args.dry_run:
@@ -125,11 +116,12 @@ def saved(runs, loss):
 
 def main(argv=None):
     args = read_flags(argv)
+    if args.dry_run and args.paper:
+        from paper.neighbours import REAL, show
+        return show(REAL)
     if args.dry_run:
-        if args.paper:
-            print("the paper's setup, which cannot be run here, and ours")
-        return print_columns(PAPER if args.paper else [
-            (f"seed {seed}", loss, *args.strategies) for seed in args.seeds for loss in args.losses])
+        return print_columns([(f"seed {seed}", loss, *args.strategies) for seed in args.seeds
+                              for loss in args.losses])
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "answers",
@@ -138,46 +130,44 @@ def main(argv=None):
     if not runs:
         return
     names = [f"{loss}, {name}" for loss in args.losses for name in args.strategies]
-    rows = [row for loss in args.losses for row in summarize(
-        [run for run in runs if run["method"].startswith(loss)], names, base=f"{loss}, random")]
+    rows = []
     for loss in args.losses:
-        rows.append({"method": f"{loss}, easy", "source": "arguments", "target": "arguments",
-                     "metric": "labels_saved", **mean_and_error(saved(runs, loss)),
-                     "seeds": args.seeds, "n_test": args.n_test, "paper": None, "paper_se": None,
-                     "gain": None})
+        own = [run for run in runs if run["method"].startswith(loss)]
+        for run, share in zip([run for run in own if run["method"] == f"{loss}, easy"],
+                              saved(own, loss)):
+            run["results"][0]["metrics"]["labels_saved"] = share
+        rows += summarize(own, names, base=f"{loss}, random")
     write_results(args.out, "pair_selection", args.model, chosen | {"seeds": args.seeds}, rows,
                   sum(run["seconds"] for run in runs))
     draw(args, runs, rows)
-    print_columns([("method", "metric", "mean", "less random", "p")] + [
-        (r["method"], r["metric"], plus_minus(r), plus_minus(r["gain"], "+"),
-         f"{r['gain']['p']:.2g}" if r["gain"] and r["gain"]["p"] else "") for r in rows])
-    cells = {(r["method"], r["metric"]): r["values"] for r in rows}
-    for loss in args.losses:
-        for metric, low, high in ORDER:
-            if {low, high} <= set(args.strategies):
-                row = paired([a - b for a, b in zip(cells[f"{loss}, {high}", metric],
-                                                    cells[f"{loss}, {low}", metric])])
-                print(f"{loss}: {metric}, {high} less {low}: {plus_minus(row, '+')}, p = {row['p']}")
+    print_columns([("method", "metric", "mean", "less random")] + [
+        (r["method"], r["metric"], plus_minus(r), words(r["gain"]) if r["gain"] else "")
+        for r in rows])
+    values = {(r["method"], r["metric"]): r["values"] for r in rows}
+    for loss, (metric, low, high) in itertools.product(args.losses, ORDER):
+        if high in args.strategies:
+            row = paired([a - b for a, b in zip(values[f"{loss}, {high}", metric],
+                                                values[f"{loss}, {low}", metric])])
+            print(f"{loss}, {metric}: {high} less {low} {words(row)}")
 
 
 def draw(args, runs, rows):
-    """Margins over labels, similarity over training (Figure 2), agreement (Figure 5); of DPO, or
-    of the first loss."""
-    loss = args.losses[0]
-    with figure(args.out / "pair_selection.png", f"{loss}, thin: a seed, thick: their mean",
-                (12, 3.8), 3) as axes:
-        for name in args.strategies:
-            logs = [run["log"] for run in runs if run["method"] == f"{loss}, {name}"]
-            for ax, key in ((axes[0], "margin"), (axes[1], "alone"), (axes[1], "with_prompt")):
+    """Of the first loss the margin over labels, Figures 2 and 5."""
+    with figure(args.out / "pair_selection.png", f"{args.losses[0]} (thin: a seed, thick: their "
+                "mean)", (13, 4), 3) as axes:
+        for name, color in zip(args.strategies, COLORS):
+            method = f"{args.losses[0]}, {name}"
+            logs = [run["log"] for run in runs if run["method"] == method]
+            for ax, key in zip((axes[0], axes[1], axes[1]), ("margin", "alone", "with_prompt")):
                 plot_seeds(ax, [{r["labels"]: r[key] for r in log} for log in logs],
-                           f"{name}, {key.replace('_', ' ')}" if ax is axes[1] else name)
-        cells = {r["method"]: r for r in rows if r["metric"] == "agreement"}
-        axes[2].bar(args.strategies, [cells[f"{loss}, {name}"]["mean"] for name in args.strategies],
-                    yerr=[cells[f"{loss}, {name}"]["se"] or 0 for name in args.strategies])
-        axes[0].set(xlabel="labels", title="margin on the test pairs")
-        axes[1].set(xlabel="labels", title="cosine of chosen and rejected")
-        axes[2].set(ylim=(0, 1), title="two annotators agree")
-        axes[0].legend(frameon=False, fontsize=8), axes[1].legend(frameon=False, fontsize=6)
+                           f"{name}, {key.replace('_', ' ')}", color)
+            (row,) = [r for r in rows if (r["method"], r["metric"]) == (method, "agreement")]
+            axes[2].bar(name, row["mean"], yerr=row["se"] or 0, color=color)
+        for ax, title in zip(axes, ("margin on the test pairs", "cosine of chosen and rejected",
+                                    "two annotators agree")):
+            ax.set(title=title)
+        for ax in axes[:2]:
+            ax.set(xlabel="labels"), ax.legend(frameon=False, fontsize=7)
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ def test_hypergradient_is_that_of_proposition_1(case, steps):
     of_f = torch.autograd.functional.jacobian(lambda t: preference_loss(t.view(R, Q)), path[-1])
     carried, total = of_f, torch.zeros(D, dtype=torch.float64)
     for flat in reversed(path[:-1]):
-        grads = torch.autograd.functional.jacobian(lambda t: log_probs(t.view(R, Q)), flat)  # (N, RQ)
+        grads = torch.autograd.functional.jacobian(
+            lambda t: log_probs(t.view(R, Q)), flat)  # (N, R Q)
         total += ALPHA / BETA * ((w * (grads @ carried))[:, None] * features).mean(0)
         carried = carried - ALPHA * torch.autograd.functional.hessian(g, flat) @ carried
     torch.testing.assert_close(hypergradient(case, steps), total, atol=1e-12, rtol=1e-9)

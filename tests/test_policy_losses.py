@@ -33,7 +33,7 @@ def test_where_the_policy_is_the_reference():
 
 
 def test_gradient_of_dpo():
-    """Of log pi(y+): - beta sigmoid(- beta h) / P, the opposite of log pi(y-)'s (Rafailov et al.)."""
+    """Of log pi(y+): - beta sigmoid(- beta h) / P, the opposite of that of log pi(y-)."""
     chosen, rejected = (x.clone().requires_grad_() for x in FOUR[:2])
     dpo_loss(chosen, rejected, *FOUR[2:], 0.7).backward()
     expected = torch.tensor([-0.7 / (1 + math.exp(0.7 * h)) / 2 for h in H], dtype=torch.float64)
@@ -68,8 +68,8 @@ def test_other_shapes_of_weights():
 
 @pytest.mark.parametrize("name, kind", [("DPO", "sigmoid"), ("IPO", "ipo"), ("SLiC", "hinge")])
 def test_against_trl_where_it_is_installed(name, kind):
-    """TRL's loss is in a method that also runs the model: a stand-in gives it our log probabilities,
-    of responses of one token, as TRL's IPO divides by the length."""
+    """TRL's loss is in a method that also runs the model: a stand-in gives it our numbers, of
+    responses of one token, as TRL's IPO divides by the length."""
     trl = pytest.importorskip("trl")
     logps = torch.cat(FOUR[:2])  # (2 P,), the chosen first
     output = MagicMock(log_probs=torch.stack([torch.zeros(4), logps], 1),

@@ -1,4 +1,5 @@
 """The figures, to files."""
+import itertools
 import math
 import statistics
 from contextlib import contextmanager
@@ -65,9 +66,9 @@ def thinned(curve, most=50):
     return {block[-1][0]: statistics.fmean(value for _, value in block) for block in blocks}
 
 
-def plot_seeds(ax, curves, method):
-    """Curves {x: y}, one a seed, and their mean."""
-    color = COLORS.get(method)
+def plot_seeds(ax, curves, method, color=None):
+    """Curves {x: y}, one a seed, and their mean, in a method's color or the next."""
+    color = color or COLORS.get(method)
     for curve in curves:
         ax.plot(curve.keys(), curve.values(), color=color, lw=0.8, alpha=0.4)
     x = sorted(set.intersection(*map(set, curves)))
@@ -102,6 +103,29 @@ def plot_pairs(rows, path, title, chance):
         ax.set(xlim=(0, 1), xlabel="target accuracy", ylim=(-0.6, len(pairs) - 0.4))
         ax.axvline(chance, color="gray", ls=":", lw=1)
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def plot_meta_reward(runs, beta, path):
+    """Of OODPL's runs Figure 3, the share of pairs over the outer steps; Figure 5, the weights by
+    beta, of the final reward; the mean so far of |dF/dphi|^2, beside 1 / sqrt(steps)."""
+    with figure(path, "OODPL (thin: a seed, thick: their mean)", (13, 4), 3) as axes:
+        for name in dict.fromkeys(run["results"][0]["target"] for run in runs):
+            logs = [run["log"] for run in runs if run["results"][0]["target"] == name]
+            plot_seeds(axes[0], [{r["step"]: r["pairs"] for r in log if "pairs" in r}
+                                 for log in logs], name)
+            squares = [statistics.fmean(r["gradient"] ** 2 for r in step) for step in zip(*logs)]
+            steps = range(1, len(squares) + 1)
+            sofar = [total / n for total, n in zip(itertools.accumulate(squares), steps)]
+            axes[2].loglog(steps, sofar)
+        axes[2].loglog(steps, [sofar[0] / n**0.5 for n in steps], "k:")
+        rewards = torch.tensor([r for run in runs for r in run["log"][-1]["rewards"]])
+        for b in (beta / 4, beta, 4 * beta):
+            axes[1].hist((rewards / b / math.log(10)).tolist(), 60, histtype="step",
+                         density=True, label=f"beta = {b:g}")
+        axes[0].set(xlabel="outer steps", title="share of pairs, domain left out")
+        axes[1].set(xlabel="log10 of the weight", title="weights of its texts")
+        axes[2].set(xlabel="outer steps", title="mean |dF/dphi|² so far; dotted: 1 / √steps")
+        axes[0].legend(frameon=False, fontsize=8), axes[1].legend(frameon=False, fontsize=8)
 
 
 def plot_embeddings(looks, project, title, path):

@@ -119,8 +119,9 @@ def states(model, encoded, tokens, weight, pack_options, title):
         length = found["response"][own].bincount().cpu()  # (n,)
         means = [hidden[row, columns[-n:]].float().mean(0).cpu() for row, columns, n in zip(
             batch["last_row"], batch["columns"], length.tolist())]
-        rows.append((before @ weight.T, before, torch.searchsorted(tokens, found["token"][own].cpu()),
-                     length, model.embed(batch, hidden).cpu(), torch.stack(means)))
+        token = torch.searchsorted(tokens, found["token"][own].cpu())
+        rows.append((before @ weight.T, before, token, length, model.embed(batch, hidden).cpu(),
+                     torch.stack(means)))
         records += zip(batch["index"], batch["counts"])
     texts = Texts(*map(torch.cat, zip(*rows)), [count for _, count in records])
     return texts.select(sorted(range(len(records)), key=lambda i: records[i][0]))  # as they came

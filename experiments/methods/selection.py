@@ -1,5 +1,5 @@
-"""REAL ("Response Embedding-based Alignment for LLMs"): which two
-responses to a prompt are worth a label, and what policy do the labels lead to?"""
+"""REAL ("Response Embedding-based Alignment for LLMs"): which two responses to a prompt are worth a
+label, and what policy do the labels lead to?"""
 import itertools
 
 import torch
@@ -96,7 +96,8 @@ class Alignment:
         self.chosen = {name: self.choose(name) for name in args.strategies}
         torch.manual_seed(seed)
         zero = torch.zeros(self.test.z.shape[1], self.layer.output.shape[1])
-        self.theta = self.descend(zero, self.chosen["random"][0], 3, lambda now, _: sft_loss(now[:, 0]))
+        self.theta = self.descend(zero, self.chosen["random"][0], 3,
+                                  lambda now, _: sft_loss(now[:, 0]))
         self.ref = [t.log_probs(self.theta) for t in (self.train, self.test)]
 
     def choose(self, strategy):
