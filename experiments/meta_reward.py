@@ -112,7 +112,8 @@ def train(args, settings):
                     rows = rows_of(args, seed, own)
                     texts = frozen.read(args, backbone, rows)
                 if made_of != (seed, domain.name):
-                    task, made_of = task_of(args, rows, texts, domain.name, seed), (seed, domain.name)
+                    task = task_of(args, rows, texts, domain.name, seed)
+                    made_of = seed, domain.name
                 metrics, log = task.run(name)
                 folder.write({
                     "method": name, "seed": seed, "seconds": time.time() - began, "log": log,
@@ -142,7 +143,7 @@ def main(argv=None):
     plot_meta_reward([run for run in runs if run["method"] == "OODPL"], args.config.beta,
                      args.out / "meta_reward.png")
     print_columns([("method", "left out", "metric", "mean", f"less {BASE}")] + [
-        (r["method"], r["target"], r["metric"], plus_minus(r), words(r["gain"]) if r["gain"] else "")
+        (r["method"], r["target"], r["metric"], plus_minus(r), r["gain"] and words(r["gain"]) or "")
         for r in rows])
 
 

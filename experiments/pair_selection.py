@@ -47,7 +47,7 @@ ORDER = (("margin", "hard", "random"), ("margin", "random", "easy"), ("margin", 
 
 
 def read_flags(argv):
-    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=100, n_test=60)
+    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40)
     add = p.add_argument
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2, 3, 4], help="(0 1 2 3 4)")
     add("--losses", nargs="+", choices=RATIO_LOSSES, default=["DPO"], help="(DPO)")

@@ -19,8 +19,8 @@ REAL = (  # its sections 4.1 to 4.3, appendices B and D
     ("models", "Phi-1.5, Pythia 2.8B, Llama 2 7B", "Gemma-3-270M, frozen, low-rank change of the "
      "output layer"),
     ("data", "SHP2, 3 responses a prompt; HH, one pair", "arguments of known flaws, 3 answers"),
-    ("pairs to train on", "11k (SHP2), 21k and 22k (HH)", "100"),
-    ("pairs to test on", "1.9k, 1.5k, 1.5k", "60, labelled without error"),
+    ("pairs to train on", "11k (SHP2), 21k and 22k (HH)", "60"),
+    ("pairs to test on", "1.9k, 1.5k, 1.5k", "40, labelled without error"),
     ("SFT", "on chosen responses of a third of the data", "on those of the random pairs, 3 epochs"),
     ("training", "one epoch of DPO, batches of 64, 32, 16", "one epoch of DPO, batches of 8"),
     ("annotator", "votes of readers; GPT-4 for agreement", "right with probability "

@@ -1,0 +1,220 @@
+"""meta_reward.py and methods/meta.py: what each method reads, learns and is measured on."""
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ROOT
+
+import meta_reward
+from data import InputError
+from domains.foods import CATEGORIES, food_domain, read_foods
+from methods import frozen, meta
+from paper import neighbours
+
+TINY = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--max-length", "2000",
+        "--n-train", "4", "--n-test", "3", "--set", "sft_steps=2", "outer_steps=20",
+        "policy_steps=2", "bt_steps=2", "test_steps=2", "inner_steps=1", "records=1"]
+
+
+def toy(n=20, seed=0, k=3):
+    """`Texts` of n records of k one-token responses. The first feature of the chosen one, which is
+    the first, is 1; every response has a state of its own, so that a policy can single it out."""
+    make = torch.Generator().manual_seed(seed)
+    last = torch.randn(n * k, 4, generator=make) * 0.1
+    last[::k, 0] += 1
+    z = torch.cat([torch.ones(n * k, 1), torch.eye(n * k)], 1)
+    layer = frozen.Layer(torch.eye(5, 4), None, None, None)
+    return frozen.Texts(torch.zeros(n * k, 5), z, torch.randint(0, 4, (n * k,), generator=make),
+                        torch.ones(n * k).long(), last, last, [k] * n, layer)
+
+
+CONFIG = replace(meta.MetaConfig(), alpha=20.0, beta=1.0, outer_rate=0.05, bt_rate=0.1, records=10)
+
+
+@pytest.fixture
+def task():
+    config = replace(CONFIG, sft_steps=20, outer_steps=30, policy_steps=10)
+    return meta.Task([toy(10, i) for i in range(2)], toy(10, 9), config, 0)
+
+
+def test_rewards_carry_over_and_policies_do_not(task):
+    """In the toy the states of the domains have nothing in common, the features have."""
+    found = {name: task.run(name)[0]["pairs"] for name in meta_reward.METHODS}
+    assert found["OODPL"] > 0.8 and found["BT + fit"] > 0.8
+    assert max(found[name] for name in ("SFT", "DPO", "HPL")) < 0.75
+
+
+@pytest.mark.parametrize("name", meta_reward.METHODS)
+def test_no_method_sees_which_response_of_the_domain_left_out_is_chosen(name):
+    """With another response first in each record nothing changes but what is measured. (In double
+    precision: AdamW makes much of the rounding of a gradient that is 0.)"""
+    torch.set_default_dtype(torch.float64)
+    order = torch.arange(24).view(8, 3)[:, [1, 2, 0]].flatten()
+    config, train, test = replace(CONFIG, sft_steps=5, outer_steps=20), [toy(8)], toy(8, seed=9)
+    trained = []
+    try:
+        for texts in (test, test.responses(order, [3] * 8)):
+            run_blind(meta.Task(train, texts, config, 0), name, trained)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(trained[-1], trained[len(trained) // 2 - 1], atol=1e-6, rtol=1e-5)
+
+
+def run_blind(task, name, trained):
+    """Run a method; `trained` gets the policies that it would measure."""
+    task.measure = lambda theta: trained.append(theta) or {"pairs": 0.0}
+    task.run(name)
+
+
+def test_training_lists_show_nothing_of_the_category_left_out(monkeypatch):
+    args = meta_reward.read_flags(["--seeds", "1", "--n-train", "40", "--n-test", "10"])
+    rows = meta_reward.rows_of(args, 1)
+    fruits = {row["en"] for row in read_foods() if row["category"] == "fruits"}
+
+    class Names:  # in the place of `Texts`
+        def __init__(self, rows):
+            self.rows = rows
+
+        def select(self, index):
+            return [self.rows[i] for i in index]
+
+    monkeypatch.setattr(meta_reward, "Task", lambda *given: given)
+    texts = {name: Names(part) for name, part in rows.items()}
+    train, test, config, seed = meta_reward.task_of(args, rows, texts, "fruits", 1)
+    assert len(train) == 4 and test.rows is rows["fruits", "test"] and (config, seed) == (
+        args.config, 1)
+    for name, kept in zip([c for c in CATEGORIES if c != "fruits"], train):
+        assert not {text for row in kept for text in row.responses} & fruits
+        assert kept == [row for row in rows[name, "labeled"] if row.chosen not in fruits]
+
+
+def test_rows_are_of_the_part_and_the_seed():
+    for part, seed in (("validation", 3), ("test", 4)):
+        args = meta_reward.read_flags(["--part", part, "--n-train", "9", "--n-test", "5"])
+        domain = food_domain("snacks", seed, part, 9, 5)
+        rows = meta_reward.rows_of(args, seed)
+        assert (rows["snacks", "labeled"], rows["snacks", "test"]) == (domain.labeled, domain.test)
+
+
+def test_dpo_and_outer_by_hand():
+    texts, theta = toy(4), torch.randn(61, 4)[:13] * 0.3
+    now, ref = (texts.log_probs(t).view(4, 3) for t in (theta, torch.zeros(13, 4)))
+    gap = (now[:, :1] - now[:, 1:]) - (ref[:, :1] - ref[:, 1:])
+    expected = -torch.nn.functional.logsigmoid(0.3 * gap).mean()
+    torch.testing.assert_close(meta.dpo(theta, texts, torch.zeros(13, 4), 0.3), expected)
+    config, phi = replace(CONFIG, inner_steps=1), torch.tensor([1.0, 0, 0, 0])
+    w = torch.exp((texts.last - texts.last.view(4, 3, 4).mean(1).repeat_interleave(3, 0))[:, 0] / 2)
+    moved = theta.clone().requires_grad_()
+    (-(w * texts.log_probs(moved)).mean()).backward()
+    scores = texts.log_probs(moved.detach() - 20.0 * moved.grad).view(4, 3)
+    expected = -torch.nn.functional.logsigmoid(scores[:, :1] - scores[:, 1:]).mean()
+    torch.testing.assert_close(meta.outer(phi, texts, 2.0, theta, config), expected)
+
+
+def test_minimise_returns_the_mean_of_the_second_half():
+    values = []
+
+    def loss(value, texts):
+        values.append(value.detach().clone())
+        return value.square().sum() * len(texts.counts)
+
+    config = replace(CONFIG, records=7)
+    mean, log = meta.minimise(torch.ones(2), loss, [toy(), toy(5)], 6, 0.1, config)
+    after = [*values[2::2], mean * 3]  # the values after steps 1 to 5; the last follows
+    last = mean * 3 - after[3] - after[4]
+    assert torch.all(last < after[4]) and torch.all(last > after[4] - 0.11)
+    assert [r["step"] for r in log] == [1, 2, 3, 4, 5, 6]
+    assert log[0]["loss"] == pytest.approx((2 * 7 + 2 * 5) / 2)  # of 7 records, and of all 5
+    assert log[0]["gradient"] == pytest.approx(12 * 2 * 2**0.5)
+
+
+def test_what_is_not_finite(task):
+    with pytest.raises(FloatingPointError, match="step 1 .*--set"):
+        meta.minimise(torch.ones(2), lambda v, t: v.sum() * float("nan"), task.train, 2, 1.0, CONFIG)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_the_command(cache, tmp_path, capsys):
+    flags = [*TINY, "--out", str(tmp_path), "--seeds", "0", "--left-out", "fruits", "snacks"]
+    meta_reward.main(flags)
+    out = capsys.readouterr().out
+    content = json.loads((tmp_path / "results.json").read_text())
+    cells = {(r["method"], r["target"], r["metric"]): r for r in content["rows"]}
+    assert {k[0] for k in cells} == set(meta_reward.METHODS)
+    assert {k[1:] for k in cells} == {(t, m) for t in ("fruits", "snacks", "mean")
+                                      for m in ("pairs", "accuracy")}
+    for method in meta_reward.METHODS:
+        each = [cells[method, t, "pairs"]["values"] for t in ("fruits", "snacks")]
+        assert cells[method, "mean", "pairs"]["values"] == pytest.approx(
+            [sum(x) / 2 for x in zip(*each)])
+    gain = cells["OODPL", "mean", "pairs"]["gain"]["values"]
+    assert gain == pytest.approx([a - b for a, b in zip(
+        cells["OODPL", "mean", "pairs"]["values"], cells["BT + fit", "mean", "pairs"]["values"])])
+    assert content["config"]["outer_steps"] == 20 and content["config"]["n_train"] == 4
+    assert (tmp_path / "meta_reward.png").read_bytes()[:4] == b"\x89PNG"
+    log = json.loads(next((tmp_path / "runs").glob("OODPL-0-*.json")).read_text())["log"]
+    assert len(log) == 20 and "pairs" in log[-1] and len(log[-1]["rewards"]) == 15
+    before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
+    meta_reward.main(flags)  # nothing is trained again
+    assert capsys.readouterr().out == out
+    assert before == {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
+    with pytest.raises(InputError, match="has n_test 3, not 4: choose another --out"):
+        meta_reward.main([*flags, "--n-test", "4"])
+
+
+def test_own_files_are_domains(cache, tmp_path):
+    names = [tmp_path / f"{mark}.jsonl" for mark in "abc"]
+    for path in names:
+        path.write_text("".join(json.dumps({"prompt": f"{path.stem}{i}?", "chosen": "yes",
+                                            "rejected": "no"}) + "\n" for i in range(9)))
+    out = tmp_path / "out"
+    meta_reward.main([*TINY, "--out", str(out), "--data", *map(str, names), "--seeds", "0",
+                      "--left-out", "b.jsonl"])
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    assert {r["target"] for r in rows} == {"b.jsonl", "mean"} and rows[0]["n_test"] == 3
+    names[0].write_text(json.dumps({"prompt": "new?", "chosen": "yes", "rejected": "no"}))
+    with pytest.raises(InputError, match="other data in the same files"):
+        meta_reward.main([*TINY, "--out", str(out), "--data", *map(str, names), "--seeds", "0"])
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--paper"], "--paper: .*cannot be run here; add --dry-run"),
+    (["--left-out", "meat"], "--left-out meat: there are desserts, .*snacks"),
+    (["--seeds", "1", "1"], "each once"), (["--left-out", "fruits", "fruits"], "each once"),
+    (["--data", "a.jsonl", "b.jsonl"], "--data takes three files or more"),
+    (["--data", "a", "b", "c", "--part", "validation"], "and no --part"),
+    (["--data", "no.jsonl", "b", "c"], "no.jsonl: no such file"),
+    (["--set", "alpha=0"], "alpha must be above 0"), (["--set", "gamma=1"], "NAME of alpha, beta"),
+    (["--set", "inner_steps=2.5"], "inner_steps is of type int"),
+    (["--n-test", "0"], "--n-test: must be a whole number")])
+def test_flags_that_cannot_be(flags, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        meta_reward.main(["--model", "tiny", "--out", str(tmp_path / "out"), *flags])
+
+
+def table_of(text, words):
+    """The cells of the table of experiments/README.md whose head holds `words`."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|") and words in line)
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines[start:]]
+    end = next(i for i, line in enumerate(lines[start:]) if not line.startswith("|"))
+    return [tuple(row) for row in rows[:end] if not re.fullmatch("-+", row[-1])]
+
+
+@pytest.mark.parametrize("words, rows", [("OODPL's paper", neighbours.OODPL),
+                                         ("REAL's paper", neighbours.REAL)])
+def test_the_papers_setups_stand_in_the_readme(words, rows):
+    table = table_of((ROOT / "experiments/README.md").read_text(), words)
+    assert table[1:] == list(rows[1:])
+
+
+def test_a_dry_run_of_the_paper(capsys):
+    meta_reward.main(["--paper", "--dry-run"])
+    out = capsys.readouterr().out
+    assert "cannot be run here" in out and "Flan-T5 XXL" in out and "alpha, beta, D" in out
+    config = meta.MetaConfig()
+    assert neighbours.OODPL[-1][-1] == (f"{config.alpha:g}, {config.beta:g}, {config.inner_steps}")
