@@ -1,7 +1,7 @@
 """OODPL: does a reward that is meta-learned on several domains guide a policy in a new one?
 
     python experiments/meta_reward.py                          # each food category left out once
-    python experiments/meta_reward.py --data a.jsonl b.jsonl c.jsonl   # a domain of preferences each
+    python experiments/meta_reward.py --data a.jsonl b.jsonl c.jsonl   # each file a domain
 
 Of every domain but one, the training domains, there are labelled preferences. A policy is then
 measured on the one left out, of which there are only unlabelled texts: its lists, each with all
@@ -16,6 +16,7 @@ The policy is the output layer of a frozen model (methods/frozen.py). The reward
 last token's state less the prompt's mean. A training list whose odd item is of the category left
 out is not used: it would show the reward that category's items, and only as right answers.
 """
+import itertools
 import random
 import statistics
 import time
@@ -56,11 +57,11 @@ def read_flags(argv):
     if args.paper and not args.dry_run:
         raise InputError("--paper: Flan-T5 XXL and the paper's 22 domains cannot be run here; add "
                          "--dry-run to see them")
-    if any(len(set(x)) < len(x) for x in (args.seeds, args.left_out or [], args.data or [])):
-        raise InputError("--seeds, --left-out and --data take each once")
     if args.data and (len(args.data) < 3 or args.part != "test"):
         raise InputError("--data takes three files or more, and no --part")
     args.names = [Path(file).name for file in args.data] if args.data else list(CATEGORIES)
+    if any(len(set(x)) < len(x) for x in (args.seeds, args.left_out or [], args.names)):
+        raise InputError("--seeds, --left-out and the names of --data's files: each once")
     args.left_out = args.left_out or args.names
     if unknown := set(args.left_out) - set(args.names):
         raise InputError(f"--left-out {min(unknown)}: there are {', '.join(args.names)}")
@@ -115,27 +116,24 @@ def train(args, settings):
                     task = task_of(args, rows, texts, domain.name, seed)
                     made_of = seed, domain.name
                 metrics, log = task.run(name)
-                folder.write({
-                    "method": name, "seed": seed, "seconds": time.time() - began, "log": log,
-                    "results": [{"method": name, "source": "the others", "target": domain.name,
-                                 "n_test": len(task.test.counts), "metrics": metrics}]})
+                result = {"method": name, "source": "the others", "target": domain.name,
+                          "n_test": len(task.test.counts), "metrics": metrics}
+                folder.write({"method": name, "seed": seed, "seconds": time.time() - began,
+                              "log": log, "results": [result]})
         return folder.runs_of(jobs)
 
 
 def main(argv=None):
     args = read_flags(argv)
-    if args.dry_run and args.paper:
-        from paper.neighbours import OODPL, show
-        return show(OODPL)
     if args.dry_run:
-        return print_columns([(f"seed {seed}, without {name}", *METHODS) for seed in args.seeds
-                              for name in args.left_out])
+        from paper.neighbours import OODPL, show
+        return show(OODPL if args.paper else itertools.product(
+            map(str, args.seeds), args.left_out, METHODS))
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     chosen = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "names")}
-    runs = train(args, chosen | asdict(args.config) | {
-        "model_checksum": backbones.checksum(args.model)})
-    if not runs:
+    chosen |= asdict(args.config) | {"model_checksum": backbones.checksum(args.model)}
+    if not (runs := train(args, chosen)):
         return
     rows = summarize(runs, METHODS, base=BASE) + summarize(means(runs), METHODS, base=BASE)
     write_results(args.out, "meta_reward", args.model, runs[0]["settings"] | {"seeds": args.seeds},
@@ -151,8 +149,7 @@ def means(runs):
     """For each method and seed a run whose metrics are the means over the domains left out."""
     groups = {}
     for run in runs:
-        (result,) = run["results"]
-        groups.setdefault((run["method"], run["seed"]), []).append(result)
+        groups.setdefault((run["method"], run["seed"]), []).append(run["results"][0])
     return [{"seed": seed, "results": [results[0] | {"target": "mean", "metrics": {
         k: statistics.fmean(result["metrics"][k] for result in results)
         for k in results[0]["metrics"]}}]} for (_, seed), results in groups.items()]

@@ -132,14 +132,16 @@ def test_minimise_returns_the_mean_of_the_second_half():
 
 def test_what_is_not_finite(task):
     with pytest.raises(FloatingPointError, match="step 1 .*--set"):
-        meta.minimise(torch.ones(2), lambda v, t: v.sum() * float("nan"), task.train, 2, 1.0, CONFIG)
+        meta.minimise(torch.ones(2), lambda v, t: v.sum() * float("nan"), task.train, 2, 1.0,
+                      CONFIG)
 
 
 # ------------------------------------------------------------------ the command
 
 
 def test_the_command(cache, tmp_path, capsys):
-    flags = [*TINY, "--out", str(tmp_path), "--seeds", "0", "--left-out", "fruits", "snacks"]
+    flags = [*TINY, "--out", str(tmp_path), "--seeds", "0", "--left-out", "fruits",
+             "snacks"]
     meta_reward.main(flags)
     out = capsys.readouterr().out
     content = json.loads((tmp_path / "results.json").read_text())

@@ -1,4 +1,4 @@
-"""pair_selection.py and methods/selection.py: pairs against brute force, labels, training, flags."""
+"""pair_selection.py and methods/selection.py: pairs by brute force, labels, training, flags."""
 import itertools
 import json
 import math
@@ -19,8 +19,12 @@ TINY = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--n-train",
         "3", "--batch-size", "2"]
 
 
+def dot(a, b):
+    return sum(x * y for x, y in zip(a, b))
+
+
 def cosine(a, b):
-    return sum(x * y for x, y in zip(a, b)) / math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+    return dot(a, b) / math.sqrt(dot(a, a) * dot(b, b))
 
 
 def brute_force(rows, strategy):
@@ -38,7 +42,7 @@ def brute_force(rows, strategy):
         return [(sum((x - c) ** 2 for x, c in zip(unit[i], center)), i) for i in own]
 
     labelings = [x for x in itertools.product([0, 1], repeat=k) if 0 < sum(x) < k]
-    best = min(labelings, key=lambda x: sum(far for which in (0, 1) for far, _ in members(x, which)))
+    best = min(labelings, key=lambda x: sum(far for w in (0, 1) for far, _ in members(x, w)))
     return tuple(sorted(min((round(far, 6), i) for far, i in members(best, which))[1]
                         for which in (0, 1)))
 
@@ -54,7 +58,7 @@ def test_pairs_by_brute_force(strategy, k):
 
 def test_of_three_two_means_joins_the_hard_pair_and_takes_its_first():
     emb = torch.randn(50, 3, 4, generator=torch.Generator().manual_seed(0))
-    for hard, pair in zip(select_pairs(emb, "hard").tolist(), select_pairs(emb, "centroid").tolist()):
+    for hard, pair in zip(*(select_pairs(emb, s).tolist() for s in ("hard", "centroid"))):
         (alone,) = {0, 1, 2} - set(hard)
         assert pair == sorted([hard[0], alone])
 
@@ -72,7 +76,8 @@ def test_random_pairs_are_uniform():
 
 def test_one_pair_a_prompt():
     angles = torch.tensor([0.3, 1.2, 0.1, 0.9, 2.0])  # between the two responses
-    emb = torch.stack([torch.tensor([[1.0, 0.0]] * 5), torch.stack([angles.cos(), angles.sin()], 1)], 1)
+    emb = torch.stack([torch.tensor([[1.0, 0.0]] * 5),
+                       torch.stack([angles.cos(), angles.sin()], 1)], 1)  # (5, 2, 2)
     assert select_prompts(emb, "hard").tolist() == [0, 2]
     assert select_prompts(emb, "easy").tolist() == [1, 4]
     random = select_prompts(emb, "random", torch.Generator().manual_seed(1))
@@ -119,9 +124,10 @@ def alignment(**changes):
                                     for i in range(len(texts.token))])
         texts.z = torch.ones(len(texts.z), 1)  # so that what is learned carries over
         texts.layer.z = lambda states: torch.ones(len(states), 1)
-        texts.layer.to_output = torch.ones(4, 4)
+        texts.layer.to_output = torch.eye(4)
     scores = torch.tensor([[3.0, 1.0, 2.0]] * 10)
-    return Alignment(args, train, test, torch.randn(30, 4), scores, 0)
+    alone = torch.randn(30, 4, generator=torch.Generator().manual_seed(5))
+    return Alignment(args, train, test, alone, scores, 0)
 
 
 def test_labels():
@@ -203,7 +209,7 @@ def test_one_pair_a_prompt_as_a_command(cache, tmp_path):
 
 @pytest.mark.parametrize("flags, message", [
     (["--paper"], "--paper: .*cannot be run here; add --dry-run"),
-    (["--answers", "5"], "--answers 5: must be from 2 to 4"),
+    (["--answers", "5"], "--answers: invalid choice: 5"),
     (["--seeds", "1", "1"], "each once"), (["--losses", "DPO", "DPO"], "each once"),
     (["--losses", "PPO"], "--losses: invalid choice"), (["--tau", "0"], "--tau: must be a number"),
     (["--beta", "nan"], "--beta: must be a number"), (["--rate", "-1"], "--rate: must be a numb"),

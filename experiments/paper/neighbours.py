@@ -29,6 +29,7 @@ REAL = (  # its sections 4.1 to 4.3, appendices B and D
 
 
 def show(rows):
-    """Print a table of the above."""
-    print("the paper's setup, which cannot be run here, and ours")
-    print_columns(rows)
+    """Print a table of the above, or what would be run: rows of texts."""
+    if rows in (OODPL, REAL):
+        print("the paper's setup, which cannot be run here, and ours")
+    print_columns(list(rows))
