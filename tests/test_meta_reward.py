@@ -139,7 +139,7 @@ def test_what_is_not_finite(task):
 # ------------------------------------------------------------------ the command
 
 
-def test_the_command(cache, tmp_path, capsys):
+def test_the_command(cache, tmp_path, capsys, undrawn):
     flags = [*TINY, "--out", str(tmp_path), "--seeds", "0", "--left-out", "fruits",
              "snacks"]
     meta_reward.main(flags)
@@ -157,7 +157,7 @@ def test_the_command(cache, tmp_path, capsys):
     assert gain == pytest.approx([a - b for a, b in zip(
         cells["OODPL", "mean", "pairs"]["values"], cells["BT + fit", "mean", "pairs"]["values"])])
     assert content["config"]["outer_steps"] == 20 and content["config"]["n_train"] == 4
-    assert (tmp_path / "meta_reward.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "meta_reward.png").exists()
     log = json.loads(next((tmp_path / "runs").glob("OODPL-0-*.json")).read_text())["log"]
     assert len(log) == 20 and "pairs" in log[-1] and len(log[-1]["rewards"]) == 15
     before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
@@ -168,7 +168,7 @@ def test_the_command(cache, tmp_path, capsys):
         meta_reward.main([*flags, "--n-test", "4"])
 
 
-def test_own_files_are_domains(cache, tmp_path):
+def test_own_files_are_domains(cache, tmp_path, undrawn):
     names = [tmp_path / f"{mark}.jsonl" for mark in "abc"]
     for path in names:
         path.write_text("".join(json.dumps({"prompt": f"{path.stem}{i}?", "chosen": "yes",

@@ -179,8 +179,8 @@ def test_labels_saved_by_hand():
 # ------------------------------------------------------------------ the command
 
 
-def test_the_command(cache, tmp_path, capsys):
-    flags = [*TINY, "--out", str(tmp_path), "--losses", "DPO", "SLiC", "--seeds", "0", "1"]
+def test_the_command(cache, tmp_path, capsys, undrawn):
+    flags = [*TINY, "--out", str(tmp_path), "--losses", "DPO", "SLiC", "--seeds", "0"]
     pair_selection.main(flags)
     out = capsys.readouterr().out
     content = json.loads((tmp_path / "results.json").read_text())
@@ -190,18 +190,17 @@ def test_the_command(cache, tmp_path, capsys):
         "margin", "loss", "accuracy", "label_error", "agreement", "similarity"}
     assert ("DPO, easy", "labels_saved") in cells
     similarity = {s: cells[f"DPO, {s}", "similarity"]["values"] for s in STRATEGIES}
-    for i in (0, 1):
-        assert similarity["hard"][i] > similarity["random"][i] > similarity["easy"][i]
+    assert similarity["hard"] > similarity["random"] > similarity["easy"]
     assert sum("DPO, margin:" in line for line in out.splitlines()) == 3
-    assert (tmp_path / "pair_selection.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "pair_selection.png").exists()
     before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
-    assert len(before) == 16
+    assert len(before) == 8
     pair_selection.main(flags)
     assert capsys.readouterr().out == out
     assert before == {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
 
 
-def test_one_pair_a_prompt_as_a_command(cache, tmp_path):
+def test_one_pair_a_prompt_as_a_command(cache, tmp_path, undrawn):
     pair_selection.main([*TINY, "--out", str(tmp_path), "--answers", "2", "--seeds", "0"])
     rows = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {r["method"] for r in rows} == {f"DPO, {s}" for s in STRATEGIES[:3]}

@@ -4,6 +4,8 @@ import re
 from statistics import fmean, median
 
 import pytest
+from domains.foods import CATEGORIES
+from paper.neighbours import WIN_RATES
 from test_results import RESULTS, error, holm, less, over, p_value, row, rows
 
 
@@ -78,6 +80,19 @@ def odd_one_out():
     return by_target(file, pairs, names, "mean of the 20", published)
 
 
+def neighbours():
+    """The share of pairs by method, and the mean over categories against the best baseline."""
+    file = "meta_reward.json"
+    base = row(file, "BT + fit", "pairs", "mean")
+    for method in ("SFT", "DPO", "HPL", "BT + fit", "OODPL"):
+        each = [row(file, method, "pairs", c) for c in CATEGORIES]
+        all_of_them = row(file, method, "pairs", "mean")
+        assert all_of_them == pytest.approx(over(each))
+        gain = judged(less(all_of_them, base))[:3] if method != "BT + fit" else [""] * 3
+        yield line(method, *(three(fmean(x.values())) for x in each), mean(all_of_them), *gain,
+                   three(WIN_RATES[method]))
+
+
 LANGUAGES = [f"desserts:{code}" for code in ("ko", "th", "zh")]
 
 
@@ -142,6 +157,7 @@ TABLES = {
         lambda: by_method("simple_to_complex_ukp.json", ["Src-Pref", "DIAL"], "pearson"),
     "RLHF under distribution shift": rlhf,
     "RLHF with XSTest's completions": xstest,
+    "OODPL: a category left out": neighbours,
     "Speed": speed,
 }
 
