@@ -1,11 +1,12 @@
 """Each table of experiments/results/README.md is written anew from the JSON files beside it, and
 compared line by line."""
+import itertools
 import re
 from statistics import fmean, median
 
 import pytest
 from domains.foods import CATEGORIES
-from paper.neighbours import WIN_RATES
+from paper.neighbours import MARGINS, WIN_RATES
 from test_results import RESULTS, error, holm, less, over, p_value, row, rows
 
 
@@ -93,6 +94,20 @@ def neighbours():
                    three(WIN_RATES[method]))
 
 
+def pairs_to_label():
+    """By strategy, and each less the one before."""
+    file, metrics = "pair_selection.json", ("margin", "loss", "label_error", "agreement",
+                                            "similarity")
+    columns = {s: [row(file, f"DPO, {s}", m) for m in metrics] for s in MARGINS}
+    for name, cells in columns.items():
+        yield line(name, *map(mean, cells), f"{MARGINS[name]:.2f}")
+    for low, high in itertools.pairwise(MARGINS):
+        gains = [less(a, b) for a, b in zip(columns[high], columns[low])]
+        yield line(f"{high} less {low}", *(mean(g, "+") for g in gains),
+                   f"{MARGINS[high] - MARGINS[low]:+.2f}")
+        yield line("p of the row above", *(short(p_value(g)) for g in gains), "")
+
+
 LANGUAGES = [f"desserts:{code}" for code in ("ko", "th", "zh")]
 
 
@@ -158,6 +173,7 @@ TABLES = {
     "RLHF under distribution shift": rlhf,
     "RLHF with XSTest's completions": xstest,
     "OODPL: a category left out": neighbours,
+    "REAL: which pairs to label": pairs_to_label,
     "Speed": speed,
 }
 
