@@ -146,8 +146,8 @@ def draw(args, runs, rows):
             method = f"{args.losses[0]}, {name}"
             logs = [run["log"] for run in runs if run["method"] == method]
             for ax, key in zip((axes[0], axes[1], axes[1]), ("margin", "alone", "with_prompt")):
-                plot_seeds(ax, [{r["labels"]: r[key] for r in log} for log in logs],
-                           f"{name}, {key.replace('_', ' ')}", color)
+                plot_seeds(ax, [{r["labels"]: r[key] for r in log} for log in logs], f"{name}, "
+                           f"{key.replace('_', ' ')}", (color, 0.4 if "prompt" in key else 1))
             (row,) = [r for r in rows if (r["method"], r["metric"]) == (method, "agreement")]
             axes[2].bar(name, row["mean"], yerr=row["se"] or 0, color=color)
         for ax, title in zip(axes, ("margin on the test pairs", "cosine of chosen and rejected")):
