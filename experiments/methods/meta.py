@@ -13,7 +13,7 @@ LOOK_EVERY = 20  # steps of OODPL, for the figure
 
 @dataclass
 class MetaConfig:
-    """The settings of meta_reward.py, chosen on the search pool."""
+    """The settings of meta_reward.py; results/README.md says how far they were searched."""
     alpha: float = 1.0  # rate of the inner loop
     beta: float = 2.0  # weights are exp(reward / beta)
     inner_steps: int = 5  # D, of the inner loop while the reward is learned

@@ -25,7 +25,7 @@ REAL = (  # its sections 4.1 to 4.3, appendices B and D
     ("training", "one epoch of DPO, batches of 64, 32, 16", "one epoch of DPO, batches of 8"),
     ("annotator", "votes of readers; GPT-4 for agreement", "right with probability "
      "sigmoid(tau * difference)"),
-    ("beta, rate", "not stated", "0.1, 0.003, chosen on the search pool"))
+    ("beta, rate", "not stated", "0.1, 0.003, hardly searched"))
 
 
 # Its Table 3: win rates by GPT-4's judgement, mean of six held-out splits of SHP. (Its accuracies on
