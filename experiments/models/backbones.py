@@ -19,7 +19,7 @@ import transformers
 import dial
 from data import InputError
 from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import (GEMMA, TRUST, checksum, folder_of, locate,  # noqa: F401
+from models.opening import (GEMMA, TRUST, check, checksum, folder_of, locate,  # noqa: F401
                             open_model, try_out, unusable)
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
@@ -105,6 +105,7 @@ def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
 def load_tokenizer(name):
     """The tokenizer of a backbone, with a padding token; where it has a beginning of sequence (BOS)
     it writes it, as `data.encode` does, since it is saved with what is trained."""
+    check(name)  # AutoTokenizer reads the model's configuration, too
     try:
         if name == GEMMA:  # seconds saved: AutoTokenizer reads its 33 MB of JSON several times
             tokenizer = transformers.PreTrainedTokenizerFast(
