@@ -116,6 +116,15 @@ def cross_lingual():
                      "mean of the three")
 
 
+def ablation_thai():
+    base = row("ablation_thai.json", "DIAL")
+    for method in ("Src-Pref", "DIAL", "MMD", "Mean matching, uncentred"):
+        source, values = (row("ablation_thai.json", method, m)
+                          for m in ("source_accuracy", "accuracy"))
+        gain = judged(less(values, base))[:3] if method != "DIAL" else [""] * 3
+        yield line(method, mean(source), mean(values), *gain)
+
+
 def rlhf():
     metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
     arms = {m: [row("rlhf_shift.json", m, metric) for metric in metrics]
@@ -156,6 +165,7 @@ def speed():
 TABLES = {
     "Odd one out": odd_one_out,
     "Cross-lingual lists": cross_lingual,
+    "Other distances in the critic's place": ablation_thai,
     "Few-shot to full: our answers":
         lambda: by_method("few_shot.json", ["Src-Pref", "DIAL", "DEAL"]),
     "Few-shot to full: ParaDetox":
