@@ -9,6 +9,10 @@ from test_results import RESULTS
 FOLDERS = sorted(path for path in (RESULTS / "runs").glob("*") if path.is_dir())
 
 
+def test_there_are_kept_runs():
+    assert [folder.name for folder in FOLDERS] and all(any(f.glob("*.json")) for f in FOLDERS)
+
+
 def values_of(folder):
     """{(method, source, target, metric): {seed: value}}, and the runs."""
     found, runs = defaultdict(dict), [json.loads(p.read_text()) for p in folder.glob("*.json")]
