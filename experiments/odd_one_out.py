@@ -3,13 +3,19 @@
     python experiments/odd_one_out.py                                     # desserts -> fruits
     python experiments/odd_one_out.py --source snacks --target sauces:ko  # and en, ko, th, zh
     python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
+    python experiments/odd_one_out.py --no-cue                            # see below
 
 A list holds four foods of one category and one food of another, which the reward model must prefer.
 On lists of desserts a reward for "not a dessert" is always right. On lists of fruits it is right
 only by chance, and wrong where the odd item is a dessert: results.json has the accuracy on these
 lists, accuracy_odd_of_source, and on the others, accuracy_odd_of_others.
+
+Some lists of desserts have a fruit as the odd item, which is the right answer. So fruits occur in
+the source's labels only as right answers, and a reward for "a fruit" is wrong on every list of
+fruits. With --no-cue no list of the source has an item of the target's category.
 """
 import itertools
+from functools import cache, partial
 
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
@@ -30,6 +36,8 @@ def main(argv=None):
     p.add_argument("--target", nargs="+", default=["fruits"],
                    help="unlabelled, one domain or several (fruits)")
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
+    p.add_argument("--no-cue", action="store_true",
+                   help="source lists without the target's items, which are right answers there")
     args = parse(p, argv)
     names = [(args.source, target) for target in args.target]
     if args.all and (args.source, args.target) != ("desserts", ["fruits"]):
@@ -38,9 +46,11 @@ def main(argv=None):
         names = list(itertools.permutations(CATEGORIES, 2))
 
     def lists(seed):
-        made = {name: food_domain(name, seed, args.part, args.n_train, args.n_test)
-                for name in dict.fromkeys(sum(names, ()))}
-        return [(made[source], by_odd_item(made[target], made[source])) for source, target in names]
+        make = cache(partial(food_domain, seed=seed, part=args.part, n_train=args.n_train,
+                             n_test=args.n_test))
+        pairs = [(make(source, without=target.partition(":")[0] if args.no_cue else None),
+                  make(target, without=None)) for source, target in names]
+        return [(source, by_odd_item(target, source)) for source, target in pairs]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
     report(args, run_all(args, domains), "Odd one out", chance=0.2)

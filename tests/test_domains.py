@@ -103,6 +103,15 @@ def test_lists_by_their_odd_item(language):
     assert alone.measure(rewards).keys() == {"accuracy", "accuracy_odd_of_others"}
 
 
+def test_lists_without_the_targets_items():
+    """No list to train on has one; the test lists and the other odd items are as before."""
+    number, made = line_numbers("en"), food_domain("desserts", 1, n_train=200, n_test=9)
+    without = food_domain("desserts", 1, n_train=200, n_test=9, without="fruits")
+    odd, fewer = ({(number[row.chosen] - 1) // 100 for row in d.labeled} for d in (made, without))
+    assert odd == {1, 2, 3, 4} and fewer == {2, 3, 4}  # lines 101 to 200 are fruits
+    assert without.test == made.test and without.name == "desserts:en without fruits"
+
+
 def test_lists_that_cannot_be():
     made = odd_one_out(list("abcde"), ["x", "y"], 10)  # all there are
     assert len({(r.chosen, *sorted(r.rejected)) for r in made}) == 10 == 2 * math.comb(5, 4)

@@ -28,13 +28,14 @@ def read_foods():
     return list(csv.DictReader(table, delimiter="\t"))
 
 
-def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
+def food_domain(name, seed=0, part="test", n_train=1000, n_test=200, without=None):
     """Make a domain.
 
     Args:
         name: category[:language]. seed: of the split of the items, and of the lists.
         part: what is evaluated on, "validation" (lists of the pool) or "test".
         n_train, n_test: lists to train on, labelled or not, and to evaluate on.
+        without: a category that is the odd item of no list to train on.
     Raises:
         InputError: no such category or language.
     """
@@ -51,11 +52,12 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200):
              for c in CATEGORIES}
     train, test = (
         odd_one_out([row[language] for row in parts[category][name]],
-                    [row[language] for c in CATEGORIES if c != category for row in parts[c][name]],
+                    [row[language] for c in CATEGORIES if c != category
+                     and (name, c) != ("train", without) for row in parts[c][name]],
                     n, zlib.crc32(f"{category}:{language}:{name}:{seed}".encode()))
         for name, n in (("train", n_train), (part, n_test)))
-    return Domain(f"{category}:{language}", labeled=train, unlabeled=data.unlabel(train),
-                  test=test)
+    return Domain(f"{category}:{language}" + (f" without {without}" if without else ""),
+                  labeled=train, unlabeled=data.unlabel(train), test=test)
 
 
 def odd_one_out(items, others, n, seed=0):

@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
 
 GIVEN = ("paper", "data", "source_data", "target_data", "eval_data")  # they say what the data are
-GENERATED = ("source", "target", "all", "part", "n_train", "n_test")  # of domains that are made
+GENERATED = ("source", "target", "all", "no_cue", "part", "n_train", "n_test")  # of domains that are made
 PARSER = {"allow_abbrev": False, "usage": "%(prog)s [flags]",  # for every Parser
           "formatter_class": argparse.RawDescriptionHelpFormatter}
 
