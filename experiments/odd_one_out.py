@@ -2,8 +2,10 @@
 
     python experiments/odd_one_out.py                                     # desserts -> fruits
     python experiments/odd_one_out.py --source snacks --target sauces:ko  # and en, ko, th, zh
+    python experiments/odd_one_out.py --source snacks fruits --target sauces snacks    # two pairs
     python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
     python experiments/odd_one_out.py --no-cue                            # see below
+    python experiments/odd_one_out.py --source others --n-train 60        # as meta_reward.py does
 
 A list holds four foods of one category and one food of another, which the reward model must prefer.
 On lists of desserts a reward for "not a dessert" is always right. On lists of fruits it is right
@@ -12,14 +14,17 @@ lists, accuracy_odd_of_source, and on the others, accuracy_odd_of_others.
 
 Some lists of desserts have a fruit as the odd item, which is the right answer. So fruits occur in
 the source's labels only as right answers, and a reward for "a fruit" is wrong on every list of
-fruits. With --no-cue no list of the source has an item of the target's category.
+fruits. With --no-cue no list of the source has an item of the target's category. The source
+"others" is the lists of all other categories, without the cue. With --label REAL chooses which half
+of twice as many source lists is labelled (methods/selection.py).
 """
 import itertools
+from dataclasses import replace
 from functools import cache, partial
 
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
-from domains.foods import CATEGORIES, by_odd_item, food_domain
+from domains.foods import CATEGORIES, by_odd_item, food_domain, joined
 from harness.command import exit_codes, given_domains, parse, run_parser
 from harness.flags import LAPTOP, MADE, RUNS, SAVE
 from harness.report import report
@@ -29,27 +34,53 @@ from harness.runs import run_all
 PRESET = LAPTOP | {"steps": 160}
 
 
+def label_half(args, domain):
+    """Of a source's lists only the half that a strategy of REAL chooses, by the mean last states of
+    the items alone."""
+    from methods import frozen, selection
+    from models import backbones
+    backbone = backbones.load(args.model, *backbones.pick_machine(args.device, args.dtype))
+    emb = frozen.alone(backbone, [text for row in domain.labeled for text in row.responses])
+    half = selection.select_prompts(emb.view(len(domain.labeled), 5, -1), args.label)
+    return replace(domain, labeled=[domain.labeled[i] for i in half])
+
+
 def main(argv=None):
     p = run_parser(__doc__, "odd_one_out", PRESET, RUNS | SAVE | MADE, batch_size=4)
-    p.add_argument("--source", default="desserts",
-                   help="labelled, category[:language] (%(default)s)")
+    p.add_argument("--source", nargs="+", default=["desserts"],
+                   help="labelled, category[:language], or others; one, or one a target (desserts)")
     p.add_argument("--target", nargs="+", default=["fruits"],
                    help="unlabelled, one domain or several (fruits)")
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     p.add_argument("--no-cue", action="store_true",
                    help="source lists without the target's items, which are right answers there")
+    p.add_argument("--label", choices=["easy", "hard"], help="label half of 2 x --n-train source "
+                   "lists: those whose least similar items are least, or most, similar")
     args = parse(p, argv)
-    names = [(args.source, target) for target in args.target]
-    if args.all and (args.source, args.target) != ("desserts", ["fruits"]):
+    sources = args.source * (1 if len(args.source) > 1 else len(args.target))
+    if len(sources) != len(args.target):
+        raise InputError(f"{len(sources)} sources and {len(args.target)} targets: --source takes "
+                         "one, or one a target")
+    names = list(zip(sources, args.target))
+    if args.all and names != [("desserts", "fruits")]:
         raise InputError("--all is all pairs: it takes no --source and no --target")
     if args.all:
         names = list(itertools.permutations(CATEGORIES, 2))
 
     def lists(seed):
-        make = cache(partial(food_domain, seed=seed, part=args.part, n_train=args.n_train,
-                             n_test=args.n_test))
-        pairs = [(make(source, without=target.partition(":")[0] if args.no_cue else None),
-                  make(target, without=None)) for source, target in names]
+        make = cache(partial(food_domain, seed=seed, part=args.part, n_test=args.n_test))
+
+        def source_of(name, target):
+            category, _, language = target.partition(":")
+            without = category if args.no_cue or name == "others" else None
+            names = ([f"{c}:{language}" for c in CATEGORIES if c != category] if name == "others"
+                     else [name])
+            made = joined([make(n, n_train=args.n_train * (1 + bool(args.label)), without=without)
+                           for n in names])
+            return label_half(args, made) if args.label else made
+
+        pairs = [(source_of(source, target), make(target, n_train=args.n_train))
+                 for source, target in names]
         return [(source, by_odd_item(target, source)) for source, target in pairs]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}

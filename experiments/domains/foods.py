@@ -60,6 +60,16 @@ def food_domain(name, seed=0, part="test", n_train=1000, n_test=200, without=Non
                   labeled=train, unlabeled=data.unlabel(train), test=test)
 
 
+def joined(domains):
+    """One source domain of the lists of several, as many test lists as one of them has; of one
+    domain, itself."""
+    if len(domains) == 1:
+        return domains[0]
+    name = domains[0].name.replace(domains[0].name.partition(":")[0], "others", 1)
+    return Domain(name, labeled=[row for domain in domains for row in domain.labeled], test=[
+        row for domain in domains for row in domain.test[: len(domain.test) // len(domains)]])
+
+
 def odd_one_out(items, others, n, seed=0):
     """Lists of four items of a category and one other, which is the right answer (A.6).
 
