@@ -74,23 +74,26 @@ def test_random_pairs_are_uniform():
     assert sum(counts) == 6000 and all(abs(n - 2000) < 150 for n in counts)
 
 
-def test_one_pair_a_prompt():
-    angles = torch.tensor([0.3, 1.2, 0.1, 0.9, 2.0])  # between the two responses
-    emb = torch.stack([torch.tensor([[1.0, 0.0]] * 5),
-                       torch.stack([angles.cos(), angles.sin()], 1)], 1)  # (5, 2, 2)
-    assert select_prompts(emb, "hard").tolist() == [0, 2]
-    assert select_prompts(emb, "easy").tolist() == [1, 4]
-    random = select_prompts(emb, "random", torch.Generator().manual_seed(1))
-    assert len(set(random.tolist())) == 2 and random.tolist() == sorted(random.tolist())
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_half_of_the_prompts_by_brute_force(k):
+    emb = torch.randn(11, k, 3, generator=torch.Generator().manual_seed(k))
+    least = [min(cosine(a, b) for a, b in itertools.combinations(rows, 2)) for rows in emb.tolist()]
+    by_size = sorted(range(11), key=lambda i: least[i])
+    assert select_prompts(emb, "easy").tolist() == sorted(by_size[:5])
+    assert select_prompts(emb, "hard").tolist() == sorted(by_size[-5:])
+    random = [select_prompts(emb, "random", torch.Generator().manual_seed(i)).tolist()
+              for i in range(2)]
+    assert random[0] != random[1] and all(x == sorted(set(x)) and len(x) == 5 for x in random)
 
 
-@pytest.mark.parametrize("shape, strategy", [((3, 1, 2), "hard"), ((3, 13, 2), "hard"),
-                                             ((3, 2), "easy"), ((3, 3, 2), "soft")])
-def test_what_cannot_be_selected(shape, strategy):
+@pytest.mark.parametrize("select, shape, strategy", [
+    (select_pairs, (3, 1, 2), "hard"), (select_pairs, (3, 13, 2), "hard"),
+    (select_pairs, (3, 2), "easy"), (select_pairs, (3, 3, 2), "soft"),
+    (select_prompts, (3, 1, 2), "hard"), (select_prompts, (3, 2), "easy"),
+    (select_prompts, (3, 3, 2), "centroid")])
+def test_what_cannot_be_selected(select, shape, strategy):
     with pytest.raises(ValueError, match=r"need \(P, K, D\)"):
-        select_pairs(torch.zeros(shape), strategy)
-    with pytest.raises(ValueError, match=r"need \(P, 2, D\)"):
-        select_prompts(torch.zeros(shape), strategy)
+        select(torch.zeros(shape), strategy)
 
 
 @pytest.mark.parametrize("tau, gap", [(0.0, 3.0), (1.0, 1.0), (0.7, -2.0)])

@@ -28,14 +28,18 @@ def select_pairs(emb, strategy, generator=None):
     if emb.ndim != 3 or not 2 <= emb.shape[1] <= MOST or strategy not in STRATEGIES:
         raise ValueError(f"need (P, K, D), K from 2 to {MOST}, and one of {STRATEGIES}, not "
                          f"{tuple(emb.shape)} and {strategy!r}")
-    unit = F.normalize(emb, dim=2)
     if strategy == "centroid":
-        return torch.stack([centroids(rows) for rows in unit])
-    pairs = torch.tensor([*itertools.combinations(range(emb.shape[1]), 2)])  # (C, 2)
+        return torch.stack([centroids(rows) for rows in F.normalize(emb, dim=2)])
+    pairs, similarity = similarities(emb)
     if strategy == "random":
         return pairs[torch.randint(len(pairs), (len(emb),), generator=generator)]
-    similarity = (unit[:, pairs[:, 0]] * unit[:, pairs[:, 1]]).sum(2)  # (P, C)
     return pairs[first_smallest(similarity if strategy == "easy" else -similarity)]
+
+
+def similarities(emb):
+    """All C pairs of K responses, (C, 2), and their cosines for each prompt, (P, C)."""
+    pairs, unit = torch.combinations(torch.arange(emb.shape[1])), F.normalize(emb, dim=2)
+    return pairs, (unit[:, pairs[:, 0]] * unit[:, pairs[:, 1]]).sum(2)
 
 
 def first_smallest(values):
@@ -58,17 +62,19 @@ def centroids(unit):
 
 
 def select_prompts(emb, strategy, generator=None):
-    """With one pair a prompt, as in HH-RLHF, half of the prompts: the upper half by similarity is
-    hard, the lower easy (appendix B.2 calls the upper one easy, against section 4.4).
+    """Choose half of the prompts, where all responses of a prompt are labelled together.
 
-    Args: emb: (P, 2, D). Returns (P // 2,), sorted. Raises ValueError for other shapes or names.
+    A prompt counts as similar as its least similar pair of responses; hard takes the more similar
+    half, easy the other. For K = 2, as in HH-RLHF, this is section 4.4 of the paper. (Its appendix
+    B.2 calls the more similar half easy.)
+    Args: emb, generator: as `select_pairs`; any K above 1. strategy: hard, random or easy.
+    Returns (P // 2,), sorted. Raises ValueError for other shapes or names.
     """
-    if emb.ndim != 3 or emb.shape[1] != 2 or strategy not in STRATEGIES[:3]:
-        raise ValueError(f"need (P, 2, D) and one of {STRATEGIES[:3]}, not {tuple(emb.shape)} and "
-                         f"{strategy!r}")
-    similarity = F.cosine_similarity(emb[:, 0], emb[:, 1], dim=1)
-    order = (torch.randperm(len(emb), generator=generator) if strategy == "random"
-             else similarity.argsort(stable=True, descending=strategy == "hard"))
+    if emb.ndim != 3 or emb.shape[1] < 2 or strategy not in STRATEGIES[:3]:
+        raise ValueError(f"need (P, K, D), K from 2, and one of {STRATEGIES[:3]}, not "
+                         f"{tuple(emb.shape)} and {strategy!r}")
+    order = (torch.randperm(len(emb), generator=generator) if strategy == "random" else
+             similarities(emb)[1].amin(1).argsort(stable=True, descending=strategy == "hard"))
     return order[: len(emb) // 2].sort().values
 
 
