@@ -12,22 +12,18 @@ prompt. The true reward is 1 where a response complies exactly where it should.
 Beside the curves of Figure 6 the table has the AUC of the reward model between right and wrong
 responses. README.md beside this file explains it, and the arms.
 """
-import sys
-import time
 import zlib
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 import harness  # noqa: F401  (first: it sets the path)
-from tqdm import tqdm
-
 from data import InputError
 from dial import DialConfig
 from harness.command import count, exit_codes, run_parser, whole
 from harness.flags import LAPTOP, MADE, SETTINGS
 from harness.folder import results_folder
 from harness.report import summarize
+from harness.runs import run_jobs
 from harness.settings import settings
 from harness.tables import print_columns, write_results
 from models.backbones import pick_machine
@@ -101,27 +97,20 @@ def checksums(args):
 
 def train_arms(args, tasks):
     """Train what is not finished in --out; return the runs, a dictionary for each."""
+    jobs, start = [(name, seed, [PAIR]) for seed in tasks for name in args.arms], None
+
+    def train(name, seed, _):
+        nonlocal start
+        if start.seed != seed:
+            start = None  # its models go before others come
+            start = Start(args, tasks[seed], seed)
+        log = run_arm(start, name)
+        return {"results": [results(name, tasks[seed], log)], "log": log}
+
     with results_folder(args, run_settings(args) | checksums(args)) as folder:
-        jobs = [(name, seed, [PAIR]) for seed in tasks for name in args.arms]
-        left = folder.left(jobs)
-        if len(left) < len(jobs):
-            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
-                  file=sys.stderr)
-        if left:
+        if left := folder.left(jobs):
             start = Start(args, tasks[left[0][1]], left[0][1])
-        with closing(folder.take(left, args.overwrite)) as taken:
-            for name, seed, _ in tqdm(taken, "arms", len(left), disable=not left):
-                began = time.time()
-                if start.seed != seed:
-                    start = None  # its models go before others come
-                    start = Start(args, tasks[seed], seed)
-                try:
-                    log = run_arm(start, name)
-                except FloatingPointError as error:
-                    raise InputError(f"{name}, seed {seed}: {error}") from None
-                folder.write({"method": name, "seed": seed, "seconds": time.time() - began,
-                              "results": [results(name, tasks[seed], log)], "log": log})
-        return folder.runs_of(jobs)
+        return run_jobs(args, folder, jobs, train)
 
 
 def main(argv=None):

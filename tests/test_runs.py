@@ -26,7 +26,7 @@ class StandIn:
         self.done.append((name, seed, [target for _, target in names], save))
         self.after.get((name, seed), lambda: None)()
         failure = self.failure if save else None
-        return {"method": name, "seed": seed, "seconds": 1.0, "failure": failure,
+        return {"seconds": 1.0, "failure": failure,
                 "saved": args.save if save and not failure else None,
                 "log": [{"step": 1, "source_loss": 0.7}],
                 "results": [{"method": name, "source": s, "target": t, "n_test": 4, "n_source": 4,

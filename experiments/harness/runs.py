@@ -56,12 +56,8 @@ def run_all(args, domains):
     settings["model_checksum"] = backbones.checksum(args.model)
     opened = processes.shared(results_folder) if distributed else results_folder
     with opened(args, settings) as folder:
-        left = folder.left(jobs)
-        if len(left) < len(jobs):
-            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
-                  file=sys.stderr)
         to_save = folder.to_save(args.save, jobs) if args.save else []
-        if left:
+        if left := folder.left(jobs):
             backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
                                       args.compile)
             if distributed:
@@ -69,12 +65,32 @@ def run_all(args, domains):
             if args.attention == "flex":
                 attention.use_flex(backbone.classifier, args.device)
             encoded = encode_all(args, backbone, left)
-        with closing(folder.take(left, args.overwrite)) as taken:
-            for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
-                save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
-                checkpoint = run_files.checkpoint(args, settings, *job)
-                folder.write(run(args, backbone, encoded, *job, save, checkpoint=checkpoint))
-        return folder.runs_of(jobs)
+
+        def train(*job):
+            save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
+            checkpoint = run_files.checkpoint(args, settings, *job)
+            return run(args, backbone, encoded, *job, save, checkpoint=checkpoint)
+
+        return run_jobs(args, folder, jobs, train)
+
+
+def run_jobs(args, folder, jobs, train):
+    """Train what is left of the jobs of a `Folder`, keep it, and return the runs of all. `train`
+    takes method, seed and pairs of domains, and returns a dictionary with `results` and `log`."""
+    left = folder.left(jobs)
+    if len(left) < len(jobs):
+        print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
+              file=sys.stderr)
+    with closing(folder.take(left, args.overwrite)) as taken:
+        for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
+            (name, seed, _), began = job, time.time()
+            try:
+                run = train(*job)
+            except FloatingPointError as error:
+                raise InputError(f"{name}, seed {seed}: {error}") from None
+            folder.write({"method": name, "seed": seed,
+                          "seconds": round(time.time() - began, 1)} | run)
+    return folder.runs_of(jobs)
 
 
 def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, checkpoint=None):
@@ -95,22 +111,19 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
     with new_model(args, backbone, config, seed) as (model, critic):
         measured = partial(measure, name=name, source=source, seed=seed, args=args, model=model,
                            backbone=backbone, encoded=encoded)
-        try:
-            if method.step:
-                labeled = [encoded[id(domain.labeled)] for domain, part
-                           in method.reads(source, target) if part == "labeled"]
-                unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
-                batches = ahead(data.training_batches(
-                    labeled, unlabeled, batch_size, config.steps, seed, done,
-                    **backbone.pack_options), args.device)
-                look = looker and looker(model, config, measured)
-                if distributed:
-                    look = distributed.keep_alike(model, critic, look)
-                log = dial.train(model, critic, batches, config, method.step, look,
-                                 f"{name}, seed {seed}", checkpoint=checkpoint)
-            results = results_of(name, pairs, log, measured)
-        except FloatingPointError as error:
-            raise InputError(f"{name}, seed {seed}: {error}") from None
+        if method.step:
+            labeled = [encoded[id(domain.labeled)] for domain, part
+                       in method.reads(source, target) if part == "labeled"]
+            unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
+            batches = ahead(data.training_batches(
+                labeled, unlabeled, batch_size, config.steps, seed, done,
+                **backbone.pack_options), args.device)
+            look = looker and looker(model, config, measured)
+            if distributed:
+                look = distributed.keep_alike(model, critic, look)
+            log = dial.train(model, critic, batches, config, method.step, look,
+                             f"{name}, seed {seed}", checkpoint=checkpoint)
+        results = results_of(name, pairs, log, measured)
         failure = None
         if save:
             from models.saving import try_to_save
@@ -119,9 +132,8 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
             failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
     if args.paper:
         results += looks.best_results(name, pairs, log)
-    return {"method": name, "seed": seed, "seconds": round(time.time() - began, 1),
-            "saved": args.save if save and not failure else None, "failure": failure,
-            "results": results, "log": log}
+    return {"seconds": round(time.time() - began, 1), "results": results, "log": log,
+            "saved": args.save if save and not failure else None, "failure": failure}
 
 
 def measure(domain, name, source, seed, args, model, backbone, encoded):
