@@ -19,6 +19,7 @@ from harness.report import summarize, words
 from harness.tables import plus_minus, print_columns, write_results
 
 TASKS = {"odd_one_out": 160, "cross_lingual": 40, "few_shot": 120}  # the steps of each
+FLAGS = {"odd_one_out": ["--no-cue"]}
 PUBLISHED = [f"{f.name}={f.default}" for f in fields(DialConfig) if f.name != "steps"]
 ROWS = {  # a method, and after a comma how it differs from the task's own settings
     "Src-Pref": [], "DIAL": [], "DEAL": [], "Mean matching": [], "MMD": [],
@@ -33,8 +34,9 @@ def measure(task, row, args, flags):
     """Train and measure a row on a task; return its runs, with the row as their method."""
     out, method = args.out / task / row.replace(", ", "-").replace(" ", "_"), row.partition(",")[0]
     chosen = [word.format(long=4 * TASKS[task]) for word in ROWS[row]]
-    import_module(task).main(["--methods", method, "--seeds", *map(str, args.seeds), "--out",
-                              str(out), *flags, *["--set", *chosen] * bool(chosen)])
+    import_module(task).main([
+        "--methods", method, "--seeds", *map(str, args.seeds), "--out", str(out), *flags,
+        *FLAGS.get(task, []), *["--set", *chosen] * bool(chosen)])
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "runs").glob("*.json")]
     return [run | {"results": [r | {"method": row} for r in run["results"]]} for run in runs
             if run["seed"] in args.seeds]

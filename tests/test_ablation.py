@@ -61,6 +61,7 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
             expected = DialConfig(steps=preset["steps"] * (4 if "4 times" in row else 1))
         assert args.config == expected, row
         assert args.config != DialConfig(**preset) or row in METHODS, row
+        assert getattr(args, "no_cue", task == "odd_one_out") == (task == "odd_one_out")
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["seconds"] == 34 * 3 * 2.0
     gains = {(r["target"], r["method"]): r["gain"] for r in record["rows"]}

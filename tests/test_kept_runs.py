@@ -36,14 +36,17 @@ def test_a_table_is_that_of_its_runs(folder):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_is_compared_is_alike(folder):
-    """Settings, but of a row whose name has a comma, which says how it differs; within a seed
-    machine and commit."""
+    """Settings, but of a row whose name has a comma, which says how it differs; of a pair of domains
+    and a seed the machine and the commit."""
     _, runs = values_of(folder)
     for rows in ([run for run in runs if "," not in run["method"]],
                  *([run for run in runs if run["method"] == name]
                    for name in {run["method"] for run in runs})):
-        assert len({json.dumps(run["settings"], sort_keys=True) for run in rows}) == 1
-    for seed in {run["seed"] for run in runs}:
-        arms = [run for run in runs if run["seed"] == seed]
-        assert len({(run["machine"], run["commit"]) for run in arms}) == 1
-        assert not any(commit.endswith("-dirty") for commit in (run["commit"] for run in arms))
+        assert len({json.dumps({k: v for k, v in sorted(run["settings"].items()) if v is not None})
+                    for run in rows}) == 1
+    arms = defaultdict(set)
+    for run in runs:
+        for result in run["results"]:
+            arms[run["seed"], result["target"]].add((run["machine"], run["commit"]))
+    assert all(len(found) == 1 for found in arms.values())
+    assert not any(run["commit"].endswith("-dirty") for run in runs)
