@@ -104,3 +104,14 @@ def test_many_texts():
     for form in ("clean", "long"):  # more than there are sentences
         domain = arguments.argument_domain(form, n_train=len(KINDS) + 1, n_test=2)
         assert len(domain.labeled) == len(domain.unlabeled) == len(KINDS) + 1
+
+
+def test_candidates_have_the_flaws_that_their_scores_say():
+    rows, scores = arguments.Writer("clean", "train", 3).candidates(40, 3)
+    for row, own in zip(rows, scores):
+        assert len(set(own)) == 3 and list(row.responses) == sorted(row.responses)
+        for text, score in zip(row.responses, own):
+            kinds = [KINDS[s] for s in sentences(text)]
+            sound = sum(kind == (row.prompt, "reason") for kind in kinds)
+            assert len(kinds) == 3 and sound == 3 + score
+    assert len({tuple(own) for own in scores}) > 6  # the order says nothing

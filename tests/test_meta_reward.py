@@ -5,17 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT
 
 import meta_reward
 from data import InputError
 from domains.foods import CATEGORIES, food_domain, read_foods
 from methods import frozen, meta
-from paper import neighbours
 
 TINY = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--max-length", "2000",
-        "--n-train", "4", "--n-test", "3", "--set", "sft_steps=2", "outer_steps=20",
-        "policy_steps=2", "bt_steps=2", "test_steps=2", "inner_steps=1", "records=1"]
+        "--n-train", "4", "--n-test", "3", "--set", "sft_steps=2", "steps=20",
+        "test_steps=2", "inner_steps=1", "records=1"]
 
 
 def toy(n=20, seed=0, k=3):
@@ -30,12 +28,12 @@ def toy(n=20, seed=0, k=3):
                         torch.ones(n * k).long(), last, last, [k] * n, layer)
 
 
-CONFIG = replace(meta.MetaConfig(), alpha=20.0, beta=1.0, outer_rate=0.05, bt_rate=0.1, records=10)
+CONFIG = replace(meta.MetaConfig(), alpha=20.0, beta=1.0, reward_rate=0.05, records=10)
 
 
 @pytest.fixture
 def task():
-    config = replace(CONFIG, sft_steps=20, outer_steps=30, policy_steps=10)
+    config = replace(CONFIG, sft_steps=20, steps=30)
     return meta.Task([toy(10, i) for i in range(2)], toy(10, 9), config, 0)
 
 
@@ -52,20 +50,16 @@ def test_no_method_sees_which_response_of_the_domain_left_out_is_chosen(name):
     precision: AdamW makes much of the rounding of a gradient that is 0.)"""
     torch.set_default_dtype(torch.float64)
     order = torch.arange(24).view(8, 3)[:, [1, 2, 0]].flatten()
-    config, train, test = replace(CONFIG, sft_steps=5, outer_steps=20), [toy(8)], toy(8, seed=9)
+    config, train, test = replace(CONFIG, sft_steps=5, steps=20), [toy(8)], toy(8, seed=9)
     trained = []
     try:
         for texts in (test, test.responses(order, [3] * 8)):
-            run_blind(meta.Task(train, texts, config, 0), name, trained)
+            task = meta.Task(train, texts, config, 0)
+            task.measure = lambda theta: trained.append(theta) or {"pairs": 0.0}
+            task.run(name)
     finally:
         torch.set_default_dtype(torch.float32)
     torch.testing.assert_close(trained[-1], trained[len(trained) // 2 - 1], atol=1e-6, rtol=1e-5)
-
-
-def run_blind(task, name, trained):
-    """Run a method; `trained` gets the policies that it would measure."""
-    task.measure = lambda theta: trained.append(theta) or {"pairs": 0.0}
-    task.run(name)
 
 
 def test_training_lists_show_nothing_of_the_category_left_out(monkeypatch):
@@ -98,19 +92,26 @@ def test_rows_are_of_the_part_and_the_seed():
         assert (rows["snacks", "labeled"], rows["snacks", "test"]) == (domain.labeled, domain.test)
 
 
+def test_last_states_are_centred_and_scaled(task):
+    """Each less the mean of its three; the deviation is that of all training domains' states."""
+    centred = [toy(10, i).last.view(10, 3, 4) for i in (0, 1, 9)]
+    centred = [(x - x.mean(1, keepdim=True)).view(30, 4) for x in centred]
+    for texts, x in zip([*task.train, task.test], centred):
+        torch.testing.assert_close(texts.last, x / torch.cat(centred[:2]).std())
+
+
 def test_dpo_and_outer_by_hand():
     texts, theta = toy(4), torch.randn(61, 4)[:13] * 0.3
     now, ref = (texts.log_probs(t).view(4, 3) for t in (theta, torch.zeros(13, 4)))
     gap = (now[:, :1] - now[:, 1:]) - (ref[:, :1] - ref[:, 1:])
-    expected = -torch.nn.functional.logsigmoid(0.3 * gap).mean()
-    torch.testing.assert_close(meta.dpo(theta, texts, torch.zeros(13, 4), 0.3), expected)
-    config, phi = replace(CONFIG, inner_steps=1), torch.tensor([1.0, 0, 0, 0])
-    w = torch.exp((texts.last - texts.last.view(4, 3, 4).mean(1).repeat_interleave(3, 0))[:, 0] / 2)
+    expected = -torch.nn.functional.logsigmoid(0.1 * gap).mean()
+    torch.testing.assert_close(meta.dpo(theta, texts, torch.zeros(13, 4)), expected)
+    config, phi = replace(CONFIG, beta=2.0, inner_steps=1), torch.tensor([1.0, 0, 0, 0])
     moved = theta.clone().requires_grad_()
-    (-(w * texts.log_probs(moved)).mean()).backward()
+    (-(torch.exp(texts.last[:, 0] / 2) * texts.log_probs(moved)).mean()).backward()
     scores = texts.log_probs(moved.detach() - 20.0 * moved.grad).view(4, 3)
     expected = -torch.nn.functional.logsigmoid(scores[:, :1] - scores[:, 1:]).mean()
-    torch.testing.assert_close(meta.outer(phi, texts, 2.0, theta, config), expected)
+    torch.testing.assert_close(meta.outer(phi, texts, theta, config), expected)
 
 
 def test_minimise_returns_the_mean_of_the_second_half():
@@ -120,20 +121,18 @@ def test_minimise_returns_the_mean_of_the_second_half():
         values.append(value.detach().clone())
         return value.square().sum() * len(texts.counts)
 
-    config = replace(CONFIG, records=7)
-    mean, log = meta.minimise(torch.ones(2), loss, [toy(), toy(5)], 6, 0.1, config)
+    mean, log = meta.minimise(torch.ones(2), loss, [toy(), toy(5)], 6, 0.1, 7)
     after = [*values[2::2], mean * 3]  # the values after steps 1 to 5; the last follows
     last = mean * 3 - after[3] - after[4]
     assert torch.all(last < after[4]) and torch.all(last > after[4] - 0.11)
     assert [r["step"] for r in log] == [1, 2, 3, 4, 5, 6]
-    assert log[0]["loss"] == pytest.approx((2 * 7 + 2 * 5) / 2)  # of 7 records, and of all 5
+    assert log[0]["loss"] == 2 * 7 + 2 * 5  # of 7 records, and of all 5
     assert log[0]["gradient"] == pytest.approx(12 * 2 * 2**0.5)
 
 
 def test_what_is_not_finite(task):
-    with pytest.raises(FloatingPointError, match="step 1 .*--set"):
-        meta.minimise(torch.ones(2), lambda v, t: v.sum() * float("nan"), task.train, 2, 1.0,
-                      CONFIG)
+    with pytest.raises(FloatingPointError, match="step 1: not finite; lower"):
+        meta.minimise(torch.ones(2), lambda v, t: v.sum() * float("nan"), task.train, 2, 1.0, 9)
 
 
 # ------------------------------------------------------------------ the command
@@ -156,10 +155,13 @@ def test_the_command(cache, tmp_path, capsys, undrawn):
     gain = cells["OODPL", "mean", "pairs"]["gain"]["values"]
     assert gain == pytest.approx([a - b for a, b in zip(
         cells["OODPL", "mean", "pairs"]["values"], cells["BT + fit", "mean", "pairs"]["values"])])
-    assert content["config"]["outer_steps"] == 20 and content["config"]["n_train"] == 4
+    assert content["config"]["steps"] == 20 and content["config"]["n_train"] == 4
     assert (tmp_path / "meta_reward.png").exists()
     log = json.loads(next((tmp_path / "runs").glob("OODPL-0-*.json")).read_text())["log"]
-    assert len(log) == 20 and "pairs" in log[-1] and len(log[-1]["rewards"]) == 15
+    assert [r["target"] for r in log] == ["fruits"] * 20 + ["snacks"] * 20
+    for end in (log[19], log[39]):
+        assert cells["OODPL", end["target"], "pairs"]["values"] == [end["pairs"]]
+        assert len(end["rewards"]) == 15
     before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
     meta_reward.main(flags)  # nothing is trained again
     assert capsys.readouterr().out == out
@@ -184,7 +186,7 @@ def test_own_files_are_domains(cache, tmp_path, undrawn):
 
 
 @pytest.mark.parametrize("flags, message", [
-    (["--paper"], "--paper: .*cannot be run here; add --dry-run"),
+    (["--paper"], "--paper: OODPL's models and data cannot be run here; add --dry-run"),
     (["--left-out", "meat"], "--left-out meat: there are desserts, .*snacks"),
     (["--seeds", "1", "1"], "each once"), (["--left-out", "fruits", "fruits"], "each once"),
     (["--data", "a.jsonl", "b.jsonl"], "--data takes three files or more"),
@@ -198,25 +200,20 @@ def test_flags_that_cannot_be(flags, message, tmp_path):
         meta_reward.main(["--model", "tiny", "--out", str(tmp_path / "out"), *flags])
 
 
-def table_of(text, words):
-    """The cells of the table of experiments/README.md whose head holds `words`."""
-    lines = text.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("|") and words in line)
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines[start:]]
-    end = next(i for i, line in enumerate(lines[start:]) if not line.startswith("|"))
-    return [tuple(row) for row in rows[:end] if not re.fullmatch("-+", row[-1])]
-
-
-@pytest.mark.parametrize("words, rows", [("OODPL's paper", neighbours.OODPL),
-                                         ("REAL's paper", neighbours.REAL)])
-def test_the_papers_setups_stand_in_the_readme(words, rows):
-    table = table_of((ROOT / "experiments/README.md").read_text(), words)
-    assert table[1:] == list(rows[1:])
-
-
 def test_a_dry_run_of_the_paper(capsys):
+    """It prints the table of experiments/README.md; what that says of our settings is so."""
     meta_reward.main(["--paper", "--dry-run"])
-    out = capsys.readouterr().out
-    assert "cannot be run here" in out and "Flan-T5 XXL" in out and "alpha, beta, D" in out
-    config = meta.MetaConfig()
-    assert neighbours.OODPL[-1][-1] == (f"{config.alpha:g}, {config.beta:g}, {config.inner_steps}")
+    first, *lines = capsys.readouterr().out.splitlines()
+    cells = [re.split("  +", line.strip()) for line in lines]
+    assert "cannot be run here" in first and len(cells) == 8
+    assert cells[0] == ["OODPL's paper", "here"] and "Flan-T5 XXL" in cells[1][1]
+    config, args = meta.MetaConfig(), meta_reward.read_flags([])
+    assert cells[-1] == ["alpha, beta, D", "from ranges; our copy of the paper has lost them",
+                         f"{config.alpha:g}, {config.beta:g}, {config.inner_steps}"]
+    assert f"{args.n_train} lists, {4 * args.n_train} pairs" in lines[4]
+
+
+def test_a_dry_run(capsys):
+    meta_reward.main(["--dry-run", "--seeds", "3", "--left-out", "fruits"])
+    assert [re.split("  +", x) for x in capsys.readouterr().out.splitlines()] == [
+        [name, "seed 3", "fruits"] for name in meta_reward.METHODS]

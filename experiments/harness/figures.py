@@ -109,19 +109,19 @@ def plot_meta_reward(runs, beta, path):
     """Of OODPL's runs Figure 3, the share of pairs over the outer steps; Figure 5, the weights by
     beta, of the final reward; the mean so far of |dF/dphi|^2, beside 1 / sqrt(steps)."""
     with figure(path, "OODPL (thin: a seed, thick: their mean)", (13, 4), 3) as axes:
-        for name in dict.fromkeys(run["results"][0]["target"] for run in runs):
-            logs = [run["log"] for run in runs if run["results"][0]["target"] == name]
+        for i, name in enumerate(dict.fromkeys(r["target"] for run in runs for r in run["log"])):
+            logs = [[r for r in run["log"] if r["target"] == name] for run in runs]
             plot_seeds(axes[0], [{r["step"]: r["pairs"] for r in log if "pairs" in r}
-                                 for log in logs], name)
+                                 for log in logs], name, f"C{i}")
             squares = [statistics.fmean(r["gradient"] ** 2 for r in step) for step in zip(*logs)]
             steps = range(1, len(squares) + 1)
             sofar = [total / n for total, n in zip(itertools.accumulate(squares), steps)]
-            axes[2].loglog(steps, sofar)
+            axes[2].loglog(steps, sofar, f"C{i}")
         axes[2].loglog(steps, [sofar[0] / n**0.5 for n in steps], "k:")
-        rewards = torch.tensor([r for run in runs for r in run["log"][-1]["rewards"]])
+        rewards = [r["rewards"] for run in runs for r in run["log"] if "rewards" in r]
         for b in (beta / 4, beta, 4 * beta):
-            axes[1].hist((rewards / b / math.log(10)).tolist(), 60, histtype="step",
-                         density=True, label=f"beta = {b:g}")
+            logs = [x / b / math.log(10) for x in itertools.chain(*rewards)]
+            axes[1].hist(logs, 60, histtype="step", density=True, label=f"beta = {b:g}")
         axes[0].set(xlabel="outer steps", title="share of pairs, domain left out")
         axes[1].set(xlabel="log10 of the weight", title="weights of its texts")
         axes[2].set(xlabel="outer steps", title="mean |dF/dphi|² so far; dotted: 1 / √steps")

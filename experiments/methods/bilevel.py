@@ -36,19 +36,24 @@ def fit(theta, log_probs, w, alpha, steps):
     return theta if learned else theta.detach()
 
 
+def pairs(scores):
+    """(chosen, rejected), (P,) each, of the scores of records, (1 + K,) each, the chosen response
+    first."""
+    return (torch.cat([s[:1].expand(len(s) - 1) for s in scores]),
+            torch.cat([s[1:] for s in scores]))
+
+
 def pair_loss(scores):
-    """f, eqs. (6) and (7): - mean log sigmoid(s(y+) - s(y-)), a scalar.
+    """f, eqs. (6) and (7): - mean log sigmoid(s(y+) - s(y-)), a scalar; scores as in `pairs`.
 
     Our copy of the paper does not show whether s in (6) is log pi(y|x) or that divided by the
     length |y|, as in its metric (23). Here it is divided.
-    Args: scores: for each record a tensor (1 + K,), the chosen response first.
     """
-    chosen = torch.cat([s[:1].expand(len(s) - 1) for s in scores])
-    return bradley_terry_loss(chosen, torch.cat([s[1:] for s in scores]))
+    return bradley_terry_loss(*pairs(scores))
 
 
 def pair_accuracy(scores):
     """The share of pairs in which the chosen response has the larger score, eq. (23); ties count
-    one half. Args: as `pair_loss`."""
-    gaps = torch.cat([s[:1] - s[1:] for s in scores])
-    return ((gaps > 0).double() + (gaps == 0).double() / 2).mean().item()
+    one half."""
+    chosen, rejected = pairs(scores)
+    return ((chosen > rejected).double() + (chosen == rejected).double() / 2).mean().item()

@@ -1,5 +1,4 @@
-"""A policy that changes only the output layer of a frozen language model, for policies that are
-trained many times over the same texts.
+"""A policy that changes only the output layer of a frozen language model.
 
 The states h of the last layer are computed once. What is trained is theta, (R, Q):
 
@@ -8,8 +7,11 @@ The states h of the last layer are computed once. What is trained is theta, (R, 
 W (K, D) is the model's output layer, restricted to the K tokens that occur in the responses. z (R,)
 is a 1 and the principal components of h, each of variance 1; O (K, Q) is those of W's rows. So the
 change of the output layer has a low rank, theta = 0 is the model itself, and what is convex in
-logits is convex in theta. (rlhf/policy.py trains LoRA inside the model, which takes a pass through
-all layers at every step.)
+logits is convex in theta.
+
+It is not the policy of rlhf/policy.py: that one writes new texts and trains LoRA inside the model,
+which takes a pass through all layers at every step. Here dozens of policies are trained on the same
+texts, and OODPL differentiates through their training.
 """
 from dataclasses import dataclass, replace
 
@@ -28,7 +30,7 @@ RANKS = (128, 64)  # principal components in z and in O
 @dataclass
 class Layer:
     """What turns states into z, and O = W to_output up to a constant row, which changes no
-    probability. So the policy is log softmax(W h') with the states h' = h + to_output theta^T z."""
+    probability: the policy is log softmax(W h') with the states h' = h + to_output theta^T z."""
     output: torch.Tensor  # O, (K, Q)
     center: torch.Tensor  # (D,)
     to_z: torch.Tensor  # (D, R - 1)
@@ -53,7 +55,7 @@ class Texts:
     last: torch.Tensor  # (N, D), the state of the last token, which is DIAL's embedding
     mean: torch.Tensor  # (N, D), the mean state of a response's tokens
     counts: list  # responses of each record
-    layer: "Layer" = None
+    layer: Layer = None
 
     def log_probs(self, theta):
         """log pi(y|x) in nats, (N,), without an end of sequence. theta: (R, Q)."""
@@ -95,10 +97,8 @@ def read(args, backbone, parts):
     tokens = torch.tensor(sorted({token for rows in encoded.values() for n_prompt, texts in rows
                                   for text in texts for token in text[n_prompt:]}))
     weight = backbone.classifier.get_input_embeddings().weight.detach()[tokens].float().cpu()
-    model = backbones.reward_model(backbone.classifier, dial.DialConfig())  # its LoRA is 0
-    texts = {name: states(model, rows, tokens, weight, backbone.pack_options, str(name))
+    texts = {name: states(backbone, rows, tokens, weight, f"states of {name}")
              for name, rows in encoded.items()}
-    model.backbone.unload()
     to_z = components(torch.cat([t.z for t in texts.values()]), RANKS[0])
     center, basis = components(weight, RANKS[1])
     basis = basis / basis.shape[1] ** 0.5
@@ -106,12 +106,20 @@ def read(args, backbone, parts):
     return {name: replace(t, z=layer.z(t.z), layer=layer) for name, t in texts.items()}
 
 
+def alone(backbone, texts):
+    """The mean state of each text without a prompt, (N, D)."""
+    rows = [data.Encoded(1, [ids]) for ids in backbone.tokenizer(texts)["input_ids"]]  # 1: BOS
+    no_weight = torch.zeros(1, backbone.classifier.config.hidden_size)
+    return states(backbone, rows, torch.arange(1), no_weight, "states of responses").mean
+
+
 @torch.no_grad()
-def states(model, encoded, tokens, weight, pack_options, title):
+def states(backbone, encoded, tokens, weight, title):
     """`Texts` with the states themselves, (T, D), in the place of z."""
-    rows, records, model = [], [], model.eval()
-    batches = data.evaluation_batches(encoded, **pack_options)
-    for batch in tqdm(batches, f"states of {title}", leave=False):
+    model = backbones.reward_model(backbone.classifier, dial.DialConfig()).eval()  # its LoRA is 0
+    parts, index, counts = [], [], []
+    for batch in tqdm(data.evaluation_batches(encoded, **backbone.pack_options), title,
+                      leave=False):
         batch = dial.to_device(batch, model)
         hidden, found = model.hidden_states(batch), tokens_to_predict(batch)
         own = found["response"] >= 0
@@ -120,19 +128,30 @@ def states(model, encoded, tokens, weight, pack_options, title):
         means = [hidden[row, columns[-n:]].float().mean(0).cpu() for row, columns, n in zip(
             batch["last_row"], batch["columns"], length.tolist())]
         token = torch.searchsorted(tokens, found["token"][own].cpu())
-        rows.append((before @ weight.T, before, token, length, model.embed(batch, hidden).cpu(),
-                     torch.stack(means)))
-        records += zip(batch["index"], batch["counts"])
-    texts = Texts(*map(torch.cat, zip(*rows)), [count for _, count in records])
-    return texts.select(sorted(range(len(records)), key=lambda i: records[i][0]))  # as they came
-
-
-@torch.no_grad()
-def alone(backbone, texts):
-    """The mean state of each text without a prompt, (N, D)."""
-    rows = [data.Encoded(1, [ids]) for ids in backbone.tokenizer(texts)["input_ids"]]  # 1: BOS
-    weight = backbone.classifier.get_input_embeddings().weight.detach()[:1].float().cpu()
-    model = backbones.reward_model(backbone.classifier, dial.DialConfig())
-    mean = states(model, rows, torch.arange(1), weight, backbone.pack_options, "responses").mean
+        parts.append((before @ weight.T, before, token, length,
+                      model.embed(batch, hidden).cpu(), torch.stack(means)))
+        index += batch["index"]
+        counts += batch["counts"]
     model.backbone.unload()
-    return mean
+    order = sorted(range(len(index)), key=index.__getitem__)  # as the records came
+    return Texts(*map(torch.cat, zip(*parts)), counts).select(order)
+
+
+def descend(start, losses, rate, decay=0.0):
+    """Go from `start`, a tensor, down `losses`, functions of it, with a step of AdamW for each.
+
+    Args: rate, decay: the learning rate and the weight decay.
+    Yields after each step the value, and for the log the step, the loss and the gradient's norm.
+    Raises FloatingPointError.
+    """
+    value = start.clone().requires_grad_()
+    optimizer = torch.optim.AdamW([value], rate, weight_decay=decay)
+    for step, loss in enumerate(losses, 1):
+        optimizer.zero_grad()
+        total = loss(value)
+        total.backward()
+        optimizer.step()
+        if not (total.isfinite() and value.isfinite().all()):
+            raise FloatingPointError(f"step {step}: not finite; lower the rates")
+        yield value.detach(), {"step": step, "loss": total.item(),
+                               "gradient": value.grad.norm().item()}

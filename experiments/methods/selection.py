@@ -5,8 +5,8 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from data import InputError
-from methods.losses import RATIO_LOSSES, sft_loss
+from methods.frozen import descend
+from methods.losses import RATIO_LOSSES, log_ratio_margin, sft_loss
 
 STRATEGIES = ("hard", "random", "easy", "centroid")
 MOST = 12  # responses to a prompt: two-means goes through all 2^(K - 1) - 1 partitions
@@ -97,69 +97,57 @@ class Alignment:
     """
 
     def __init__(self, args, train, test, alone, scores, seed):
-        self.train, self.test, self.layer = train, test, test.layer
         self.args, self.seed, self.scores, self.alone = args, seed, scores, alone
-        self.chosen = {name: self.choose(name) for name in args.strategies}
+        self.train, self.test = train, test
         torch.manual_seed(seed)
-        zero = torch.zeros(self.test.z.shape[1], self.layer.output.shape[1])
-        self.theta = self.descend(zero, self.chosen["random"][0], 3,
-                                  lambda now, _: sft_loss(now[:, 0]))
-        self.ref = [t.log_probs(self.theta) for t in (self.train, self.test)]
+        start = torch.zeros(test.z.shape[1], test.layer.output.shape[1])
+        losses = self.losses(self.label("random")[0], 3, lambda now, _: sft_loss(now[:, 0]))
+        *_, (self.theta, _) = descend(start, losses, args.rate)
+        self.ref = [texts.log_probs(self.theta) for texts in (train, test)]
 
-    def choose(self, strategy):
+    def label(self, strategy):
         """The numbers of the chosen and rejected responses of a strategy's pairs, (P, 2), and what
         the labels are worth."""
         emb, picker, annotators = self.alone.view(*self.scores.shape, -1), *(
             torch.Generator().manual_seed(self.seed + i) for i in (0, 1))
-        rows, pairs = torch.arange(len(emb)), torch.tensor([[0, 1]])
-        if self.args.answers == 2:
-            rows = select_prompts(emb, strategy, picker)
-            pairs = pairs.expand(len(rows), 2)
-        else:
-            pairs = select_pairs(emb, strategy, picker)  # (P, 2)
-        own = self.scores[rows].gather(1, pairs)
+        pairs = select_pairs(emb, strategy, picker)  # (P, 2)
+        own = self.scores.gather(1, pairs)
         first, second = (annotate(own, self.args.tau, annotators)[:, None] for _ in range(2))
         wrong = own.gather(1, first) < own.gather(1, 1 - first)
-        pairs = pairs.gather(1, torch.cat([first, 1 - first], 1)) + rows[:, None] * emb.shape[1]
-        return pairs, {"label_error": wrong.float().mean().item(),
-                       "agreement": (first == second).float().mean().item()}
+        pairs = pairs.gather(1, torch.cat([first, 1 - first], 1))
+        return pairs + torch.arange(len(emb))[:, None] * emb.shape[1], {
+            "label_error": wrong.float().mean().item(),
+            "agreement": (first == second).float().mean().item()}
 
-    def descend(self, theta, pairs, epochs, loss, look=None):
-        """Train on pairs (P, 2), each once an epoch; `loss` is of log probabilities (B, 2) and of
-        the numbers of the responses."""
-        theta = theta.clone().requires_grad_()
-        optimizer = torch.optim.AdamW([theta], self.args.rate, weight_decay=0.0)
-        order = [i for _ in range(epochs) for i in torch.randperm(len(pairs)).split(
-            self.args.batch_size)]
-        for step, index in enumerate(order, 1):
-            text = pairs[index].flatten()
-            now = self.train.responses(text, [2] * len(index)).log_probs(theta).view(-1, 2)
-            optimizer.zero_grad()
-            loss(now, pairs[index]).backward()
-            optimizer.step()
-            if not theta.isfinite().all():
-                raise InputError(f"--rate {self.args.rate}: step {step} is not finite; lower it")
-            if look and (step % 5 == 0 or step == len(order)):
-                look(step, theta.detach())
-        return theta.detach()
+    def losses(self, pairs, epochs, loss):
+        """For each batch of pairs (P, 2) a function of theta: `loss` of log probabilities (B, 2)
+        and of the numbers of the responses."""
+        for _ in range(epochs):
+            for index in torch.randperm(len(pairs)).split(self.args.batch_size):
+                texts = self.train.responses(pairs[index].flatten(), [2] * len(index))
+                yield lambda theta: loss(texts.log_probs(theta).view(-1, 2), pairs[index])
+
+    def look(self, step, theta, pairs):
+        """What goes into the log: measures on the test pairs, and how similar the pairs are."""
+        r = self.args.beta * (self.test.log_probs(theta) - self.ref[1]).view(-1, 2)
+        gap = r[:, 0] - r[:, 1]  # the chosen response comes first
+        chosen, rejected = ([self.test.layer.moved(mean[i], theta)
+                             for mean in (self.train.mean, self.alone)] for i in pairs.T)
+        with_prompt, alone = map(F.cosine_similarity, chosen, rejected)
+        return {"step": step, "labels": min(step * self.args.batch_size, len(pairs)),
+                "margin": gap.mean().item(), "loss": -F.logsigmoid(gap).mean().item(),
+                "accuracy": (gap > 0).float().mean().item(),
+                "with_prompt": with_prompt.mean().item(), "alone": alone.mean().item()}
 
     def run(self, loss, strategy):
         """Train on a strategy's pairs; return metrics and a log."""
-        (pairs, metrics), log, beta = self.chosen[strategy], [], self.args.beta
-
-        def look(step, theta):
-            r = beta * (self.test.log_probs(theta) - self.ref[1]).view(-1, 2)
-            gap = r[:, 0] - r[:, 1]  # the chosen response comes first
-            log.append({"step": step, "labels": min(step * self.args.batch_size, len(pairs)),
-                        "margin": gap.mean().item(), "loss": -F.logsigmoid(gap).mean().item(),
-                        "accuracy": (gap > 0).float().mean().item()} | {
-                name: F.cosine_similarity(*self.layer.moved(mean[pairs.flatten()], theta).view(
-                    -1, 2, mean.shape[1]).unbind(1)).mean().item()
-                for name, mean in (("with_prompt", self.train.mean), ("alone", self.alone))})
-
+        pairs, worth = self.label(strategy)
         torch.manual_seed(self.seed)
-        look(0, self.theta)
-        self.descend(self.theta, pairs, 1, lambda now, text: RATIO_LOSSES[loss](
-            *now.unbind(1), *self.ref[0][text].unbind(1), beta), look)
+        log, n_steps = [self.look(0, self.theta, pairs)], -(-len(pairs) // self.args.batch_size)
+        losses = self.losses(pairs, 1, lambda now, text: RATIO_LOSSES[loss](
+            log_ratio_margin(*now.T, *self.ref[0][text].T), self.args.beta))
+        for theta, record in descend(self.theta, losses, self.args.rate):
+            if record["step"] % 5 == 0 or record["step"] == n_steps:
+                log.append(self.look(record["step"], theta, pairs))
         end = {name: log[-1][name] for name in ("margin", "loss", "accuracy")}
-        return end | metrics | {"similarity": log[0]["alone"]}, log
+        return end | worth | {"similarity": log[0]["alone"]}, log
