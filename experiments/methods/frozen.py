@@ -9,9 +9,8 @@ is a 1 and the principal components of h, each of variance 1; O (K, Q) is those 
 change of the output layer has a low rank, theta = 0 is the model itself, and what is convex in
 logits is convex in theta.
 
-It is not the policy of rlhf/policy.py: that one writes new texts and trains LoRA inside the model,
-which takes a pass through all layers at every step. Here dozens of policies are trained on the same
-texts, and OODPL differentiates through their training.
+The policy of rlhf/policy.py does not fit here: it trains LoRA inside the model, so that every step
+takes a pass through all layers. Here dozens of policies are trained on the same texts.
 """
 from dataclasses import dataclass, replace
 
@@ -92,30 +91,28 @@ def read(args, backbone, parts):
     if not config.tie_word_embeddings or getattr(config, "final_logit_softcapping", None):
         raise InputError(f"--model {args.model}: its output layer is not that of its embeddings "
                          "alone, which this policy takes; gemma-3-270m is one that will do")
-    encoded = {name: data.encode(rows, backbone.tokenizer, args.max_length, name=str(name))
-               for name, rows in parts.items()}
-    tokens = torch.tensor(sorted({token for rows in encoded.values() for n_prompt, texts in rows
-                                  for text in texts for token in text[n_prompt:]}))
+    texts = {name: states(backbone, data.encode(rows, backbone.tokenizer, args.max_length,
+                                                name=str(name)), f"states of {name}")
+             for name, rows in parts.items()}
+    tokens = torch.cat([t.token for t in texts.values()]).unique()  # (K,), sorted
     weight = backbone.classifier.get_input_embeddings().weight.detach()[tokens].float().cpu()
-    texts = {name: states(backbone, rows, tokens, weight, f"states of {name}")
-             for name, rows in encoded.items()}
     to_z = components(torch.cat([t.z for t in texts.values()]), RANKS[0])
     center, basis = components(weight, RANKS[1])
     basis = basis / basis.shape[1] ** 0.5
     layer = Layer((weight - center) @ basis, *to_z, basis)
-    return {name: replace(t, z=layer.z(t.z), layer=layer) for name, t in texts.items()}
+    return {name: replace(t, base=t.z @ weight.T, z=layer.z(t.z), layer=layer,
+                          token=torch.searchsorted(tokens, t.token)) for name, t in texts.items()}
 
 
 def alone(backbone, texts):
     """The mean state of each text without a prompt, (N, D)."""
     rows = [data.Encoded(1, [ids]) for ids in backbone.tokenizer(texts)["input_ids"]]  # 1: BOS
-    no_weight = torch.zeros(1, backbone.classifier.config.hidden_size)
-    return states(backbone, rows, torch.arange(1), no_weight, "states of responses").mean
+    return states(backbone, rows, "states of responses").mean
 
 
 @torch.no_grad()
-def states(backbone, encoded, tokens, weight, title):
-    """`Texts` with the states themselves, (T, D), in the place of z."""
+def states(backbone, encoded, title):
+    """`Texts` with the states themselves, (T, D), for base and z, and the tokens' own numbers."""
     model = backbones.reward_model(backbone.classifier, dial.DialConfig()).eval()  # its LoRA is 0
     parts, index, counts = [], [], []
     for batch in tqdm(data.evaluation_batches(encoded, **backbone.pack_options), title,
@@ -123,18 +120,17 @@ def states(backbone, encoded, tokens, weight, title):
         batch = dial.to_device(batch, model)
         hidden, found = model.hidden_states(batch), tokens_to_predict(batch)
         own = found["response"] >= 0
-        before = hidden[found["row"][own], found["before"][own]].float().cpu()  # (t, D)
-        length = found["response"][own].bincount().cpu()  # (n,)
-        means = [hidden[row, columns[-n:]].float().mean(0).cpu() for row, columns, n in zip(
+        before = hidden[found["row"][own], found["before"][own]].float()  # (t, D)
+        length = found["response"][own].bincount()  # (n,)
+        means = [hidden[row, columns[-n:]].float().mean(0) for row, columns, n in zip(
             batch["last_row"], batch["columns"], length.tolist())]
-        token = torch.searchsorted(tokens, found["token"][own].cpu())
-        parts.append((before @ weight.T, before, token, length,
-                      model.embed(batch, hidden).cpu(), torch.stack(means)))
+        parts.append((before, before, found["token"][own], length, model.embed(batch, hidden),
+                      torch.stack(means)))
         index += batch["index"]
         counts += batch["counts"]
     model.backbone.unload()
     order = sorted(range(len(index)), key=index.__getitem__)  # as the records came
-    return Texts(*map(torch.cat, zip(*parts)), counts).select(order)
+    return Texts(*(torch.cat(part).cpu() for part in zip(*parts)), counts).select(order)
 
 
 def descend(start, losses, rate, decay=0.0):
