@@ -12,9 +12,9 @@ from importlib import import_module
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from dial import DialConfig
-from harness.command import exit_codes, run_parser
+from harness.command import exit_codes
 from harness.figures import figure
-from harness.flags import RUNS
+from harness.flags import RUNS, run_parser
 from harness.report import summarize, words
 from harness.tables import plus_minus, print_columns, write_results
 

@@ -20,8 +20,8 @@ import harness  # noqa: F401  (first of the project: it sets the path)
 import data
 import dial
 from domains.foods import food_domain
-from harness.command import count, exit_codes, run_parser
-from harness.flags import MACHINE, MEMORY
+from harness.command import count, exit_codes
+from harness.flags import MACHINE, MEMORY, run_parser
 from harness.tables import make_folder, mean_and_error, print_columns, write_results
 from models.backbones import pick_machine
 from speed import peers

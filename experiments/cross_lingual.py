@@ -12,8 +12,8 @@ labelled, measures the target.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.foods import food_domain
-from harness.command import exit_codes, given_domains, parse, run_parser
-from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE
+from harness.command import exit_codes
+from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE, given_domains, parse, run_parser
 from harness.report import report
 from harness.runs import run_all
 

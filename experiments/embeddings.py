@@ -15,9 +15,9 @@ import torch
 import data
 import dial
 from domains.foods import food_domain
-from harness.command import count, exit_codes, parse, run_parser, whole
+from harness.command import count, exit_codes, whole
 from harness.figures import plot_embeddings
-from harness.flags import LAPTOP, RUNS
+from harness.flags import LAPTOP, RUNS, parse, run_parser
 from harness.runs import run
 from harness.tables import make_folder, print_columns
 from methods.learners import encode_all

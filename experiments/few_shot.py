@@ -14,8 +14,8 @@ import harness  # noqa: F401  (first: it sets the path)
 from domains import records
 from domains.files import checksum, read_rows
 from domains.safety import few_shot_domains, read_answers
-from harness.command import exit_codes, given_domains, parse, run_parser
-from harness.flags import KINDS, LAPTOP, MADE, RUNS, SAVE
+from harness.command import exit_codes
+from harness.flags import KINDS, LAPTOP, MADE, RUNS, SAVE, given_domains, parse, run_parser
 from harness.report import report
 from harness.runs import run_all
 from models.backbones import load_tokenizer

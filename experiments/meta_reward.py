@@ -28,17 +28,16 @@ from domains.files import checksum, read_rows
 from domains.foods import CATEGORIES, food_domain, read_foods
 from domains.records import each, read_preference
 from domains.splits import Domain
-from harness.command import exit_codes, run_parser
+from harness.command import exit_codes, settings
 from harness.figures import plot_meta_reward
-from harness.flags import KINDS, MADE, RUNS, SETTINGS
+from harness.flags import KINDS, MADE, RUNS, SETTINGS, run_parser
 from harness.folder import results_folder
 from harness.report import summarize, words
-from harness.runs import run_jobs
-from harness.settings import settings
+from harness.run_files import run_jobs
 from harness.tables import plus_minus, print_columns, write_results
 from methods import frozen
 from methods.meta import MetaConfig, Task
-from models import backbones
+from models import backbones, opening
 
 METHODS, BASE = ("SFT", "DPO", "HPL", "BT + fit", "OODPL"), "BT + fit"
 FLAGS = SETTINGS | MADE | {"--seeds": RUNS["--seeds"]}
@@ -91,7 +90,7 @@ def train(args, jobs):
     own = [each(read_preference, rows, tokenizer) for rows in given]
     chosen = asdict(args.config) | {name: getattr(args, name) for name in (
         "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "names")}
-    chosen |= {"model_checksum": backbones.checksum(args.model),
+    chosen |= {"model_checksum": opening.checksum(args.model),
                "checksum": checksum(*given) if given else None}
 
     @lru_cache(1)

@@ -25,8 +25,8 @@ from functools import cache, partial
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import CATEGORIES, by_odd_item, food_domain, joined
-from harness.command import exit_codes, given_domains, parse, run_parser
-from harness.flags import LAPTOP, MADE, RUNS, SAVE
+from harness.command import exit_codes
+from harness.flags import LAPTOP, MADE, RUNS, SAVE, given_domains, parse, run_parser
 from harness.report import report
 from harness.runs import run_all
 

@@ -20,17 +20,17 @@ import torch
 from data import InputError
 from domains.arguments import Writer, argument_domain
 from domains.splits import Domain
-from harness.command import exit_codes, made, number, run_parser
+from harness.command import exit_codes, made, number
 from harness.figures import figure, plot_seeds
-from harness.flags import MADE, RUNS, SETTINGS
+from harness.flags import MADE, RUNS, SETTINGS, run_parser
 from harness.folder import results_folder
 from harness.report import summarize, words
-from harness.runs import run_jobs
+from harness.run_files import run_jobs
 from harness.tables import plus_minus, print_columns, write_results
 from methods import frozen
 from methods.losses import RATIO_LOSSES
 from methods.selection import STRATEGIES, Alignment
-from models import backbones
+from models import backbones, opening
 
 positive = partial(number, float, 1e-9, 1e6, "a number from 1e-9 to 1e6")
 FLAGS = SETTINGS | MADE | {"--seeds": RUNS["--seeds"]}
@@ -95,7 +95,7 @@ def main(argv=None):
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     settings = {name: getattr(args, name) for name in (
         "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "batch_size", "tau",
-        "beta", "rate")} | {"model_checksum": backbones.checksum(args.model)}
+        "beta", "rate")} | {"model_checksum": opening.checksum(args.model)}
     if not (runs := train(args, jobs, settings)):
         return
     rows, logs = [], {(run["method"], run["seed"]): run["log"] for run in runs}

@@ -19,12 +19,11 @@ from pathlib import Path
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from dial import DialConfig
-from harness.command import count, exit_codes, run_parser, whole
-from harness.flags import LAPTOP, MADE, SETTINGS
+from harness.command import count, exit_codes, settings, whole
+from harness.flags import LAPTOP, MADE, SETTINGS, run_parser
 from harness.folder import results_folder
 from harness.report import summarize
-from harness.runs import run_jobs
-from harness.settings import settings
+from harness.run_files import run_jobs
 from harness.tables import print_columns, write_results
 from models.backbones import pick_machine
 from models.opening import checksum

@@ -11,9 +11,9 @@ from dataclasses import replace
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.foods import food_domain
-from harness.command import count, exit_codes, parse, run_parser
+from harness.command import count, exit_codes
 from harness.figures import COLORS, figure
-from harness.flags import LAPTOP, MADE, RUNS
+from harness.flags import LAPTOP, MADE, RUNS, parse, run_parser
 from harness.report import config_of, summarize
 from harness.runs import run_all
 from harness.tables import plus_minus, print_columns, write_results

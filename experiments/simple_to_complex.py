@@ -13,8 +13,8 @@ preferences. Only texts with the same prompt are correlated with each other.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains.arguments import argument_domain
-from harness.command import exit_codes, given_domains, parse, run_parser
-from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE
+from harness.command import exit_codes
+from harness.flags import LAPTOP, MADE, OWN, RUNS, SAVE, given_domains, parse, run_parser
 from harness.report import report
 from harness.runs import run_all
 

@@ -7,7 +7,7 @@ from conftest import ROWS, load
 import data
 from data import InputError
 from harness import runs
-from models import backbones
+from models import attention, backbones
 
 
 def gradients_of(backbone, model, rows):
@@ -74,7 +74,7 @@ def test_compiling_changes_no_gradient(args, checkpoint):
 
 
 def test_a_model_that_is_not_compiled(cache, monkeypatch):
-    monkeypatch.setattr(backbones, "SHARE_ROWS", ())
+    monkeypatch.setattr(attention, "SHARE_ROWS", ())
     with pytest.raises(InputError, match="--compile takes a model of"):
         backbones.load("tiny", "cpu", "float32", True)
 

@@ -14,7 +14,7 @@ import cross_lingual
 import data
 import dial
 from data import InputError
-from harness.run_files import Checkpoint
+from harness.checkpoint import Checkpoint
 from methods.table import METHODS
 
 CONFIG = dial.DialConfig(steps=13, learning_rate=1e-2, critic_learning_rate=1e-2, lambda_da=1.0,

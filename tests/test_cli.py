@@ -14,8 +14,7 @@ import scaling
 import simple_to_complex
 from data import InputError
 from dial import DialConfig
-from harness import command
-from harness.flags import RUNS, SAVE
+from harness.flags import RUNS, SAVE, parse, run_parser
 from methods.table import METHODS
 
 COMMANDS = ("clean_to_noisy", "cross_lingual", "embeddings", "few_shot", "odd_one_out", "scaling",
@@ -33,8 +32,8 @@ def parser_of(name, monkeypatch):
 
 
 def configured(*flags):
-    p = command.run_parser("", "x", {"steps": 7, "lambda_da": 0.5}, RUNS)
-    return command.parse(p, list(flags)).config
+    p = run_parser("", "x", {"steps": 7, "lambda_da": 0.5}, RUNS)
+    return parse(p, list(flags)).config
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -149,11 +148,11 @@ def test_flags_that_cannot_be(main, flags, message, tmp_path):
 
 
 def test_all_methods():
-    p = command.run_parser("", "few_shot", {"steps": 4}, RUNS | SAVE)
-    args = command.parse(p, ["--methods", "all"])
+    p = run_parser("", "few_shot", {"steps": 4}, RUNS | SAVE)
+    args = parse(p, ["--methods", "all"])
     assert args.methods == list(METHODS)[:11] and "MMD" not in args.methods
     assert args.config.steps == 4
     assert args.compile is args.overwrite is args.given is False and args.save is None
     assert str(args.out) == "runs/few_shot"
-    assert command.parse(p, ["--methods", "DIAL", "all"]).methods == args.methods
-    assert command.parse(p, ["--save"]).save == "adapter"
+    assert parse(p, ["--methods", "DIAL", "all"]).methods == args.methods
+    assert parse(p, ["--save"]).save == "adapter"

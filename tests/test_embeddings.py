@@ -19,7 +19,7 @@ def test_embeddings(cache, tmp_path, capsys, undrawn, monkeypatch):
         made.append((name, seed, n_test)), food_domain(name, seed, n_train=9, n_test=n_test))[1])
     flags = [flag for flag in FAST if flag not in ("--seeds", "0")]
     embeddings.main([*flags, "--steps", "2", "--n-test", "6", "--seed", "3",
-                     "--out", str(tmp_path)])
+                     "--device", "auto", "--out", str(tmp_path)])
     out = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in out[1:7]] == [
         [m, s] for m in ("Src-Pref", "DIAL") for s in "012"]

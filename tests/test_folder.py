@@ -9,6 +9,7 @@ from test_runs import (TH, command, contents, loaded, names_of,  # noqa: F401  (
                        trainer)
 
 from data import InputError
+from harness import runs
 from models import backbones
 
 
@@ -28,7 +29,7 @@ def others():
 
 def test_other_settings_are_refused(command, others, monkeypatch, trainer):  # noqa: F811
     monkeypatch.setattr(backbones, "pick_machine", lambda *_: ("cpu", "float32"))
-    monkeypatch.setattr(backbones, "checksum", lambda name: name)  # there is no model x
+    monkeypatch.setattr(runs, "checksum", lambda name: name)  # there is no model x
     command("--seeds", "0", "--methods", "DIAL")
     (file,), before = contents(command.folder), contents(command.out)
     trainer.done = []

@@ -15,7 +15,7 @@ from test_runs import command, contents, loaded, trainer  # noqa: F401  (fixture
 import dial
 import rlhf_shift
 from data import InputError
-from models import backbones, made, opening, saving
+from models import backbones, opening, saving
 
 INDEX = "model.safetensors.index.json"
 
@@ -156,7 +156,7 @@ def test_the_checksum_is_of_all_that_is_read(folder):
     (folder / "README.md").write_text("not read")
     assert opening.checksum(str(folder)) == sums[0]
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"):
-        made.sha256.cache_clear()
+        opening.sha256.cache_clear()
         flip(folder / name)
         sums.append(opening.checksum(str(folder)))
     (folder / "chat_template.jinja").write_text("x")
@@ -165,10 +165,10 @@ def test_the_checksum_is_of_all_that_is_read(folder):
 
 
 def test_of_a_large_file_the_checksum_is_of_its_size_time_and_header(folder, monkeypatch):
-    monkeypatch.setattr(made, "QUICK", 100_000)
+    monkeypatch.setattr(opening, "QUICK", 100_000)
     before, path = opening.checksum(str(folder)), folder / "model.safetensors"
     flip(path, at=5)
-    made.sha256.cache_clear()
+    opening.sha256.cache_clear()
     headers = opening.checksum(str(folder))
     os.utime(path)
     assert len({before, headers, opening.checksum(str(folder))}) == 3
@@ -192,7 +192,7 @@ def test_a_command_does_not_go_on_with_other_weights(folder, command):  # noqa: 
     before = contents(command.folder)
     assert len(done) == 4 and command("--model", str(folder))[0] == []
     flip(folder / "model.safetensors")
-    made.sha256.cache_clear()  # another process
+    opening.sha256.cache_clear()  # another process
     with pytest.raises(InputError, match="is of other weights in the same place: choose another"):
         command("--model", str(folder))
     assert contents(command.folder) == before

@@ -10,8 +10,7 @@ from conftest import ROOT, random_classifier
 
 import few_shot
 from domains.splits import Domain
-from harness import command
-from harness.flags import RUNS
+from harness.flags import RUNS, parse, run_parser
 from methods import untrained
 from models import backbones
 from paper import files, settings
@@ -143,8 +142,8 @@ def test_what_is_set_by_hand_holds_for_all_methods(monkeypatch):
 
 def domains_of(experiment, flags):
     """The pairs of domains that a command reads."""
-    parser = command.run_parser("", experiment, {"steps": 1}, RUNS)
-    ((seed, pairs),) = files.domains(command.parse(parser, flags)).items()
+    parser = run_parser("", experiment, {"steps": 1}, RUNS)
+    ((seed, pairs),) = files.domains(parse(parser, flags)).items()
     assert seed == 0
     return pairs
 

@@ -15,7 +15,7 @@ from test_distributed import pair  # noqa: F401  (a fixture)
 
 import cross_lingual
 from data import InputError
-from harness.run_files import Checkpoint
+from harness.checkpoint import Checkpoint
 from methods.table import METHODS
 from models import processes
 

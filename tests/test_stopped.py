@@ -64,7 +64,7 @@ def test_a_full_disk_at_any_file(command, monkeypatch, where, nth):  # noqa: F81
         return call
 
     with monkeypatch.context() as patch:
-        owner, name = {"write": (Path, "write_text"), "fsync": (os, "fsync"),
+        owner, name = {"write": (Path, "write_bytes"), "fsync": (os, "fsync"),
                        "rename": (Path, "replace")}[where]
         patch.setattr(owner, name, fails(getattr(owner, name)))
         with pytest.raises(InputError, match=r"\.json: cannot be written: No space left on device"):

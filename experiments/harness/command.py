@@ -1,5 +1,6 @@
-"""The command line: exit codes, numbers, and parsers of the flags in flags.py."""
+"""The command line of every command: exit codes, a parser, numbers, and settings NAME=VALUE."""
 import argparse
+import inspect
 import math
 import os
 import re
@@ -7,13 +8,11 @@ import signal
 import sys
 import unicodedata
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from functools import partial
-from pathlib import Path
 
 from data import InputError
 from dial import DialConfig
-from harness.settings import settings, settings_table
-from models import processes
 
 
 @contextmanager
@@ -24,7 +23,10 @@ def exit_codes(several=False):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
     try:
-        with processes.together(several) if processes.count() > 1 else nullcontext():
+        together = nullcontext
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+            from models.processes import together
+        with together(several):
             yield
         sys.stdout.flush()
     except (InputError, FloatingPointError) as error:
@@ -62,26 +64,8 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (--help lists the flags)")
 
 
-GIVEN = ("paper", "data", "source_data", "target_data", "eval_data")  # they say what the data are
-GENERATED = ("source", "target", "all", "no_cue", "part", "n_train", "n_test")  # of domains that are made
 PARSER = {"allow_abbrev": False, "usage": "%(prog)s [flags]",  # for every Parser
           "formatter_class": argparse.RawDescriptionHelpFormatter}
-
-
-def run_parser(doc, name, preset, flags, **defaults):
-    """The parser of a command that trains.
-
-    Args:
-        doc: of the command. name: of its experiment, and of its folder in runs/.
-        preset: of DialConfig, over its defaults. flags: of flags.py. defaults: of these flags.
-    """
-    p = Parser(description=doc, **PARSER)
-    p.tables = [(preset,)]
-    for flag, options in flags.items():
-        p.add_argument(flag, **options)
-    p.set_defaults(experiment=name, preset=preset, out=Path("runs") / name, training=None,
-                   eval_every=0, save=None, question="Which answer is the best?", **defaults)
-    return p
 
 
 def number(kind, low, high, words, text):
@@ -101,47 +85,30 @@ whole = partial(number, int, 0, 2**32 - 1, "a whole number from 0 to 2^32 - 1")
 made = partial(number, int, 1, 10**5, "a whole number from 1 to 100000")  # records
 
 
-def parse(p, argv=None):
-    """The flags of a command as a namespace; `config` holds the DialConfig, `given` says whether
-    files say what the data are.
-
-    Raises InputError for what cannot be used, and for what would not be.
-    """
-    args = p.parse_args(argv)
-    given = [name for name in GIVEN if getattr(args, name, None) is not None]
-    if args.pairs and not args.paper:
-        raise InputError("--pairs goes with --paper")
-    for name in ("methods", "seeds", "target", "pairs"):
-        values = getattr(args, name, [])
-        if isinstance(values, list) and len(set(values)) < len(values):
-            raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
-    others = [*given[1:] * bool(args.paper), *(
-        name for name in GENERATED if given and given != ["data"] and hasattr(args, name)
-        and getattr(args, name) != p.get_default(name))]
-    if others:
-        raise InputError(f"{flag(others[0])} does not go with {flag(given[0])}, which says what "
-                         "the data are")
-    if args.paper:
-        from paper.settings import parse_paper
-        args = parse_paper(p, argv)
-    if "all" in args.methods:
-        from methods.table import ALL
-        args.methods = list(ALL)
-    steps = [f"steps={args.steps}"] if args.steps else []
-    args.given = bool(given)
-    args.config = settings(DialConfig, args.preset, args.set + steps, "--set")
-    return args
+def settings(kind, preset, words, flag):
+    """A configuration, a dataclass, of a preset and of what `flag` says in `words` NAME=VALUE."""
+    values, types = dict(preset), {f.name: f.type for f in fields(kind)}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in types or not value:
+            known = ", ".join(types)
+            raise InputError(f"{flag} {word}: it takes NAME=VALUE with a NAME of {known}")
+        try:
+            values[name] = ({"true": True, "false": False}[value.lower()]
+                            if types[name] is bool else types[name](value))
+        except (ValueError, KeyError):
+            raise InputError(f"{flag} {word}: {name} is of type {types[name].__name__}") from None
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}") from None
 
 
-def flag(name):
-    return f"--{name.replace('_', '-')}"
-
-
-def given_domains(args):
-    """{seed: pairs of (source, target) domains} of the paper's files or of a user's own. Raises
-    InputError for what cannot be read, or is missing."""
-    if args.paper:
-        from paper.files import domains
-    else:
-        from domains.own import domains
-    return domains(args)
+def settings_table(preset, kind=DialConfig, flag="--set"):
+    """The fields of a configuration, the values of `preset` and the comments that explain them."""
+    lines = [f"settings of the method ({flag}), this command's value and {kind.__name__}'s:"]
+    source = inspect.getsource(kind)
+    for name, default, comment in re.findall(r"(\w+): \w+ = (\S+)  # (.*)", source):
+        value = str(preset.get(name, default.strip('"')))
+        lines.append(f"  {name:21} {value:>7}  {default.strip(chr(34)):>13}  {comment}")
+    return "\n".join(lines)

@@ -1,4 +1,5 @@
 """The figures, to files."""
+import io
 import itertools
 import math
 import statistics
@@ -6,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from harness.tables import whole_file
+from harness.tables import write_whole
 
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
           "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
@@ -29,9 +30,10 @@ def figure(path, title, size, columns=1, rows=1):
         ax.spines[["top", "right"]].set_visible(False)
     yield axes if rows > 1 else axes[0] if columns > 1 else axes[0, 0]
     picture.suptitle(title, fontsize=11, parse_math=False)  # a file's name may hold dollars
-    with whole_file(path) as part:
-        picture.savefig(part, dpi=120, format="png")
+    png = io.BytesIO()
+    picture.savefig(png, dpi=120, format="png")
     plt.close(picture)
+    write_whole(path, png.getvalue())
 
 
 def plot_training(runs, path, title):

@@ -1,7 +1,9 @@
-"""The flags of the commands, and a laptop's settings, as data; command.py makes parsers of them."""
+"""The flags of the commands that train, a laptop's settings, and the parser that is made of them."""
 from pathlib import Path
 
-from harness.command import count, made, whole
+from data import InputError
+from dial import DialConfig
+from harness.command import PARSER, Parser, count, made, settings, whole
 from methods.table import ALL, METHODS
 
 # For Gemma-3-270M on a laptop, over the paper's values. How they were chosen:
@@ -79,3 +81,67 @@ OWN = {  # of a user's own two domains
     "--eval-data": {"help": "the target's labelled preferences, or texts with scores, to measure "
                             f"with, if you have any: {KINDS}"},
 }
+GIVEN = ("paper", "data", "source_data", "target_data", "eval_data")  # they say what the data are
+GENERATED = ("source", "target", "all", "no_cue", "part", "n_train", "n_test")  # of domains that are made
+
+
+def run_parser(doc, name, preset, flags, **defaults):
+    """The parser of a command that trains.
+
+    Args:
+        doc: of the command. name: of its experiment, and of its folder in runs/.
+        preset: of DialConfig, over its defaults. flags: some of the above. defaults: of these flags.
+    """
+    p = Parser(description=doc, **PARSER)
+    p.tables = [(preset,)]
+    for flag, options in flags.items():
+        p.add_argument(flag, **options)
+    p.set_defaults(experiment=name, preset=preset, out=Path("runs") / name, training=None,
+                   eval_every=0, save=None, question="Which answer is the best?", **defaults)
+    return p
+
+
+def parse(p, argv=None):
+    """The flags of a command as a namespace; `config` holds the DialConfig, `given` says whether
+    files say what the data are.
+
+    Raises InputError for what cannot be used, and for what would not be.
+    """
+    args = p.parse_args(argv)
+    given = [name for name in GIVEN if getattr(args, name, None) is not None]
+    if args.pairs and not args.paper:
+        raise InputError("--pairs goes with --paper")
+    for name in ("methods", "seeds", "target", "pairs"):
+        values = getattr(args, name, [])
+        if isinstance(values, list) and len(set(values)) < len(values):
+            raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
+    others = [*given[1:] * bool(args.paper), *(
+        name for name in GENERATED if given and given != ["data"] and hasattr(args, name)
+        and getattr(args, name) != p.get_default(name))]
+    if others:
+        raise InputError(f"{flag(others[0])} does not go with {flag(given[0])}, which says what "
+                         "the data are")
+    if args.paper:
+        from paper.settings import parse_paper
+        args = parse_paper(p, argv)
+    if "all" in args.methods:
+        from methods.table import ALL
+        args.methods = list(ALL)
+    steps = [f"steps={args.steps}"] if args.steps else []
+    args.given = bool(given)
+    args.config = settings(DialConfig, args.preset, args.set + steps, "--set")
+    return args
+
+
+def flag(name):
+    return f"--{name.replace('_', '-')}"
+
+
+def given_domains(args):
+    """{seed: pairs of (source, target) domains} of the paper's files or of a user's own. Raises
+    InputError for what cannot be read, or is missing."""
+    if args.paper:
+        from paper.files import domains
+    else:
+        from domains.own import domains
+    return domains(args)

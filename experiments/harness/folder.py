@@ -46,6 +46,15 @@ def results_folder(args, settings):
         raise
 
 
+def held(lock):
+    """Whether another process holds a lock."""
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 class Folder:
     """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target). A job
     is (method, seed, [(source, target), ...]), a `Domain` each."""
@@ -54,11 +63,20 @@ class Folder:
         self.out, self.path, self.lock = out, out / "runs", FileLock(out / ".lock")
         self.settings, self.runs = json.loads(json.dumps(settings)), {}
 
-    def read(self):
-        """Read the finished runs. Raises InputError for other settings, also of runs at work."""
-        if self.taken():
+    def read(self, overwrite=False):
+        """Read the finished runs; with `overwrite` delete them, checkpoints and saved models.
+        Raises InputError for other settings, also of runs at work, and rather than delete those."""
+        saved = [*self.out.glob("models/*.part")]  # of a killed command
+        if any(map(held, self.path.glob("*.lock"))):
+            if overwrite:
+                raise InputError(f"--out {self.out}: another command is writing there")
             run_files.read(self.out / "settings.json", self.settings)
-        for path in [] if self.taken() else self.out.glob("models/*.part"):  # of a killed command
+            saved = []
+        if overwrite:
+            for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
+                path.unlink()
+            saved += [path.parent for path in self.out.glob("models/*/dial_config.json")]
+        for path in saved:
             shutil.rmtree(path, ignore_errors=True)
         for path in sorted(self.path.glob("*.json")):
             self.add(run_files.read(path, self.settings))
@@ -74,23 +92,15 @@ class Folder:
                 for name, seed, pairs in jobs]
         return [job for job in left if job[2]]
 
-    def taken(self):
-        """Whether other processes are at work there."""
-        for path in self.path.glob("*.lock"):
-            try:
-                with FileLock(path, timeout=0):
-                    pass
-            except Timeout:
-                return True
-        return False
-
     def take(self, jobs, overwrite=False):
-        """Yield the jobs that no other process has finished or taken, each taken meanwhile; with
-        `overwrite`, after `clear`."""
+        """Yield the jobs that no other process has finished or taken, each taken meanwhile."""
         with self.lock:
-            self.clear() if overwrite else self.read()
+            self.read(overwrite)
             run_files.write(self.out / "settings.json", {"settings": self.settings})
         before, left = None, self.left(jobs)
+        if len(left) < len(jobs):
+            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {self.out}",
+                  file=sys.stderr)
         while left != before:  # a process that is killed gives its run back: look again
             before = left
             for name, seed, pairs in left:
@@ -106,15 +116,6 @@ class Folder:
                     else:
                         yield name, seed, pairs
             left = self.left(jobs)
-
-    def clear(self):
-        """Delete runs, checkpoints and saved models. Raises InputError if others are at work."""
-        if self.taken():
-            raise InputError(f"--out {self.out}: another command is writing there")
-        for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
-            path.unlink()
-        for path in self.out.glob("models/*/dial_config.json"):  # `saving.save` wrote it
-            shutil.rmtree(path.parent, ignore_errors=True)
 
     def write(self, run):
         """Keep a run. Raises InputError where its model could not be saved."""

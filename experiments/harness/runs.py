@@ -4,12 +4,12 @@ A run trains a method once, with one seed: its own split of the items, order and
 method does not look at the target, one training serves all targets of a source.
 """
 import statistics
-import sys
 import time
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 
+import torch.distributed as dist
 from tqdm import tqdm
 
 import data
@@ -19,11 +19,8 @@ from harness import run_files
 from harness.folder import results_folder
 from methods.learners import encode_all, new_model
 from methods.table import METHODS
-from models import attention, backbones, processes
-from models.ahead import ahead
-
-if distributed := processes.count() > 1:
-    from models import distributed
+from models import attention, backbones
+from models.opening import checksum
 
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
@@ -37,7 +34,7 @@ def run_all(args, domains):
     to do instead.
 
     Args:
-        args: of `command.parse`. domains: {seed: [(source, target), ...]}, a `Domain` each.
+        args: of `flags.parse`. domains: {seed: [(source, target), ...]}, a `Domain` each.
     Returns:
         the runs, a dictionary each: method, seed, settings, seconds, results, log. What is finished
         in --out is not trained again.
@@ -48,49 +45,44 @@ def run_all(args, domains):
         from harness.dry_run import describe
         return describe(args, jobs)
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
-    if distributed:
+    if several := dist.is_initialized():  # torchrun's processes
+        from models import processes
         processes.check(args, METHODS)
     elif args.shard:
         raise InputError("--shard takes several processes: torchrun --nproc_per_node N")
     settings = {k: v for k, v in vars(args).items() if k not in NO_SETTINGS} | asdict(args.config)
-    settings["model_checksum"] = backbones.checksum(args.model)
-    opened = processes.shared(results_folder) if distributed else results_folder
+    settings["model_checksum"] = checksum(args.model)
+    opened = partial(processes.shared, results_folder) if several else results_folder
     with opened(args, settings) as folder:
         to_save = folder.to_save(args.save, jobs) if args.save else []
-        if left := folder.left(jobs):
-            backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
-                                      args.compile)
-            if distributed:
-                backbone.pack_options["make"] = distributed.pack_part
-            if args.attention == "flex":
-                attention.use_flex(backbone.classifier, args.device)
-            encoded = encode_all(args, backbone, left)
+        left = folder.left(jobs)
+        backbone, encoded = prepare(args, left) if left else (None, None)
+        with closing(folder.take(jobs, args.overwrite)) as taken:
+            for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
+                save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
+                path = (args.out / "runs" / run_files.name(*job)).with_suffix(".checkpoint")
+                checkpoint = processes.told(path.exists) if several else path.exists()
+                if checkpoint or args.checkpoint_every:
+                    from harness.checkpoint import Checkpoint
+                    checkpoint = Checkpoint(path, args.checkpoint_every, settings)
+                try:
+                    done = run(args, backbone, encoded, *job, save, checkpoint=checkpoint)
+                except FloatingPointError as error:
+                    raise InputError(f"{job[0]}, seed {job[1]}: {error}") from None
+                folder.write({"method": job[0], "seed": job[1]} | done)
+        return folder.runs_of(jobs)
 
-        def train(*job):
-            save = args.out / "models" / job[0].rstrip("*") if job in to_save else None
-            checkpoint = run_files.checkpoint(args, settings, *job)
-            return run(args, backbone, encoded, *job, save, checkpoint=checkpoint)
 
-        return run_jobs(args, folder, jobs, train)
-
-
-def run_jobs(args, folder, jobs, train):
-    """Train what is left of the jobs of a `Folder`, keep it, and return the runs of all. `train`
-    takes method, seed and pairs of domains, and returns a dictionary with `results` and `log`."""
-    left = folder.left(jobs)
-    if len(left) < len(jobs):
-        print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {args.out}",
-              file=sys.stderr)
-    with closing(folder.take(left, args.overwrite)) as taken:
-        for job in tqdm(taken, "runs", len(left), dynamic_ncols=True, disable=not left):
-            (name, seed, _), began = job, time.time()
-            try:
-                run = train(*job)
-            except FloatingPointError as error:
-                raise InputError(f"{name}, seed {seed}: {error}") from None
-            folder.write({"method": name, "seed": seed,
-                          "seconds": round(time.time() - began, 1)} | run)
-    return folder.runs_of(jobs)
+def prepare(args, jobs):
+    """The backbone of a command, and all that its jobs read, as tokens."""
+    backbone = backbones.load(args.model, "cpu" if args.shard else args.device, args.dtype,
+                              args.compile)
+    if dist.is_initialized():
+        from models.distributed import pack_part
+        backbone.pack_options["make"] = pack_part
+    if args.attention == "flex":
+        attention.use_flex(backbone.classifier, args.device)
+    return backbone, encode_all(args, backbone, jobs)
 
 
 def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, checkpoint=None):
@@ -99,7 +91,7 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
     Args:
         backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
         looker: of (model, config, measure), a function that is called at each step; its dictionary
-            of floats goes into the log. checkpoint: of `run_files.checkpoint`.
+            of floats goes into the log. checkpoint: a `Checkpoint`.
     """
     method, (source, target) = METHODS[name], pairs[0]
     done, began = (checkpoint.step, checkpoint.began) if checkpoint else (0, time.time())
@@ -115,11 +107,14 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
             labeled = [encoded[id(domain.labeled)] for domain, part
                        in method.reads(source, target) if part == "labeled"]
             unlabeled = encoded[id(target.unlabeled)] if method.reads_target else None
-            batches = ahead(data.training_batches(
-                labeled, unlabeled, batch_size, config.steps, seed, done,
-                **backbone.pack_options), args.device)
+            batches = data.training_batches(labeled, unlabeled, batch_size, config.steps, seed,
+                                            done, **backbone.pack_options)
+            if model.scale.is_cuda:
+                from models.ahead import ahead
+                batches = ahead(batches)
             look = looker and looker(model, config, measured)
-            if distributed:
+            if dist.is_initialized():
+                from models import distributed
                 look = distributed.keep_alike(model, critic, look)
             log = dial.train(model, critic, batches, config, method.step, look,
                              f"{name}, seed {seed}", checkpoint=checkpoint)
@@ -128,7 +123,8 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
         if save:
             from models.saving import try_to_save
             if args.shard:
-                model = distributed.whole(model, backbone.classifier, config)
+                from models.distributed import whole
+                model = whole(model, backbone.classifier, config)
             failure = try_to_save(model, backbone.tokenizer, config, save, args.save == "merged")
     if args.paper:
         results += looks.best_results(name, pairs, log)
@@ -144,7 +140,8 @@ def measure(domain, name, source, seed, args, model, backbone, encoded):
         return domain.measure(METHODS[name].rewards(
             domain, source=source, seed=seed, args=args, model=model, backbone=backbone))
     rows = encoded[id(domain.test)]
-    batches = data.evaluation_batches(rows, 2048 * processes.count(), **backbone.pack_options)
+    n_processes = dist.get_world_size() if dist.is_initialized() else 1
+    batches = data.evaluation_batches(rows, 2048 * n_processes, **backbone.pack_options)
     return domain.measure(dial.predict(model, batches, f"{name} on {domain.name}", len(rows)))
 
 

@@ -6,7 +6,6 @@ import shlex
 import statistics
 import subprocess
 import sys
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -83,13 +82,12 @@ def made_with():
             "machine": f"{machine}, {torch.backends.cpu.get_cpu_capability()}{gpu}"}
 
 
-@contextmanager
-def whole_file(path):
-    """Yield a name to write a file under; it becomes `path` when all of it is on the disk. Raises
-    InputError where it cannot be written."""
+def write_whole(path, content):
+    """Write a file, text or bytes: all of it is on the disk, or nothing. Raises InputError where it
+    cannot be written."""
     part = path.with_name(f"{path.name}.part")
     try:
-        yield part
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         for name in (part, path.parent) if os.name == "posix" else ():
             descriptor = os.open(name, os.O_RDONLY)
             os.fsync(descriptor)
@@ -99,12 +97,6 @@ def whole_file(path):
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     finally:
         part.unlink(missing_ok=True)
-
-
-def write_whole(path, text):
-    """Write a text file, all of it or nothing."""
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")
 
 
 def make_folder(path):

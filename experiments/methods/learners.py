@@ -2,18 +2,19 @@
 from contextlib import contextmanager
 
 import torch
+import torch.distributed as dist
 
 import data
 import dial
 from methods.table import METHODS
-from models import backbones, processes
+from models import backbones
 
 
 @contextmanager
 def new_model(args, backbone, config, seed):
     """A reward model and a critic with a seed's weights; at the end LoRA leaves the backbone."""
     torch.manual_seed(seed)
-    if processes.count() > 1:
+    if dist.is_initialized():
         from models.distributed import reward_model
         model = reward_model(args, backbone.classifier, config)
     else:

