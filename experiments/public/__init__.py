@@ -1,4 +1,1 @@
-"""What prepare.py does: it makes files of public data. Open formats.py first.
-
-selection.py chooses among records, rewriting.py translates texts and makes them formal.
-"""
+"""What prepare.py and rlhf_shift.py read: public formats. Open formats.py first."""
