@@ -320,7 +320,7 @@ def train(model, critic, batches, config, step=dial_step, evaluate=None, title="
         step: the method, a function like `dial_step`. title: of the progress bar.
         evaluate: called with the number of each step; the log has the floats that it returns, too.
         optimizers: an earlier call's (`make_optimizers`), to go on with; the scale stays as it is.
-        checkpoint: with `restore` and `keep` (experiments/harness/run_files.py), to go on within an
+        checkpoint: with `restore` and `keep` (experiments/harness/checkpoint.py), to go on within an
             earlier call that was stopped; `batches` begin after the steps that are done.
     Returns the log: a dictionary of floats for each step.
     Raises ValueError for too few batches, FloatingPointError where a loss is no longer finite.

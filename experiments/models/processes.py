@@ -4,7 +4,7 @@ Process 0 alone prints, and reads and writes files. What it decides is broadcast
 """
 import os
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import torch
@@ -97,7 +97,7 @@ class SharedFolder:
     """Process 0's `harness.folder.Folder`, for all processes to go through the same runs. A job is
     (method, seed, [(source, target), ...])."""
 
-    def __init__(self, folder=None):
+    def __init__(self, folder):
         self.folder = folder  # None in the others
 
     def left(self, jobs):
@@ -116,25 +116,13 @@ class SharedFolder:
             name, seed, names = job
             yield name, seed, [pairs[name, seed, *pair] for pair in names]
 
-    def to_save(self, asked, jobs):
-        return self.folder.to_save(asked, jobs) if self.folder else []
-
-    def write(self, run):
-        if self.folder:
-            self.folder.write(run)
-
-    def runs_of(self, jobs):
-        return self.folder.runs_of(jobs) if self.folder else []
+    def __getattr__(self, name):
+        """What process 0 alone does: to_save, write and runs_of."""
+        return getattr(self.folder, name) if self.folder else lambda *args: []
 
 
-def shared(results_folder):
+@contextmanager
+def shared(results_folder, args, settings):
     """`harness.folder.results_folder` for several processes, which get a `SharedFolder`."""
-    @contextmanager
-    def opened(args, settings):
-        if rank() > 0:
-            yield SharedFolder()
-            return
-        with results_folder(args, settings) as folder:
-            yield SharedFolder(folder)
-
-    return opened
+    with nullcontext() if rank() else results_folder(args, settings) as folder:
+        yield SharedFolder(folder)
