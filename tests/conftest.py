@@ -1,7 +1,9 @@
 """Shared by the tests: the paths, --slow, and small random models. Nothing here needs a network."""
+import copy
 import os
 import sys
 from argparse import Namespace
+from functools import cache as once
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ import data  # noqa: E402
 import dial  # noqa: E402
 from domains.splits import Domain  # noqa: E402
 from harness import runs  # noqa: E402
-from models import backbones  # noqa: E402
+from models import backbones, generation, opening  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -45,6 +47,24 @@ def cache(tmp_path_factory):
     if "DIAL_CACHE" not in os.environ:
         os.environ["DIAL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return Path(os.environ["DIAL_CACHE"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copies():
+    """Hundreds of tests open the tiny model. The first opens its files; the others get a copy,
+    which takes a seventh of the time. All that `backbones.load` does with it is done each time."""
+    open_model = opening.open_model
+    opened = once(lambda folder, kind, *how, **options: open_model(kind, "tiny", *how, **options))
+
+    def open_or_copy(kind, name, *how, **options):
+        if name != "tiny":
+            return open_model(kind, name, *how, **options)
+        return copy.deepcopy(opened(opening.locate(name), kind, *how, **options))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (backbones, generation):
+            patch.setattr(module, "open_model", open_or_copy)
+        yield
 
 
 @pytest.fixture
@@ -134,10 +154,18 @@ def trained(monkeypatch):
 
 
 def random_classifier(kind, n_labels=1, **changes):
-    """A small random classifier, its attention windows shorter than the texts of the tests."""
+    """A small random classifier, its attention windows shorter than the texts of the tests: a copy
+    of one that is made once, with the random numbers that come after."""
+    classifier, state = make_classifier(kind, n_labels, tuple(changes.items()))
+    torch.set_rng_state(state)
+    return copy.deepcopy(classifier)
+
+
+@once
+def make_classifier(kind, n_labels, changes):
     common = dict(vocab_size=300, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
                   num_attention_heads=2, num_key_value_heads=1, head_dim=16,
-                  pad_token_id=0) | changes
+                  pad_token_id=0) | dict(changes)
     window = dict(sliding_window=7, query_pre_attn_scalar=16,
                   layer_types=["sliding_attention", "full_attention", "sliding_attention"])
     configs = {
@@ -163,4 +191,4 @@ def random_classifier(kind, n_labels=1, **changes):
             torch.nn.init.normal_(p, std=0.2)
     if kind in backbones.SHARE_ROWS:
         classifier.set_attn_implementation("blocks")
-    return classifier
+    return classifier, torch.get_rng_state()

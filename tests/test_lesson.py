@@ -9,10 +9,12 @@ import json
 import re
 import struct
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from conftest import ROOT
+from matplotlib import pyplot
 
 import two_moons
 from bound import preference_error, wasserstein_1
@@ -53,11 +55,16 @@ def test_the_notebook_is_the_lesson():
 
 @pytest.fixture(scope="module")
 def lesson(cache, tmp_path_factory):
-    """The names of the lesson after a short run: steps of a larger size, and fewer of them."""
+    """The names of the lesson after a short run: steps of a larger size, and fewer of them. Only
+    pictures b and f are drawn, with a plane's contours and with arrows; test_toys.py draws moons.
+    The files of the others are empty."""
     folder, patch = tmp_path_factory.mktemp("lesson"), pytest.MonkeyPatch()
     patch.chdir(folder)
     patch.setenv("MPLBACKEND", "Agg")
+    patch.setattr("matplotlib.pyplot.savefig", lambda path, **how: (
+        pyplot.gcf().savefig(path, **how) if path.stem[-1] in "bf" else path.touch()))
     patch.setattr(two_moons, "SETTINGS", replace(two_moons.SETTINGS, steps=60, learning_rate=0.01))
+    patch.setattr(two_moons, "on_grid", partial(two_moons.on_grid, n=20))
     short = CODE[0].replace("steps=300, learning_rate=3e-3", "steps=60, learning_rate=1e-2")
     assert short != CODE[0]
     names = {"__name__": "lesson"}
@@ -73,6 +80,9 @@ def lesson(cache, tmp_path_factory):
 def test_pictures_are_written(lesson):
     assert {path.name for path in (lesson["folder"] / "runs" / "lesson").iterdir()} == {
         f"lesson_{letter}.png" for letter in "abcdef"}
+    for letter in "bf":
+        picture = lesson["folder"] / "runs" / "lesson" / f"lesson_{letter}.png"
+        assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_style_tells_more_in_the_source_and_nothing_in_the_target(lesson):

