@@ -59,6 +59,7 @@ def test_records_of_every_kind(prepared):
     ("paradetox", "a.tsv", 'toxic\tneutral1\n"' + "x" * 200_000, "", "a.tsv:.*end of data"),
     ("plain", "a.jsonl", [{"text": "t", "label": 1}], "--min-words 9", "of 1 records none is left"),
     ("plain", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),
+    ("formal", "a.jsonl", [], "--to kor_Hang", "unrecognized arguments: --to"),
     ("no-such", "a.jsonl", [], "", "no-such")])
 def test_errors_leave_no_file(prepared, tmp_path, name, file, content, flags, expected):
     with pytest.raises(InputError, match=expected):

@@ -1,4 +1,4 @@
-"""Greedy generation with a causal language model: for the prompted base model."""
+"""Greedy generation with a transformers model: for the rewriters and the prompted base model."""
 import torch
 
 from data import InputError
@@ -23,5 +23,6 @@ def generate(model, tokenizer, inputs, max_new_tokens, **options):
     inputs = {k: v.to(model.device) for k, v in inputs.items() if k != "token_type_ids"}
     ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1,
                          **options)
-    ids = ids[:, inputs["input_ids"].shape[1]:]
+    if not model.config.is_encoder_decoder:
+        ids = ids[:, inputs["input_ids"].shape[1]:]
     return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]

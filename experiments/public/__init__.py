@@ -1,1 +1,4 @@
-"""What prepare.py and rlhf_shift.py read: public formats. Open formats.py first."""
+"""What prepare.py does: it makes files of public data. Open formats.py first.
+
+selection.py chooses among records, rewriting.py translates texts and makes them formal.
+"""
