@@ -65,8 +65,8 @@ BAD = [
     ("a.csv", "prompt,chosen,rejected\n", "a.csv: holds no records"),
     ("a.jsonl", '{"chosen": [{"role": "user"}], "rejected": null}',
      "a.jsonl:1: a conversation needs a tokenizer with a chat template"),
-    ("a.txt", "hello", "a.txt: the name must end in .json, .jsonl, .ndjson, .csv, .tsv, .parquet "
-     "(JSON and"),
+    ("a.txt", "hello", "a.txt: the name must end in .json, .jsonl, .ndjson, .csv, .tsv, .parquet, "
+     ".arrow (JSON and"),
 ]
 
 

@@ -62,17 +62,20 @@ def test_damaged_files_are_read_or_refused_in_a_line(tmp_path, chatml):  # noqa:
     assert min(ends.values()) > 300
 
 
-def test_damaged_parquet(datasets, tmp_path):  # noqa: F811
+def test_damaged_parquet_and_arrow(datasets, tmp_path):  # noqa: F811
     rng, rows = random.Random(0), [ROW | {"chosen": "good" * i} for i in range(1, 20)]
+    made(datasets, *rows).save_to_disk(tmp_path / "saved")
     made(datasets, *rows).to_parquet(tmp_path / "a.parquet")
-    whole = (tmp_path / "a.parquet").read_bytes()
-    for _ in range(60):
-        content = bytearray(whole[:rng.choice((len(whole), rng.randrange(len(whole))))])
-        for _ in range(3):
-            i = rng.randrange(len(content) + 1)
-            content[i:i + 1] = bytes([rng.randrange(256)])
-        (tmp_path / "a.parquet").write_bytes(content)
-        try:
-            records.load_preferences(tmp_path / "a.parquet")
-        except InputError as error:
-            assert "\n" not in str(error)
+    (tmp_path / "a.arrow").write_bytes(next((tmp_path / "saved").glob("*.arrow")).read_bytes())
+    for name in ("a.parquet", "a.arrow"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(60):
+            content = bytearray(whole[:rng.choice((len(whole), rng.randrange(len(whole))))])
+            for _ in range(3):
+                i = rng.randrange(len(content) + 1)
+                content[i:i + 1] = bytes([rng.randrange(256)])
+            (tmp_path / name).write_bytes(content)
+            try:
+                records.load_preferences(tmp_path / name)
+            except InputError as error:
+                assert "\n" not in str(error)

@@ -1,10 +1,11 @@
 """Folders and what is said of them; conversations in cells."""
+import ast
 import csv
 import json
 
 import pytest
-from test_conversations import (BAD, GOOD, USER, chatml,  # noqa: F401
-                                tiny_tokenizer)
+from test_conversations import (BAD, GOOD, USER, chatml, texts,  # noqa: F401
+                                tiny_tokenizer, written)
 from test_records import PAIR, TEXT, load_unlabeled, write
 
 from data import InputError, Preference
@@ -57,45 +58,79 @@ def table(tmp_path, **columns):
     return tmp_path / "a.csv"
 
 
+QUOTED = {"role": "assistant", "content": "It's \"so\"}\n {'role': [} {\\n\u2028 [1] [2]"}
+
+
 @pytest.mark.parametrize("form", [repr, as_numpy, json.dumps])
-def test_conversations_in_cells_are_refused(tmp_path, chatml, form):  # noqa: F811
-    for columns in ({"chosen": [USER, GOOD], "rejected": [USER, BAD]},
-                    {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
-                    {"prompt": "Q", "chosen": GOOD, "rejected": BAD},
-                    {"chosen": [USER | {"id": 1}], "rejected": [[USER, BAD]]}):
-        texts = {name: value if value == "Q" else form(value) for name, value in columns.items()
-                 if form != as_numpy or isinstance(value, list)}
-        if len(texts) == len(columns):
-            with pytest.raises(InputError, match=r"a.csv:2: a conver.*1 of 1 rec.*JSON lines"):
-                load_preferences(table(tmp_path, **texts), chatml)
-    line = json.dumps({"prompt": "Q", "response": form([USER, GOOD])})
-    with pytest.raises(InputError, match="a.jsonl:1: a conversation"):
-        load_unlabeled(write(tmp_path / "a.jsonl", line), chatml)
+def test_conversations_in_cells(tmp_path, chatml, form):  # noqa: F811
+    expected = [written(chatml, USER, message) for message in (QUOTED, BAD)]
+    for columns in ({"chosen": [USER, QUOTED], "rejected": [USER, BAD]},
+                    {"prompt": [USER], "chosen": [QUOTED], "rejected": [BAD]}):
+        file = table(tmp_path, **{name: form(value) for name, value in columns.items()})
+        assert texts(load_preferences(file, chatml)[0]) == expected
+    file = table(tmp_path, prompt="Q", chosen=form([QUOTED]), rejected=form([BAD]))
+    assert texts(load_preferences(file, chatml)[0]) == expected
+    file = table(tmp_path, messages=form([USER, QUOTED]))
+    assert texts(load_unlabeled(file, chatml)[0]) == expected[:1]
+    line = json.dumps({"chosen": form([USER, QUOTED]), "rejected": form([USER, BAD])})
+    assert texts(load_preferences(write(tmp_path / "a.jsonl", line), chatml)[0]) == expected
+    line = json.dumps({"prompt": form([USER]), "responses": [form([QUOTED]), form([BAD])]})
+    assert sorted(expected) == texts(load_unlabeled(write(tmp_path / "a.jsonl", line), chatml)[0])
 
 
-@pytest.mark.parametrize("text", [
-    "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'conte...",  # as Excel cuts it
-    "[array([{'role': 'user', 'content': 'Q'}], dtype=object)]",
-    "[{'id': 7, 'content': 'Q', 'role': 'user'}, {'id': 8, 'role': 'assist",
-    "[{'role': 'user', 'content': q} for q in questions]",
-    "[{'role': 'content': 'content': " + "\\'" * 99_999])  # in less than hours
-def test_few_cells_that_begin_so_are_text_with_a_line(
-        tmp_path, chatml, capsys, text):  # noqa: F811
-    """They may be code. Nothing in them is executed, since nothing parses them."""
-    rows = [{"prompt": "Q", "chosen": text, "rejected": "B"}] + [
-        {"prompt": "Q", "chosen": "A", "rejected": "B"}]
-    file = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows)))
-    assert [row.chosen for row in load_preferences(file, chatml)] == [text, "A"]
-    assert "a.jsonl:1: begins like a conversation and is read as text" in capsys.readouterr().err
-    with pytest.raises(InputError, match="a.csv:2: a conversation that was written into a text"):
-        load_preferences(table(tmp_path, prompt="Q", chosen=text, rejected="B"), chatml)
+def test_messages_with_other_fields_in_cells(tmp_path, chatml):  # noqa: F811
+    first = {"name": "me"} | USER
+    file = table(tmp_path, chosen=repr([first, GOOD]), rejected=as_numpy([first, BAD]))
+    expected = [written(chatml, USER, message) for message in (GOOD, BAD)]
+    assert texts(load_preferences(file, chatml)[0]) == expected
+    for others in ([{"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}],
+                   [USER, {"role": "assistant"}]):
+        file = table(tmp_path, chosen=repr(others), rejected=repr(others))
+        with pytest.raises(InputError, match="a.csv:2: 'chosen': a message has 'role' and 'cont"):
+            load_preferences(file, chatml)
+
+
+def test_messages_that_stand_alone_in_a_cell(tmp_path, chatml):  # noqa: F811
+    file = table(tmp_path, prompt="Q", chosen=repr(GOOD), rejected=json.dumps(BAD))
+    expected = [written(chatml, USER, message) for message in (GOOD, BAD)]
+    assert texts(load_preferences(file, chatml)[0]) == expected
 
 
 @pytest.mark.parametrize("text", [
     "sorted(map(str, [3, 0]))", "['3', '0']", "[]", "{}", "[{'a': 1}, {'b': 2}]", '[["a"]]',
     "{'role': 'admin'}", "{'a': 'role: x', 'content': ", "[{'name': 'x', 'role': 'cook'}]",
-     '{"role": "admin", "rights": []}', "print([{'role': 'user', 'content': q}])",
+     '{"role": "admin", "rights": []}', "[{'role': 'admin', 'content': 1}][0]",
+    "[{'role': 'user', 'content': q} for q in questions]", "{'role': role, 'content': \"\\d\"}",
     "[ ] { 'role'", "role: user", "print({'role': 'user'})"])
 def test_answers_that_are_code_are_text(tmp_path, chatml, text):  # noqa: F811
     file = table(tmp_path, prompt="Q", chosen=text, rejected="x = 1")
     assert load_preferences(file, chatml) == [Preference("Q", text, ("x = 1",))]
+
+
+@pytest.mark.parametrize("text", [
+    "[{'role': 'user', 'content': 'Q'}, {'role': 'assistant', 'conte...",  # as Excel cuts it
+    "[array([{'role': 'user', 'content': 'Q'}], dtype=object)]",
+    "[{'role': 'user', 'content': 'Q'} ... {'role': 'assistant', 'content': 'A'}]",
+    "[{'id': 7, 'role': 'user', 'content': 'Q'}, {'id': 8, 'role': 'assist",
+    "[{'role': 'content': " + "\\'" * 99_999,  # in less than hours
+    '[{"role": "user", "content": "Q"}, {"role": }]'])
+def test_cells_that_cannot_be_read_as_the_conversation_they_begin(
+        tmp_path, chatml, text):  # noqa: F811
+    file = table(tmp_path, chosen=text, rejected=text + " ")
+    with pytest.raises(InputError, match="a.csv:2: 'chosen' begins like a .*JSON lines") as error:
+        load_preferences(file, chatml)
+    assert "\n" not in str(error.value)
+
+
+def test_a_conversation_beside_text_is_refused(tmp_path, chatml):  # noqa: F811
+    for chosen, rejected in ((repr([USER, GOOD]), "B"), ("A", repr([USER, BAD]))):
+        with pytest.raises(InputError, match="a.csv:2: chosen and rejected: some are conv"):
+            load_preferences(table(tmp_path, prompt="Q", chosen=chosen, rejected=rejected), chatml)
+
+
+def test_nothing_in_a_cell_is_executed(tmp_path, chatml, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("builtins.eval", lambda *_: 1 / 0)
+    code = f"[{{'role': 'user', 'content': open({str(tmp_path / 'x')!r}, 'w').name}}]"
+    ast.parse(code)
+    load_preferences(table(tmp_path, prompt="Q", chosen=code, rejected="no"), chatml)
+    assert not (tmp_path / "x").exists()

@@ -4,15 +4,15 @@ What is read, by the ending of the name, which may be in capitals:
 
     .json, .jsonl, .ndjson    an object a line, or one list of objects
     .csv, .tsv                a table (reading/tables.py), with commas, semicolons, tabs or bars
-    .parquet                  by the optional package datasets, as what follows
+    .parquet, .arrow          by the optional package datasets, as what follows
     hub:owner/name            a data set of the hub, its split `train` or only one;
                               hub:owner/name:split another one; hub:owner/name/file a file of it
     a folder                  that `save_to_disk` of datasets wrote: as a data set of the hub
     another folder            all files in it with such names. Folders inside it, hidden files
                               (`._a.jsonl`) and other names are passed over, and so are Parquet
-                              files that cannot be read.
+                              and Arrow files that cannot be read.
 
-JSON and tables may be compressed (.gz). They are in UTF-8, or in UTF-16 where
+JSON and tables may be compressed: .gz, or .zst with datasets. They are in UTF-8, or in UTF-16 where
 a byte order mark says so. A line on stderr says how many records and files were read and what was
 passed over. A row is a dictionary with the place where it stands, for errors: file:line, as an
 editor numbers lines, or the number of the record in a list or a Parquet file. Bad input raises
@@ -28,7 +28,7 @@ from pathlib import Path
 from data import InputError
 
 from reading.fields import twice
-from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_parquet
+from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_arrow, read_parquet
 from reading.tables import read_table
 from reading.texts import read_text, suffix
 
@@ -90,7 +90,7 @@ def _of_folder(folder):
 def _of_file(file):
     if suffix(file) not in READERS:
         raise InputError(f"{file}: the name must end in {', '.join(READERS)} (JSON and tables also "
-                         "with .gz)")
+                         "with .gz or .zst)")
     return READERS[suffix(file)](file)
 
 
@@ -117,4 +117,4 @@ def _object(pairs):
 
 
 READERS = {".json": _read_json, ".jsonl": _read_json, ".ndjson": _read_json, ".csv": read_table,
-           ".tsv": read_table, ".parquet": read_parquet}
+           ".tsv": read_table, ".parquet": read_parquet, ".arrow": read_arrow}

@@ -10,8 +10,8 @@ Other columns that are known:
 
 - the authors': `response_chosen`, `response_rejected`; `correct`, `wrong_a` ...; `text`, `label`.
 - Conversations in the place of texts, with a prompt or without (reading/conversations.py); or
-  `messages` alone, of which the last answer of the assistant is the response. A table cannot hold
-  conversations: what `to_csv` makes of them is refused if most records have it, else it is text.
+  `messages` alone, of which the last answer of the assistant is the response. In a table they may
+  be as `to_csv` writes them (reading/cells.py); other lists in a cell are text.
 - No prompt, as in HH-RLHF: the prompt is what the responses begin with alike, up to the last white
   space. Where there is none, as in Chinese, up to the last colon or end of a sentence, or else the
   last other punctuation.
@@ -27,14 +27,11 @@ import re
 from data import InputError, Preference, Unlabeled, unlabel
 
 from domains.files import read_rows
+from reading.cells import unpack
 from reading.conversations import chat_texts, is_chat, last_answer
 from reading.fields import EmptyText, divide, kind_of, no_column, say, text_of, with_our_names
 
 NUMBER = re.compile(r"\s*[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?\s*", re.ASCII | re.IGNORECASE)
-TEXTS = ("prompt", "chosen", "rejected", "response", "messages", "text")  # columns
-# What a conversation becomes that is written into a text, cut off or not.
-WRITTEN_CHAT = re.compile(r"""(?s)(?:[\[\s]|(?:np\.)?array\(|list\()*\{(?=.*(['"])role\1\s*:)"""
-                          r"""(?=.*(['"])content\2\s*:)""")
 
 
 def load_preferences(path, tokenizer=None):
@@ -64,12 +61,6 @@ def each(read, rows, tokenizer=None):
     """What `read` makes of each row; those with an empty text are left out, with a line. Where
     some rows have a prompt, the others lack it."""
     records, empty, lacks = [], [], {"prompt": None} if any("prompt" in r for _, r in rows) else {}
-    chats = [where for where, row in rows if any(
-        isinstance(row.get(name), str) and WRITTEN_CHAT.match(row[name]) for name in TEXTS)]
-    if len(chats) > len(rows) / 2:  # fewer may be code
-        raise InputError(f"{chats[0]}: a conversation that was written into a text "
-                         f"({len(chats)} of {len(rows)} records): write JSON lines, not a table")
-    say(chats, rows, "begins like a conversation and is read as text; JSON lines can hold one")
     for where, row in rows:
         try:
             records.append(read(lacks | row, where, tokenizer))
@@ -91,7 +82,8 @@ def read_preference(row, where, tokenizer=None):
     for name in ("chosen", "rejected"):
         if name not in row:
             raise no_column(name, row, where)
-    prompt, chosen, rejected = map(row.get, ("prompt", "chosen", "rejected"))
+    prompt, chosen, rejected = (unpack(row.get(name), name, where)
+                                for name in ("prompt", "chosen", "rejected"))
     if not isinstance(rejected, list) or isinstance(chosen, list) and is_chat(rejected):
         rejected = [rejected]  # a list of messages beside another one is one conversation
     if not rejected:
@@ -115,7 +107,9 @@ def read_unlabeled(row, where, tokenizer=None):
         return unlabel([read_preference(row, where, tokenizer)])[0]
     names = ("response", "text") if kind == "scored" else ("responses", "response", "messages")
     name = next(name for name in names if name in row)
-    prompt, responses = row.get("prompt", "Text:" if kind == "scored" else None), row[name]
+    prompt, responses = (unpack(row.get(n), n, where) for n in ("prompt", name))
+    if kind == "scored":
+        prompt = row.get("prompt", "Text:")
     if name == "messages":
         responses, prompt = last_answer(responses, where), None
     if name != "responses":

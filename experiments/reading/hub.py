@@ -21,6 +21,11 @@ def package(name, path):
         raise Unreadable(f"{path}: needs the package datasets: pip install datasets") from None
 
 
+def open_zst(file, mode):
+    """A compressed file, opened to read bytes."""
+    return package("pyarrow", file).input_stream(str(file), compression="zstd")
+
+
 def hub_file(path):
     """Fetch hub:owner/name/file and return where it lies."""
     from huggingface_hub import HfApi, hf_hub_download
@@ -71,6 +76,12 @@ def read_parquet(file):
     """The rows of a Parquet file, each as (where it stands, dictionary)."""
     parquet = package("pyarrow.parquet", file)
     return _listed(file, lambda: parquet.ParquetFile(file).read())
+
+
+def read_arrow(file):
+    """The rows of an Arrow file, as `datasets` writes it."""
+    arrow = package("pyarrow", file)
+    return _listed(file, lambda: arrow.ipc.open_stream(file.read_bytes()).read_all())
 
 
 def _listed(path, read):

@@ -7,10 +7,15 @@ from pathlib import Path
 
 from data import InputError
 
+from reading.hub import open_zst
+
+OPENERS = {".gz": gzip.open, ".zst": open_zst}
+
 
 def suffix(file):
     """The ending of a file's name, in lower case and without that of its compression."""
-    return Path(file.name.lower().removesuffix(".gz")).suffix
+    name = Path(file.name.lower())
+    return (name.with_suffix("") if name.suffix in OPENERS else name).suffix
 
 
 def read_text(file):
@@ -19,7 +24,7 @@ def read_text(file):
     if not isfile(file):
         raise InputError(f"{file}: no such file")
     try:
-        with (gzip.open if file.suffix.lower() == ".gz" else open)(file, "rb") as f:
+        with OPENERS.get(file.suffix.lower(), open)(file, "rb") as f:
             content = f.read()
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{file}: cannot be read: {error}") from None
