@@ -13,8 +13,9 @@ the texts of all domains; all else begins with that.
     OODPL             the same with a reward that methods/bilevel.py learned
 
 The policy is the output layer of a frozen model (methods/frozen.py). The reward is linear in the
-last token's state less the prompt's mean. A training list whose odd item is of the category left
-out is not used: it would show the reward that category's items, and only as right answers.
+last token's state less the prompt's mean. No training list has an item of the category left out: it
+would show the reward that category's items, and only as right answers. The labels are those of
+odd_one_out.py --source others --n-train 60.
 """
 import random
 import statistics
@@ -25,7 +26,7 @@ from pathlib import Path
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from domains.files import checksum, read_rows
-from domains.foods import CATEGORIES, food_domain, read_foods
+from domains.foods import CATEGORIES, food_domain
 from domains.records import each, read_preference
 from domains.splits import Domain
 from harness.command import exit_codes, settings
@@ -62,26 +63,17 @@ def read_flags(argv):
     return args
 
 
-def rows_of(args, seed, own=()):
-    """{(domain, part): Preferences}, of the parts labeled, to train on, and test; `own`: for each
-    domain all rows of --data."""
-    rng, rows = random.Random(seed), {}
+def rows_of(args, seed, left_out, own=()):
+    """{domain: Preferences}: of the one left out what is measured on, of the others what to train
+    on; `own`: for each domain all rows of --data."""
+    rows, rng = {}, random.Random(seed)
     for name, given in zip(args.names, own):
-        for part, n in (("labeled", args.n_train), ("test", args.n_test)):
-            rows[name, part] = rng.sample(given, min(n, len(given)))
+        n = args.n_test if name == left_out else args.n_train
+        rows[name] = rng.sample(given, min(n, len(given)))
     for name in () if own else args.names:
-        domain = food_domain(name, seed, args.part, args.n_train, args.n_test)
-        rows |= {(name, "labeled"): domain.labeled, (name, "test"): domain.test}
+        domain = food_domain(name, seed, args.part, args.n_train, args.n_test, without=left_out)
+        rows[name] = domain.test if name == left_out else domain.labeled
     return rows
-
-
-def task_of(args, rows, texts, left_out, seed):
-    """The `Task` of a domain left out; training lists with an item of it are not used."""
-    items = {row["en"] for row in read_foods() if row["category"] == left_out}
-    train = [texts[name, "labeled"].select([i for i, row in enumerate(rows[name, "labeled"])
-                                            if row.chosen not in items])
-             for name in args.names if name != left_out]
-    return Task(train, texts[left_out, "test"], args.config, seed)
 
 
 def train(args, jobs):
@@ -93,19 +85,17 @@ def train(args, jobs):
     chosen |= {"model_checksum": opening.checksum(args.model),
                "checksum": checksum(*given) if given else None}
 
-    @lru_cache(1)
-    def tasks(seed):
-        rows = rows_of(args, seed, own)
-        texts = frozen.read(args, backbone, rows)
-        return {name: task_of(args, rows, texts, name, seed) for name in args.left_out}
+    @lru_cache(len(args.left_out))  # those of a seed
+    def task(seed, left_out):
+        texts = frozen.read(args, backbone, rows_of(args, seed, left_out, own))
+        return Task(test=texts.pop(left_out), train=texts.values(), config=args.config, seed=seed)
 
     def run(method, seed, pairs):
         results, log = [], []
         for source, target in pairs:
-            task = tasks(seed)[target.name]
-            metrics, steps = task.run(method)
+            metrics, steps = task(seed, target.name).run(method)
             results.append({"method": method, "source": source.name, "target": target.name,
-                            "n_test": len(task.test.counts), "metrics": metrics})
+                            "n_test": len(task(seed, target.name).test.counts), "metrics": metrics})
             log += [{"target": target.name} | record for record in steps]
         return {"results": results, "log": log}
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import meta_reward
+import odd_one_out
 from data import InputError
-from domains.foods import CATEGORIES, food_domain, read_foods
+from domains.foods import CATEGORIES, food_domain
 from methods import frozen, meta
 
 TINY = ["--model", "tiny", "--device", "cpu", "--dtype", "float32", "--max-length", "2000",
@@ -62,34 +63,30 @@ def test_no_method_sees_which_response_of_the_domain_left_out_is_chosen(name):
     torch.testing.assert_close(trained[-1], trained[len(trained) // 2 - 1], atol=1e-6, rtol=1e-5)
 
 
-def test_training_lists_show_nothing_of_the_category_left_out(monkeypatch):
-    args = meta_reward.read_flags(["--seeds", "1", "--n-train", "40", "--n-test", "10"])
-    rows = meta_reward.rows_of(args, 1)
-    fruits = {row["en"] for row in read_foods() if row["category"] == "fruits"}
-
-    class Names:  # in the place of `Texts`
-        def __init__(self, rows):
-            self.rows = rows
-
-        def select(self, index):
-            return [self.rows[i] for i in index]
-
-    monkeypatch.setattr(meta_reward, "Task", lambda *given: given)
-    texts = {name: Names(part) for name, part in rows.items()}
-    train, test, config, seed = meta_reward.task_of(args, rows, texts, "fruits", 1)
-    assert len(train) == 4 and test.rows is rows["fruits", "test"] and (config, seed) == (
-        args.config, 1)
-    for name, kept in zip([c for c in CATEGORIES if c != "fruits"], train):
-        assert not {text for row in kept for text in row.responses} & fruits
-        assert kept == [row for row in rows[name, "labeled"] if row.chosen not in fruits]
+def test_the_labels_are_those_of_odd_one_outs_others(cache, monkeypatch):
+    """Which has no list with an item of the category left out (test_cue.py)."""
+    made = []
+    monkeypatch.setattr(odd_one_out, "run_all", lambda args, domains: made.append(domains) or [])
+    flags = ["--n-train", "9", "--n-test", "5"]
+    odd_one_out.main(["--dry-run", "--model", "tiny", "--source", "others", "--seeds", "1", *flags])
+    rows = meta_reward.rows_of(meta_reward.read_flags(flags), 1, "fruits")
+    (source, target), = made[0][1]
+    assert list(rows) == list(CATEGORIES) and rows.pop("fruits") == target.test
+    assert sum(rows.values(), []) == source.labeled
 
 
 def test_rows_are_of_the_part_and_the_seed():
     for part, seed in (("validation", 3), ("test", 4)):
         args = meta_reward.read_flags(["--part", part, "--n-train", "9", "--n-test", "5"])
         domain = food_domain("snacks", seed, part, 9, 5)
-        rows = meta_reward.rows_of(args, seed)
-        assert (rows["snacks", "labeled"], rows["snacks", "test"]) == (domain.labeled, domain.test)
+        assert meta_reward.rows_of(args, seed, "snacks")["snacks"] == domain.test
+
+
+def test_own_rows_are_drawn_by_the_seed():
+    args, own = meta_reward.read_flags(["--n-train", "4", "--n-test", "9"]), [range(7)] * 5
+    a, b = (meta_reward.rows_of(args, seed, "snacks", own) for seed in (0, 1))
+    assert {name: len(set(rows)) for name, rows in a.items()} == dict.fromkeys(
+        CATEGORIES, 4) | {"snacks": 7} and a != b
 
 
 def test_last_states_are_centred_and_scaled(task):
