@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,8 @@ def test_an_interrupt_while_packages_are_imported_is_one_line(tmp_path):
     """A stand-in for torch, which takes seconds to import, sends the signal."""
     (tmp_path / "torch.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
     end = subprocess.run([sys.executable, "experiments/few_shot.py"], cwd=ROOT, text=True,
-                         capture_output=True, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+                         capture_output=True, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+                         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL))
     assert end.stderr == "stopped\n" and end.returncode == -signal.SIGINT
 
 
