@@ -86,6 +86,25 @@ WIN_RATES = {"SFT": 0.551, "DPO": 0.566, "HPL": 0.542, "BT + fit": 0.603, "OODPL
 MARGINS = {"hard": 0.78, "random": 1.18, "easy": 1.22, "centroid": 1.41}
 
 
+def odd_one_out_new():
+    """Without the cue, by target."""
+    pairs = list(dict.fromkeys((r["source"], r["target"]) for r in rows("odd_one_out_no_cue.json")
+                               if r["method"] == "DIAL"))
+    names = [f"{a.split(':')[0]} to {b.split(':')[0]}" for a, b in pairs]
+    return by_target("odd_one_out_no_cue.json", pairs, names, f"mean of the {len(pairs)}")
+
+
+def cue():
+    for words, file in (("with fruits", "odd_one_out_cue.json"),
+                        ("without", "odd_one_out_no_cue.json")):
+        for method in ("Src-Pref", "DIAL"):
+            columns = [row(file, method, metric, "fruits:en") for metric in (
+                "source_accuracy", "accuracy", "accuracy_odd_of_source", "accuracy_odd_of_others")]
+            base = row(file, "Src-Pref", target="fruits:en")
+            gain = judged(less(columns[1], base))[:3] if method == "DIAL" else [""] * 3
+            yield line(words, method, *map(mean, columns), *gain)
+
+
 def neighbours():
     """The share of pairs by method, and the mean over categories against the best baseline."""
     file = "meta_reward.json"
@@ -168,7 +187,9 @@ def speed():
 
 
 TABLES = {
-    "Odd one out": odd_one_out,
+    "Without the cue": odd_one_out_new,
+    "With the cue": cue,
+    "The paper's 20 pairs": odd_one_out,
     "Cross-lingual lists": cross_lingual,
     "Other distances in the critic's place": ablation_thai,
     "Few-shot to full: our answers":
@@ -211,6 +232,17 @@ def test_a_table_is_that_of_the_files(heading):
 
 def test_every_table_is_checked():
     assert list(table_lines((RESULTS / "README.md").read_text())) == list(TABLES)
+
+
+def test_what_the_cue_costs():
+    values = {(m, cue): row(f"odd_one_out_{cue}.json", m, target="fruits:en")
+              for m in ("Src-Pref", "DIAL") for cue in ("cue", "no_cue")}
+    source, ours = (less(values[m, "no_cue"], values[m, "cue"]) for m in ("Src-Pref", "DIAL"))
+    text = " ".join((RESULTS / "README.md").read_text().split())
+    for gains, words in ((source, "Src-Pref's accuracy by "), (ours, "DIAL's by ")):
+        assert f"{words}{three(fmean(gains))} (p {short(p_value(gains))})" in text
+    larger = [a - b for a, b in zip(source, ours)]
+    assert f"{fmean(larger):.2f}"[1:] == ".19" and f"{p_value(larger):.2f}"[1:] == ".07"
 
 
 def test_few_shot_together():
