@@ -29,7 +29,7 @@ def values_of(folder):
 def test_a_table_is_that_of_its_runs(folder):
     found, _ = values_of(folder)
     rows = [row for row in json.loads((RESULTS / f"{folder.name}.json").read_text())["rows"]
-            if " less " not in row["method"]]
+            if " less " not in row["method"] and row["target"] != "mean"]  # over left-out domains
     assert {(r["method"], r["source"], r["target"], r["metric"]): dict(zip(r["seeds"], r["values"]))
             for r in rows} == found
 

@@ -118,6 +118,20 @@ def neighbours():
                    three(WIN_RATES[method]))
 
 
+def side_by_side():
+    """All on the same labels and test lists of fruits, each against Src-Pref."""
+    base = row("others.json", "Src-Pref")
+    for name, file, method in (
+            ("Src-Pref", "others.json", "Src-Pref"), ("DIAL", "others.json", "DIAL"),
+            ("REAL + DIAL", "others_easy.json", "DIAL"),
+            ("BT + fit", "others_meta_reward.json", "BT + fit"),
+            ("OODPL", "others_meta_reward.json", "OODPL")):
+        values = row(file, method, target="fruits" if "meta" in file else None)
+        source = mean(row(file, method, "source_accuracy")) if "meta" not in file else ""
+        gain = judged(less(values, base))[:3] if name != "Src-Pref" else [""] * 3
+        yield line(name, source, mean(values), *gain)
+
+
 def pairs_to_label():
     """By strategy, and each less the one before."""
     file, metrics = "pair_selection.json", ("margin", "loss", "label_error", "agreement",
@@ -210,6 +224,7 @@ TABLES = {
     "RLHF with XSTest's completions": xstest,
     "OODPL: a category left out": neighbours,
     "REAL: which pairs to label": pairs_to_label,
+    "DIAL, OODPL and REAL side by side": side_by_side,
     "Speed": speed,
 }
 
