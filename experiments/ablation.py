@@ -1,6 +1,6 @@
 """The ablation: what each part of DIAL does, and what other distances do in the critic's place.
 
-    python experiments/ablation.py            # hours; processes with the same command share the runs
+    python experiments/ablation.py --tasks odd_one_out    # hours; processes share the runs
 
 A cell of the table is what another command measures with the settings of a row, in a folder of its
 own. The command's own flags, such as --compile, are passed on. Gains are on DIAL, paired by seed.
@@ -18,22 +18,26 @@ from harness.flags import RUNS, run_parser
 from harness.report import summarize, words
 from harness.tables import plus_minus, print_columns, write_results
 
-TASKS = {"odd_one_out": 160, "cross_lingual": 40, "few_shot": 120}  # the steps of each
+TASKS = {  # what a row says in braces; odd one out's weights were chosen on its search pool
+    "odd_one_out": {"long": 640, "mean": 0.1, "mmd": 0.03},
+    "cross_lingual": {"long": 160, "mean": 1, "mmd": 1},
+    "few_shot": {"long": 480, "mean": 1, "mmd": 1}}
 FLAGS = {"odd_one_out": ["--no-cue"]}
 PUBLISHED = [f"{f.name}={f.default}" for f in fields(DialConfig) if f.name != "steps"]
 ROWS = {  # a method, and after a comma how it differs from the task's own settings
-    "Src-Pref": [], "DIAL": [], "DEAL": [], "Mean matching": [], "MMD": [],
+    "Src-Pref": [], "DIAL": [], "DEAL": [],
+    "Mean matching": ["lambda_da={mean}"], "MMD": ["lambda_da={mmd}"],
     "DIAL, as published": PUBLISHED,
     "DIAL, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
     "DIAL, unscaled": ["scale_embeddings=false"], "DIAL, uncentred": ["center_prompts=false"],
     "DIAL, 3 critic steps": ["critic_steps=3"], "DIAL, 1 critic step": ["critic_steps=1"],
-    "Mean matching, uncentred": ["center_prompts=false"]}
+    "Mean matching, uncentred": ["lambda_da={mean}", "center_prompts=false"]}
 
 
 def measure(task, row, args, flags):
     """Train and measure a row on a task; return its runs, with the row as their method."""
     out, method = args.out / task / row.replace(", ", "-").replace(" ", "_"), row.partition(",")[0]
-    chosen = [word.format(long=4 * TASKS[task]) for word in ROWS[row]]
+    chosen = [word.format(**TASKS[task]) for word in ROWS[row]]
     import_module(task).main([
         "--methods", method, "--seeds", *map(str, args.seeds), "--out", str(out), *flags,
         *FLAGS.get(task, []), *["--set", *chosen] * bool(chosen)])
@@ -45,15 +49,19 @@ def measure(task, row, args, flags):
 def main(argv=None):
     flags = {name: RUNS[name] for name in ("--seeds", "--out")}
     p = run_parser(__doc__, "ablation", {}, flags, seeds=[0, 1, 2, 3, 4])
+    for flag, names in (("--tasks", list(TASKS)), ("--rows", list(ROWS))):
+        p.add_argument(flag, nargs="+", choices=names, default=names, metavar="NAME",
+                       help=f"of {'; '.join(names)} (all)")
     args, flags = p.parse_known_args(argv)
-    jobs = [(task, row) for task in TASKS for row in ROWS
+    jobs = [(task, row) for task in args.tasks for row in args.rows
             if task != "odd_one_out" or "uncentred" not in row]  # there it is by itself
     runs = [run for job in jobs for run in measure(*job, args, flags)]
     if left := len(jobs) * len(args.seeds) - len(runs):
         raise InputError(f"{left} runs are with other processes: give the command again later")
-    rows = summarize(runs, ROWS, base="DIAL")
-    write_results(args.out, "ablation", runs[0]["settings"]["model"],
-                  {"seeds": args.seeds, "rows": ROWS}, rows, sum(run["seconds"] for run in runs))
+    rows = summarize(runs, args.rows, base="DIAL")
+    config = {"seeds": args.seeds, "rows": {row: ROWS[row] for row in args.rows}}
+    write_results(args.out, "ablation", runs[0]["settings"]["model"], config, rows,
+                  sum(run["seconds"] for run in runs))
     cells = [row for row in rows if row["metric"] == "accuracy"]
     with figure(args.out / "ablation.png", "mean over seeds and standard error", (8, 5)) as ax:
         for target in dict.fromkeys(r["target"] for r in cells):

@@ -19,6 +19,9 @@ CHANGES = {"DIAL, unscaled": {"scale_embeddings": False}, "DIAL, uncentred": {
     "center_prompts": False}, "Mean matching, uncentred": {"center_prompts": False},
     "DIAL, 3 critic steps": {"critic_steps": 3}, "DIAL, 1 critic step": {"critic_steps": 1}}
 
+WEIGHTS = {("odd_one_out", "MMD"): {"lambda_da": 0.03},
+           ("odd_one_out", "Mean matching"): {"lambda_da": 0.1}}
+
 
 @pytest.fixture
 def asked(monkeypatch, undrawn):
@@ -56,7 +59,7 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
         preset = import_module(task).PRESET
         assert found == task and args.methods == [row.partition(",")[0]]
         assert args.methods[0] in METHODS and args.seeds == [0, 1, 2] and args.compile
-        expected = DialConfig(**preset | CHANGES.get(row, {}))
+        expected = DialConfig(**preset | CHANGES.get(row, {}) | WEIGHTS.get((task, row), {}))
         if "published" in row:
             expected = DialConfig(steps=preset["steps"] * (4 if "4 times" in row else 1))
         assert args.config == expected, row
@@ -92,9 +95,9 @@ def test_no_table_while_other_processes_are_at_work(asked, tmp_path, monkeypatch
 
 def test_the_ablation_of_a_small_model(cache, tmp_path, monkeypatch, capsys, undrawn):
     """Of a real command."""
-    monkeypatch.setattr(ablation, "TASKS", {"cross_lingual": 40})
-    monkeypatch.setattr(ablation, "ROWS", {"DIAL": [], "MMD": ["lambda_da=3"]})
-    ablation.main([*FAST, *SMALL, "--out", str(tmp_path)])
+    monkeypatch.setitem(ablation.ROWS, "MMD", ["lambda_da=3"])
+    ablation.main(["--tasks", "cross_lingual", "--rows", "DIAL", "MMD", *FAST, *SMALL,
+                   "--out", str(tmp_path)])
     (path,) = (tmp_path / "cross_lingual" / "MMD" / "runs").glob("*.json")
     run = json.loads(path.read_text())
     assert (run["method"], run["settings"]["lambda_da"]) == ("MMD", 3) and len(run["log"]) == 1
