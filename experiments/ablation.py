@@ -18,26 +18,31 @@ from harness.flags import RUNS, run_parser
 from harness.report import summarize, words
 from harness.tables import plus_minus, print_columns, write_results
 
-TASKS = {  # what a row says in braces; odd one out's weights were chosen on its search pool
+TASKS = {  # what a row says in braces; few-shot's weights were not searched
     "odd_one_out": {"long": 640, "mean": 0.1, "mmd": 0.03},
-    "cross_lingual": {"long": 160, "mean": 1, "mmd": 1},
+    "cross_lingual": {"long": 160, "mean": 0.01, "mmd": 0.03},
     "few_shot": {"long": 480, "mean": 1, "mmd": 1}}
 FLAGS = {"odd_one_out": ["--no-cue"]}
 PUBLISHED = [f"{f.name}={f.default}" for f in fields(DialConfig) if f.name != "steps"]
 ROWS = {  # a method, and after a comma how it differs from the task's own settings
     "Src-Pref": [], "DIAL": [], "DEAL": [],
     "Mean matching": ["lambda_da={mean}"], "MMD": ["lambda_da={mmd}"],
-    "DIAL, as published": PUBLISHED,
+    "Src-Pref, as published": PUBLISHED, "DIAL, as published": PUBLISHED,
     "DIAL, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
     "DIAL, unscaled": ["scale_embeddings=false"], "DIAL, uncentred": ["center_prompts=false"],
     "DIAL, 3 critic steps": ["critic_steps=3"], "DIAL, 1 critic step": ["critic_steps=1"],
     "Mean matching, uncentred": ["lambda_da={mean}", "center_prompts=false"]}
 
 
+def chosen_of(task, row):
+    """The settings of a row on a task, NAME=VALUE."""
+    return [word.format(**TASKS[task]) for word in ROWS[row]]
+
+
 def measure(task, row, args, flags):
     """Train and measure a row on a task; return its runs, with the row as their method."""
     out, method = args.out / task / row.replace(", ", "-").replace(" ", "_"), row.partition(",")[0]
-    chosen = [word.format(**TASKS[task]) for word in ROWS[row]]
+    chosen = chosen_of(task, row)
     import_module(task).main([
         "--methods", method, "--seeds", *map(str, args.seeds), "--out", str(out), *flags,
         *FLAGS.get(task, []), *["--set", *chosen] * bool(chosen)])
@@ -59,7 +64,8 @@ def main(argv=None):
     if left := len(jobs) * len(args.seeds) - len(runs):
         raise InputError(f"{left} runs are with other processes: give the command again later")
     rows = summarize(runs, args.rows, base="DIAL")
-    config = {"seeds": args.seeds, "rows": {row: ROWS[row] for row in args.rows}}
+    chosen = {f"{task}: {row}": chosen_of(task, row) for task, row in jobs}
+    config = {"seeds": args.seeds, "rows": chosen}
     write_results(args.out, "ablation", runs[0]["settings"]["model"], config, rows,
                   sum(run["seconds"] for run in runs))
     cells = [row for row in rows if row["metric"] == "accuracy"]

@@ -19,8 +19,9 @@ CHANGES = {"DIAL, unscaled": {"scale_embeddings": False}, "DIAL, uncentred": {
     "center_prompts": False}, "Mean matching, uncentred": {"center_prompts": False},
     "DIAL, 3 critic steps": {"critic_steps": 3}, "DIAL, 1 critic step": {"critic_steps": 1}}
 
-WEIGHTS = {("odd_one_out", "MMD"): {"lambda_da": 0.03},
-           ("odd_one_out", "Mean matching"): {"lambda_da": 0.1}}
+WEIGHTS = {("odd_one_out", "MMD"): 0.03, ("odd_one_out", "Mean matching"): 0.1,
+           ("cross_lingual", "MMD"): 0.03, ("cross_lingual", "Mean matching"): 0.01,
+           ("cross_lingual", "Mean matching, uncentred"): 0.01}
 
 
 @pytest.fixture
@@ -53,22 +54,24 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
     ablation.main(["--seeds", "0", "1", "2", "--out", str(tmp_path), "--compile"])
     rows = [(task, row) for task in ablation.TASKS for row in ablation.ROWS
             if task != "odd_one_out" or "uncentred" not in row]
-    assert len(rows) == len(asked) == 34
-    assert len({args.out for _, args in asked}) == 34
+    assert len(rows) == len(asked) == 37
+    assert len({args.out for _, args in asked}) == 37
     for (task, row), (found, args) in zip(rows, asked):
         preset = import_module(task).PRESET
         assert found == task and args.methods == [row.partition(",")[0]]
         assert args.methods[0] in METHODS and args.seeds == [0, 1, 2] and args.compile
-        expected = DialConfig(**preset | CHANGES.get(row, {}) | WEIGHTS.get((task, row), {}))
+        weight = {"lambda_da": WEIGHTS.get((task, row), preset["lambda_da"])}
+        expected = DialConfig(**preset | CHANGES.get(row, {}) | weight)
         if "published" in row:
             expected = DialConfig(steps=preset["steps"] * (4 if "4 times" in row else 1))
         assert args.config == expected, row
         assert args.config != DialConfig(**preset) or row in METHODS, row
         assert getattr(args, "no_cue", task == "odd_one_out") == (task == "odd_one_out")
     record = json.loads((tmp_path / "results.json").read_text())
-    assert record["seconds"] == 34 * 3 * 2.0
+    assert record["config"]["rows"]["odd_one_out: MMD"] == ["lambda_da=0.03"]
+    assert record["seconds"] == 37 * 3 * 2.0
     gains = {(r["target"], r["method"]): r["gain"] for r in record["rows"]}
-    assert gains["few_shot", "DIAL"] is None and len(gains) == 34
+    assert gains["few_shot", "DIAL"] is None and len(gains) == 37
     ours = [0.5 - 0.1 + 0.1 * s * (s - 1) for s in range(3)]
     others = [a + 0.02 * s for s, a in enumerate(ours)]
     for row in ("Src-Pref", "MMD", "DEAL"):
@@ -77,7 +80,7 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
         assert gain["p"] == pytest.approx(ttest_rel(others, ours).pvalue)
     assert gains["few_shot", "DIAL, 3 critic steps"]["values"] == pytest.approx([0.07] * 3)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 35 and (tmp_path / "ablation.png").exists()
+    assert len(lines) == 38 and (tmp_path / "ablation.png").exists()
     (line,) = [x for x in lines if x.startswith("few_shot ") and " MMD " in x]
     assert line.split("  ")[-1].strip() == "+0.020 ± 0.012 (p = 0.23)"
 
@@ -88,7 +91,7 @@ def test_no_table_while_other_processes_are_at_work(asked, tmp_path, monkeypatch
         (out / "runs").mkdir(parents=True)
 
     monkeypatch.setattr(import_module("few_shot"), "main", others)
-    with pytest.raises(InputError, match="12 runs are with other processes"):
+    with pytest.raises(InputError, match="13 runs are with other processes"):
         ablation.main(["--seeds", "0", "--out", str(tmp_path)])
     assert not (tmp_path / "results.json").exists()
 
