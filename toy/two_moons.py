@@ -24,7 +24,6 @@ import torch
 from tqdm import tqdm
 
 from mlp import METHODS, ToyModel  # comes first, because it sets the path
-
 from dial import Critic, DialConfig, train
 from pictures import film_moons, on_grid
 from harness.command import PARSER, Parser, exit_codes, whole

@@ -26,7 +26,6 @@ from os.path import exists, isdir, isfile
 from pathlib import Path
 
 from data import InputError
-
 from reading.fields import twice
 from reading.hub import Unreadable, disk_rows, hub_file, hub_rows, read_arrow, read_parquet
 from reading.tables import read_table

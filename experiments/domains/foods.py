@@ -14,7 +14,6 @@ from pathlib import Path
 
 import data
 from data import InputError, Preference
-
 from domains.splits import Domain, divide
 
 CATEGORIES = ("desserts", "fruits", "sauces", "vegetables", "snacks")  # in the order of Table 8

@@ -25,7 +25,6 @@ import math
 import re
 
 from data import InputError, Preference, Unlabeled, unlabel
-
 from domains.files import read_rows
 from reading.cells import unpack
 from reading.conversations import chat_texts, is_chat, last_answer

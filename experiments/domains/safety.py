@@ -8,7 +8,6 @@ from pathlib import Path
 
 import data
 from data import InputError
-
 from domains.splits import Domain, divide, split_items
 from reading.tables import read_table
 

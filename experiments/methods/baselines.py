@@ -9,7 +9,6 @@ Only DEAL needs the critic.
 import torch
 
 import dial
-
 from models.language import token_losses, tokens_to_predict
 
 LAMBDA_LM = 0.01  # weight of the language-model loss of the first two (not stated)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import data
 from data import InputError
-
 from domains import records
 from domains.files import checksum
 from domains.splits import Domain

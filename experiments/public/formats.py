@@ -3,7 +3,6 @@ stands, for errors; the row, for records.py to read. GROUPS says what --part kee
 import csv
 
 from data import InputError
-
 from domains.files import read_rows
 from domains.records import read_scored
 from reading.fields import no_column

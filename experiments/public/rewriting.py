@@ -7,7 +7,6 @@ import transformers
 from tqdm import tqdm
 
 from data import InputError
-
 from harness.command import count
 from models.backbones import pick_machine
 from models.generation import generate, load

@@ -1,6 +1,5 @@
 """Records of a format for prepare.py: read, chosen by its flags, and with their texts changed."""
 from data import InputError
-
 from domains.records import kind_of, read_preference, read_scored, read_unlabeled
 from domains.splits import PARTS, split_items
 from public.formats import GROUPS

@@ -6,7 +6,6 @@ from os.path import isfile
 from pathlib import Path
 
 from data import InputError
-
 from reading.hub import open_zst
 
 OPENERS = {".gz": gzip.open, ".zst": open_zst}

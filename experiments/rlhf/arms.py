@@ -9,7 +9,6 @@ from tqdm import tqdm
 
 import data
 import dial
-
 from rlhf.ppo import ppo_epoch
 
 HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)

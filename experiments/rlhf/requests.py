@@ -18,7 +18,6 @@ from itertools import product
 from pathlib import Path
 
 from data import InputError, Preference
-
 from public.formats import xstest_answers
 from domains.splits import divide, split_items
 from reading.tables import read_table

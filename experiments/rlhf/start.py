@@ -10,7 +10,6 @@ from tqdm import tqdm
 
 import data
 import dial
-
 from models import backbones, generation
 from rlhf.policy import Policy, join
 from rlhf.ppo import checked_step, supervised_loss

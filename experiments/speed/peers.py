@@ -18,7 +18,6 @@ from torch.nn.utils.rnn import pad_sequence
 
 import data
 import dial
-
 from harness.flags import LAPTOP
 from models import backbones
 
