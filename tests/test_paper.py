@@ -8,12 +8,10 @@ from collections import Counter
 import pytest
 from conftest import ROOT, random_classifier
 
-import few_shot
 from domains.splits import Domain
-from harness.flags import RUNS, parse, run_parser
 from methods import untrained
 from models import backbones
-from paper import files, settings
+from paper import settings
 
 # Of each experiment: the longest text (A.4: 768), its pairs, the rows of a source and a target that
 # 3.1, 3.3, 3.4 and A.6 name; of each method, of A.2 to A.6: records of each domain a step, learning
@@ -138,70 +136,6 @@ def test_what_is_set_by_hand_holds_for_all_methods(monkeypatch):
         config, batch_size, _ = settings.training_of(made[0][0], name, domain, domain)
         assert (batch_size, config.weight_decay, config.lambda_da) == (2, 0.5, 3)
         assert (config.learning_rate, config.steps) == (rate, epochs * 5)
-
-
-def domains_of(experiment, flags):
-    """The pairs of domains that a command reads."""
-    parser = run_parser("", experiment, {"steps": 1}, RUNS)
-    ((seed, pairs),) = files.domains(parse(parser, flags)).items()
-    assert seed == 0
-    return pairs
-
-
-def files_of(rows):
-    """The files that rows of `folder` come from, by their first word."""
-    return {(r.prompt if r.prompt != "Text:" else r.responses[0]).split()[0] for r in rows}
-
-
-@pytest.mark.parametrize("experiment", SECTIONS)
-def test_every_part_is_of_its_file(experiment, folder, monkeypatch):
-    monkeypatch.setitem(settings.EXPERIMENTS["few_shot"], "repeat", 2)
-    names = settings.EXPERIMENTS[experiment]["pairs"]
-    pairs = domains_of(experiment, folder(experiment, "tiny"))
-    for (source, target), ((train, test), (target_train, target_test)) in zip(
-            pairs, names.values(), strict=True):
-        assert files_of(source.labeled) == {train.rpartition("/")[2]}
-        assert files_of(source.test) == {test}
-        assert files_of(target.unlabeled) == files_of(target.labeled) == {target_train}
-        assert files_of(target.test) == {target_test}
-        assert files_of(target.validation.test) == {target_train.replace("train", "val")}
-
-
-def test_the_ten_are_repeated_a_thousand_times(folder, tmp_path):
-    """A.4; also where the file holds them repeated already."""
-    flags = [*folder("few_shot", "tiny"), "--pairs", "b"]
-    ((source, target),) = domains_of("few_shot", flags)
-    path = tmp_path / "split_b_sampler.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) * 3))
-    ((again, _),) = domains_of("few_shot", flags)
-    assert again.labeled == source.labeled
-    assert Counter(source.labeled) == dict.fromkeys(source.labeled, 1000)
-    assert len(source.labeled) == 4000 and len(target.labeled) == len(target.unlabeled) == 4
-
-
-@pytest.mark.parametrize("file", ["split_b_sampler.json", "test.json", "val.json"])
-def test_other_files_have_another_checksum(folder, tmp_path, monkeypatch, file):
-    """It is among a run's settings: a folder with runs of other data is refused."""
-    flags, sums = [*folder("few_shot", "tiny"), "--pairs", "b"], []
-    monkeypatch.setattr(few_shot, "report", lambda *args: None)
-    monkeypatch.setattr(few_shot, "run_all", lambda args, domains: sums.append(args.checksum))
-    for new in ("yes", "yes", "Yes"):
-        path = tmp_path / file
-        path.write_text(path.read_text().replace("yes", new))
-        few_shot.main(flags)
-    assert sums[0] == sums[1] != sums[2]
-
-
-def test_essays_of_the_target_are_single_texts(folder, tmp_path):
-    """Pairs were chosen by their scores, so none is shown: each text once, however many it has."""
-    flags = folder("simple_to_complex", "tiny")
-    (tmp_path / "long_pref_train.json").write_text(json.dumps([
-        {"prompt": "Rate.", "response_chosen": f"essay {i + 1}", "response_rejected": f"essay {i}"}
-        for i in range(5)]))
-    ((_, target),) = domains_of("simple_to_complex", flags)
-    assert {row.prompt for row in target.unlabeled} == {"Rate."}
-    assert sorted(row.responses for row in target.unlabeled) == [(f"essay {i}",) for i in range(6)]
-    assert len(target.labeled) == 5  # for oracles
 
 
 @pytest.mark.parametrize("experiment", SECTIONS)
