@@ -60,12 +60,16 @@ def main(argv=None):
     args, flags = p.parse_known_args(argv)
     jobs = [(task, row) for task in args.tasks for row in args.rows
             if task != "odd_one_out" or "uncentred" not in row]  # there it is by itself
+    if any(len(set(x)) < len(x) for x in (args.seeds, args.tasks, args.rows)):
+        raise InputError("--seeds, --tasks and --rows take each once")
+    if not jobs:
+        raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred")
     runs = [run for job in jobs for run in measure(*job, args, flags)]
     if left := len(jobs) * len(args.seeds) - len(runs):
         raise InputError(f"{left} runs are with other processes: give the command again later")
     rows = summarize(runs, args.rows, base="DIAL")
-    chosen = {f"{task}: {row}": chosen_of(task, row) for task, row in jobs}
-    config = {"seeds": args.seeds, "rows": chosen}
+    config = {"seeds": args.seeds,
+              "rows": {f"{task}: {row}": chosen_of(task, row) for task, row in jobs}}
     write_results(args.out, "ablation", runs[0]["settings"]["model"], config, rows,
                   sum(run["seconds"] for run in runs))
     cells = [row for row in rows if row["metric"] == "accuracy"]

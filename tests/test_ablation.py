@@ -96,6 +96,22 @@ def test_no_table_while_other_processes_are_at_work(asked, tmp_path, monkeypatch
     assert not (tmp_path / "results.json").exists()
 
 
+@pytest.mark.parametrize("flags", ["--rows DIAL DIAL", "--tasks few_shot few_shot", "--seeds 1 1"])
+def test_each_is_taken_once(flags, asked, tmp_path):
+    with pytest.raises(InputError, match="take each once"):
+        ablation.main([*flags.split(), "--out", str(tmp_path)])
+    assert not asked
+
+
+def test_foods_have_no_uncentred_rows(asked, tmp_path):
+    """They are uncentred by themselves; other tasks have these rows."""
+    flags = ["--seeds", "0", "--rows", "DIAL, uncentred", "--out", str(tmp_path), "--tasks"]
+    with pytest.raises(InputError, match="no uncentred rows"):
+        ablation.main([*flags, "odd_one_out"])
+    ablation.main([*flags, "odd_one_out", "few_shot"])
+    assert [task for task, _ in asked] == ["few_shot"]
+
+
 def test_the_ablation_of_a_small_model(cache, tmp_path, monkeypatch, capsys, undrawn):
     """Of a real command."""
     monkeypatch.setitem(ablation.ROWS, "MMD", ["lambda_da=3"])

@@ -2,11 +2,14 @@
 is kept under the same name are theirs."""
 import json
 from collections import defaultdict
+from dataclasses import asdict, fields
 
 import pytest
 from test_results import RESULTS
 
-WEIGHED = {"MMD", "Mean matching"}  # they have a lambda_da of their own
+from dial import DialConfig
+from harness.command import settings
+
 FOLDERS = sorted(path for path in (RESULTS / "runs").glob("*") if path.is_dir())
 
 
@@ -35,18 +38,30 @@ def test_a_table_is_that_of_its_runs(folder):
             for r in rows} == found
 
 
+def stated_settings(base, words):
+    """The settings of the method with NAME=VALUE over them; none where none are stated."""
+    if not words:
+        return {}
+    own = {f.name: base[f.name] for f in fields(DialConfig)}
+    return asdict(settings(DialConfig, own, words, "rows"))
+
+
+def present(settings):
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_is_compared_is_alike(folder):
-    """Settings, but of a row whose name has a comma, which says how it differs, and of the weights
-    of the ablation's distances; of a pair of domains and a seed the machine and the commit."""
+    """All settings, but for what the table's record says of a row of an ablation; of a pair of
+    domains and a seed the machine and the commit."""
+    record = json.loads((RESULTS / f"{folder.name}.json").read_text())
+    stated = {key.partition(": ")[2]: words
+              for key, words in record["config"].get("rows", {}).items()}
     _, runs = values_of(folder)
-    for rows in ([run for run in runs if "," not in run["method"]],
-                 *([run for run in runs if run["method"] == name]
-                   for name in {run["method"] for run in runs})):
-        several = len({run["method"] for run in rows}) > 1
-        assert len({json.dumps({k: v for k, v in sorted(run["settings"].items()) if v is not None
-                                and not (several and k == "lambda_da" and WEIGHED & {
-                                    run["method"] for run in rows})}) for run in rows}) == 1
+    base = next(run["settings"] for run in runs if not stated.get(run["method"]))
+    for run in runs:
+        expected = base | stated_settings(base, stated.get(run["method"], []))
+        assert present(run["settings"]) == present(expected), (run["method"], run["seed"])
     arms = defaultdict(set)
     for run in runs:
         for result in run["results"]:

@@ -1,0 +1,44 @@
+"""What the documents say in sentences of several tables, computed from the files."""
+import json
+from statistics import fmean
+
+from test_results import RESULTS, holm, less, p_value, row
+from test_result_tables import short, three
+
+
+def test_what_the_cue_costs():
+    values = {(m, cue): row(f"odd_one_out_{cue}.json", m, target="fruits:en")
+              for m in ("Src-Pref", "DIAL") for cue in ("cue", "no_cue")}
+    source, ours = (less(values[m, "no_cue"], values[m, "cue"]) for m in ("Src-Pref", "DIAL"))
+    text = " ".join((RESULTS / "README.md").read_text().split())
+    for gains, words in ((source, "Src-Pref's accuracy by "), (ours, "DIAL's by ")):
+        assert f"{words}{three(fmean(gains))} (p {short(p_value(gains))})" in text
+    larger = [a - b for a, b in zip(source, ours)]
+    assert f"{fmean(larger):.2f}"[1:] == ".19" and f"{p_value(larger):.2f}"[1:] == ".07"
+
+
+def test_few_shot_together():
+    """What the document says of the two few-shot tables taken as one."""
+    ps = [p_value(less(row(f, "DIAL"), row(f, "Src-Pref")))
+          for f in ("few_shot.json", "few_shot_paradetox.json")]
+    assert [short(p) for p in holm(ps)] == [".079", ".079"]
+    assert "(.079 each)" in (RESULTS / "README.md").read_text()
+
+
+def test_auc_stays_established_over_the_six_columns_of_its_table():
+    metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
+    ps = [p_value(less(row("rlhf_shift.json", "DIAL", m), row("rlhf_shift.json", "Src-Pref", m)))
+          for m in metrics]
+    assert holm(ps)[metrics.index("auc_last")] < 0.05
+
+
+def test_what_the_critic_costs_in_time():
+    seconds = {}
+    for path in (RESULTS / "runs" / "ablation_time").glob("*.json"):
+        run = json.loads(path.read_text())
+        seconds.setdefault(run["method"], []).append(run["seconds"])
+    assert {len(of_method) for of_method in seconds.values()} == {5}
+    means = {method: f"{fmean(of_method):.1f}" for method, of_method in seconds.items()}
+    text = " ".join((RESULTS / "README.md").read_text().split())
+    assert (f"Src-Pref takes {means['Src-Pref']} s, DIAL {means['DIAL']}, mean matching "
+            f"{means['Mean matching']} and MMD {means['MMD']}") in text
