@@ -43,8 +43,8 @@ PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 12
 def read_flags(argv):
     p = run_parser(__doc__, "rlhf_shift", PRESET, SETTINGS, ppo_preset=PPO_PRESET)
     p.tables, add = [(PRESET,), (PPO_PRESET, PPOConfig, "--ppo")], p.add_argument
-    add("--arms", nargs="+", choices=ARMS, default=["Src-Pref", "Src-Pref, halved", "DIAL"],
-        help=f"some of {'; '.join(ARMS)} (the first two and DIAL)")
+    add("--arms", nargs="+", choices=ARMS, default=list(ARMS),
+        help=f"some of {'; '.join(ARMS)} (all)")
     add("--seeds", nargs="+", type=whole, default=[0, 1, 2],
         help="each with its own split of the prompts (0 1 2)")
     add("--part", **MADE["--part"] | {"help": "of our prompts, which to hold out (%(default)s)"})

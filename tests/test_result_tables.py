@@ -222,10 +222,11 @@ TABLES = {
     "The paper's 20 pairs": odd_one_out,
     "Cross-lingual lists": cross_lingual,
     "The ablation: desserts to fruits": lambda: ablation("ablation_odd_one_out.json"),
+    "The ablation: parts of DIAL": lambda: ablation("ablation_parts.json"),
     "The ablation: English to Thai": lambda: ablation("ablation_thai.json"),
     "The ablation: weights of the distances": weights,
     "Few-shot to full: our answers":
-        lambda: by_method("few_shot.json", ["Src-Pref", "DIAL", "DEAL"]),
+        lambda: by_method("few_shot.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Few-shot to full: ParaDetox":
         lambda: by_method("few_shot_paradetox.json", ["Src-Pref", "DIAL"]),
     "Noisy answers":

@@ -1,8 +1,9 @@
 """Few labels: ten questions with a safe and an unsafe answer, labelled, and the rest unlabelled.
 
 safety.tsv holds 200 everyday questions, each with an answer that one could stand by and one that
-is reckless, unkind or dishonest, of the same length; nothing in it helps anybody do harm. A fixed
-fifth of the questions is the search pool (`splits.divide`), the validation part of every seed.
+is reckless, unkind or dishonest, of about the same length; nothing in it helps anybody do harm. A
+fixed fifth of the questions is the search pool (`splits.divide`), the validation part of every
+seed.
 """
 from pathlib import Path
 

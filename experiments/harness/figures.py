@@ -11,8 +11,7 @@ from harness.tables import write_whole
 
 COLORS = {"Src-Pref": "tab:orange", "Src-Pref-SFT": "tab:red", "Src-Pref-Tgt-NTP": "tab:brown",
           "DIAL": "tab:blue", "DEAL": "tab:cyan", "Tgt-Pref*": "tab:green",
-          "Src-Tgt-Pref*": "tab:olive", "Src-Pref, halved": "tab:red",
-          "Src-Pref, continued": "tab:green"}
+          "Src-Tgt-Pref*": "tab:olive", "Src-Pref, continued": "tab:green"}
 GROUPS = {"source, chosen": ("tab:blue", "o"), "source, rejected": ("tab:red", "o"),
           "target, chosen": ("tab:cyan", "^"), "target, rejected": ("tab:orange", "^")}
 

@@ -2,7 +2,7 @@
 is trained by may be adapted to it on the way."""
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
@@ -11,26 +11,10 @@ import data
 import dial
 from rlhf.ppo import ppo_epoch
 
-HALVE_EVERY = 5  # epochs, in arms with halved learning rates (A.8)
+HALVE_EVERY = 5  # epochs, where the reward model goes on training: all learning rates (A.8)
 EXAMPLES = 13  # every so many responses one is kept; odd, so that prompts of both kinds come
-
-
-@dataclass(frozen=True)
-class Arm:
-    step: callable = None  # what the reward model is trained with after each epoch, if at all
-    halved: bool = True  # the rates of policy, value and reward model, every HALVE_EVERY epochs
-
-    def factor(self, epoch):
-        """What the learning rates are multiplied by in this epoch."""
-        return 0.5 ** (epoch // HALVE_EVERY) if self.halved else 1.0
-
-
-ARMS = {
-    "Src-Pref": Arm(halved=False),
-    "Src-Pref, halved": Arm(),
-    "Src-Pref, continued": Arm(dial.preference_step),
-    "DIAL": Arm(dial.dial_step),
-}
+ARMS = {  # what the reward model is trained with after each epoch, if at all
+    "Src-Pref": None, "Src-Pref, continued": dial.preference_step, "DIAL": dial.dial_step}
 
 
 def run_arm(start, name):
@@ -38,7 +22,7 @@ def run_arm(start, name):
     responses, the reward model's AUC between right and wrong ones, and the divergence; after it the
     true reward of greedy answers to held-out prompts. From the second epoch on the reward model is
     adapted first, to the responses that PPO is then trained on."""
-    args, arm, task, model = start.args, ARMS[name], start.task, start.model
+    args, step, task, model = start.args, ARMS[name], start.task, start.model
     start.restore()
     torch.manual_seed(start.seed)
     policy = start.policy()
@@ -52,10 +36,12 @@ def run_arm(start, name):
         responses, texts = start.answers(policy, task.train)
         encoded = start.encode([data.Unlabeled(p, [text]) for p, text in zip(task.train, texts)],
                                "responses")
-        record = adapt(start, arm, critic, optimizers, encoded, epoch) if arm.step and epoch else {}
+        factor = 0.5 ** (epoch // HALVE_EVERY) if step else 1.0
+        record = adapt(start, step, factor, critic, optimizers, encoded,
+                       epoch) if step and epoch else {}
         rewards = start.rewards(encoded)  # (B,)
         for group in optimizer.param_groups:
-            group["lr"] = args.ppo.learning_rate * arm.factor(epoch)
+            group["lr"] = args.ppo.learning_rate * factor
         torch.manual_seed(start.seed * 1000 + epoch)  # whatever the penalty drew: arms are paired
         kl = ppo_epoch(policy, optimizer, responses, rewards.to(policy.output.device), args.ppo,
                        f"PPO, epoch {epoch + 1}")
@@ -76,18 +62,19 @@ def true_rewards(task, prompts, texts):
                          for prompt, text in zip(prompts, texts)])
 
 
-def adapt(start, arm, critic, optimizers, encoded, epoch):
+def adapt(start, step, factor, critic, optimizers, encoded, epoch):
     """Train the reward model further; return the last step's losses.
 
     Args:
+        step: of ARMS. factor: of the learning rates.
         encoded: the policy's responses, which DIAL's critic sees beside the preferences.
     """
     config, steps = start.args.config, math.ceil(len(encoded) / start.args.batch_size)
     config = replace(config, steps=steps, warmup_steps=0, decay=0.0,
-                     learning_rate=config.learning_rate * arm.factor(epoch))
+                     learning_rate=config.learning_rate * factor)
     batches = start.batches(steps, start.seed * 1000 + epoch,
-                            encoded if arm.step is dial.dial_step else None)
-    return dial.train(start.model, critic, batches, config, arm.step, title="reward model",
+                            encoded if step is dial.dial_step else None)
+    return dial.train(start.model, critic, batches, config, step, title="reward model",
                       optimizers=optimizers)[-1]
 
 
