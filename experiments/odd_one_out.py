@@ -5,6 +5,7 @@
     python experiments/odd_one_out.py --source snacks fruits --target sauces snacks    # two pairs
     python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
     python experiments/odd_one_out.py --no-cue                            # see below
+    python experiments/odd_one_out.py --no-cue --read sauces              # a control, see below
     python experiments/odd_one_out.py --source others --n-train 60        # as meta_reward.py does
 
 A list holds four foods of one category and one food of another, which the reward model must prefer.
@@ -16,7 +17,9 @@ Some lists of desserts have a fruit as the odd item, which is the right answer. 
 the source's labels only as right answers, and a reward for "a fruit" is wrong on every list of
 fruits. With --no-cue no list of the source has an item of the target's category. The source
 "others" is the lists of all other categories, without the cue. With --label REAL chooses which half
-of twice as many source lists is labelled (methods/selection.py).
+of twice as many source lists is labelled (methods/selection.py). --read asks whether DIAL needs
+texts of the target: it reads unlabelled lists of another category, without the target's items, and
+is still measured on the target.
 """
 import itertools
 from dataclasses import replace
@@ -54,6 +57,8 @@ def main(argv=None):
     p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
     p.add_argument("--no-cue", action="store_true",
                    help="source lists without the target's items, which are right answers there")
+    p.add_argument("--read", choices=CATEGORIES, help="the unlabelled lists are of this category, "
+                   "and not of the target's")
     p.add_argument("--label", choices=["easy", "hard"], help="label half of 2 x --n-train source "
                    "lists: those whose least similar items are least, or most, similar")
     args = parse(p, argv)
@@ -79,8 +84,16 @@ def main(argv=None):
                            for n in names])
             return label_half(args, made) if args.label else made
 
-        pairs = [(source_of(source, target), make(target, n_train=args.n_train))
-                 for source, target in names]
+        def target_of(name):
+            target = make(name, n_train=args.n_train)
+            if not args.read:
+                return target
+            category, _, language = name.partition(":")
+            read = make(f"{args.read}:{language or 'en'}", n_train=args.n_train, without=category)
+            return replace(target, name=f"{target.name}, reading {read.name}",
+                           unlabeled=read.unlabeled)
+
+        pairs = [(source_of(source, target), target_of(target)) for source, target in names]
         return [(source, by_odd_item(target, source)) for source, target in pairs]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
