@@ -228,7 +228,7 @@ TABLES = {
     "Few-shot to full: our answers":
         lambda: by_method("few_shot.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Few-shot to full: ParaDetox":
-        lambda: by_method("few_shot_paradetox.json", ["Src-Pref", "DIAL"]),
+        lambda: by_method("few_shot_paradetox.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Noisy answers":
         lambda: by_method("clean_to_noisy.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Essays": lambda: by_method(
