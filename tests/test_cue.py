@@ -37,16 +37,17 @@ def test_no_source_list_has_an_item_of_the_target(pairs):
     assert first[1] == fruits and first[0].name != second[0].name  # trained on each
 
 
-def test_other_texts_than_the_targets_are_read(pairs):
+@pytest.mark.parametrize("name, read", [("fruits:en", "sauces"), ("snacks:ko", "vegetables")])
+def test_other_texts_than_the_targets_are_read(pairs, name, read):
     """Lists of another category, none with an item of the target, which is still measured on."""
-    (source, fruits), = pairs("--no-cue")
-    (same, target), = pairs("--no-cue", "--read", "sauces")
-    assert (same, target.test, target.groups) == (source, fruits.test, fruits.groups)
-    assert target.name == "fruits:en, reading sauces:en without fruits"
-    found = {CATEGORY[item] for row in target.unlabeled for item in row.responses}
-    assert len(target.unlabeled) == 40 and "fruits" not in found and len(found) > 3
-    assert all([CATEGORY[item] for item in row.responses].count("sauces") == 4
-               for row in target.unlabeled)
+    (source, own), = pairs("--no-cue", "--target", name)
+    (same, target), = pairs("--no-cue", "--target", name, "--read", read)
+    category, language = name.split(":")
+    assert (same, target.test, target.groups) == (source, own.test, own.groups)
+    assert target.name == f"{name}, reading {read}:{language} without {category}"
+    lists = [[CATEGORY[item] for item in row.responses] for row in target.unlabeled]
+    assert len(lists) == 40 and all(of.count(read) == 4 for of in lists)
+    assert set().union(*lists) == set(CATEGORIES) - {category}
 
 
 def test_a_source_for_each_target(pairs):

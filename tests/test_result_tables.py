@@ -182,8 +182,7 @@ def weights():
 def rlhf():
     metrics = ("area", "true_reward", "held_out", "auc_first", "auc_last", "kl")
     arms = {m: [row("rlhf_shift.json", m, metric) for metric in metrics]
-            for m in ("Src-Pref", "Src-Pref, halved", "Src-Pref, continued", "DIAL",
-                      "DIAL, lambda_da .1")}
+            for m in ("Src-Pref", "Src-Pref, continued", "DIAL")}
     for name, columns in arms.items():
         yield line(name, len(columns[0]), *map(mean, columns))
     for one, other in (("DIAL", "Src-Pref"), ("Src-Pref, continued", "Src-Pref"),
