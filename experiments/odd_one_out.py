@@ -3,7 +3,7 @@
     python experiments/odd_one_out.py                                     # desserts -> fruits
     python experiments/odd_one_out.py --source snacks --target sauces:ko  # and en, ko, th, zh
     python experiments/odd_one_out.py --source snacks fruits --target sauces snacks    # two pairs
-    python experiments/odd_one_out.py --all                               # the 20 pairs of Table 8
+    python experiments/odd_one_out.py --target all                        # the 20 pairs of Table 8
     python experiments/odd_one_out.py --no-cue                            # see below
     python experiments/odd_one_out.py --no-cue --read sauces              # a control, see below
     python experiments/odd_one_out.py --source others --n-train 60        # as meta_reward.py does
@@ -53,8 +53,7 @@ def main(argv=None):
     p.add_argument("--source", nargs="+", default=["desserts"],
                    help="labelled, category[:language], or others; one, or one a target (desserts)")
     p.add_argument("--target", nargs="+", default=["fruits"],
-                   help="unlabelled, one domain or several (fruits)")
-    p.add_argument("--all", action="store_true", help="all 20 ordered pairs of categories")
+                   help="unlabelled, one domain or several, or all: 20 ordered pairs (fruits)")
     p.add_argument("--no-cue", action="store_true",
                    help="source lists without the target's items, which are right answers there")
     p.add_argument("--read", choices=CATEGORIES, help="the unlabelled lists are of this category, "
@@ -67,9 +66,9 @@ def main(argv=None):
         raise InputError(f"{len(sources)} sources and {len(args.target)} targets: --source takes "
                          "one, or one a target")
     names = list(zip(sources, args.target))
-    if args.all and names != [("desserts", "fruits")]:
-        raise InputError("--all is all pairs: it takes no --source and no --target")
-    if args.all:
+    if args.target == ["all"]:
+        if args.source != ["desserts"]:
+            raise InputError("--target all is all pairs: it takes no --source")
         names = list(itertools.permutations(CATEGORIES, 2))
 
     def lists(seed):

@@ -72,7 +72,7 @@ def test_noisy_answers_are_noisy(monkeypatch):
 
 
 def test_all_pairs_of_foods(cache, capsys):
-    odd_one_out.main(["--model", "tiny", "--all", "--dry-run", "--seeds", "0"])
+    odd_one_out.main(["--model", "tiny", "--target", "all", "--dry-run", "--seeds", "0"])
     assert "25 runs" in capsys.readouterr().out  # Src-Pref once a source, DIAL for each pair
 
 

@@ -82,7 +82,8 @@ OWN = {  # of a user's own two domains
                             f"with, if you have any: {KINDS}"},
 }
 GIVEN = ("paper", "data", "source_data", "target_data", "eval_data")  # they say what the data are
-GENERATED = ("source", "target", "all", "no_cue", "part", "n_train", "n_test")  # of domains that are made
+GENERATED = (  # of domains that are made
+    "source", "target", "no_cue", "read", "label", "part", "n_train", "n_test")
 
 
 def run_parser(doc, name, preset, flags, **defaults):

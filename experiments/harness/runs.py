@@ -24,7 +24,7 @@ from models.opening import checksum
 
 # Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
 # DialConfig, which --set and --steps end in, and what --device and --dtype come to.
-NO_SETTINGS = ("methods", "seeds", "source", "target", "all", "out", "overwrite", "save", "dry_run",
+NO_SETTINGS = ("methods", "seeds", "source", "target", "out", "overwrite", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
                "gradient_checkpointing", "checkpoint_every", "shard")
 
