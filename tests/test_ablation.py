@@ -21,7 +21,9 @@ CHANGES = {"DIAL, unscaled": {"scale_embeddings": False}, "DIAL, uncentred": {
 
 WEIGHTS = {("odd_one_out", "MMD"): 0.03, ("odd_one_out", "Mean matching"): 0.1,
            ("cross_lingual", "MMD"): 0.03, ("cross_lingual", "Mean matching"): 0.01,
-           ("cross_lingual", "Mean matching, uncentred"): 0.01}
+           ("cross_lingual", "Mean matching, uncentred"): 0.01,
+           ("few_shot", "Mean matching"): 0.01, ("few_shot", "MMD"): 0.3,
+           ("few_shot", "Mean matching, uncentred"): 0.01}
 
 
 @pytest.fixture

@@ -183,7 +183,9 @@ def weights():
             ("ablation_search.json", "desserts to fruits", "Mean matching"),
             ("ablation_search.json", "desserts to fruits", "MMD"),
             ("ablation_search_thai.json", "English to Thai", "Mean matching, uncentred"),
-            ("ablation_search_thai.json", "English to Thai", "MMD")):
+            ("ablation_search_thai.json", "English to Thai", "MMD"),
+            ("ablation_search_few_shot.json", "ParaDetox", "Mean matching, uncentred"),
+            ("ablation_search_few_shot.json", "ParaDetox", "MMD")):
         found = {r["method"]: three(r["mean"]) for r in rows(file) if r["metric"] == "accuracy"}
         yield line(words, method, *(found.get(f"{method}, lambda_da {w}", "")
                                     for w in (".01", ".03", ".1", ".3", "1")),
@@ -234,6 +236,7 @@ TABLES = {
     "The ablation: desserts to fruits": lambda: ablation("ablation_odd_one_out.json"),
     "The ablation: parts of DIAL": parts,
     "The ablation: English to Thai": lambda: ablation("ablation_thai.json"),
+    "The ablation: few-shot on ParaDetox": lambda: ablation("ablation_few_shot.json"),
     "The ablation: weights of the distances": weights,
     "Few-shot to full: our answers":
         lambda: by_method("few_shot.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
