@@ -1,6 +1,5 @@
 """Conversations against what the chat templates themselves write."""
 import json
-import threading
 from itertools import product
 
 import pytest
@@ -10,7 +9,6 @@ import data
 from data import InputError, Preference, Unlabeled
 from domains.records import load_preferences, load_test
 from models.backbones import load_tokenizer
-from reading import conversations
 
 TEMPLATES = {  # by hand after those of the models
     "chatml": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
@@ -176,30 +174,6 @@ def test_what_is_no_conversation(tmp_path, chatml, row, message):
     with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}") as error:
         loaded(tmp_path, chatml, row, load=load_unlabeled)
     assert "\n" not in str(error.value)
-
-
-def test_what_a_template_does_not_take(tmp_path, chatml):
-    row, _ = LABELED[0]
-    for template, message in (("{{ raise_exception('no\nway') }}", "does not take it: no way"),
-                              ("{{ messages[0].content }}", "leaves nothing of the prompt or an"),
-                              ("{{ messages | length }}", "leaves nothing of the prompt or an"),
-                              (None, "needs a tokenizer with a chat template")):
-        chatml.chat_template = template
-        with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}"):
-            loaded(tmp_path, chatml, row)
-
-
-def test_a_template_without_end_is_not_waited_for(tmp_path, chatml, monkeypatch):
-    """This one ends after some seconds: its thread goes on, and would slow down all later tests."""
-    monkeypatch.setattr(conversations, "SECONDS", 0.05)
-    chatml.chat_template = ("{% for i in range(10**5) %}{% for i in range(20) %}{% endfor %}"
-                            "{% endfor %}")
-    threads = set(threading.enumerate())
-    with pytest.raises(InputError, match="a.jsonl:1: .*does not take it: it took more than 0.05"):
-        loaded(tmp_path, chatml, LABELED[0][0])
-    for thread in set(threading.enumerate()) - threads:
-        thread.join(60)
-        assert not thread.is_alive()
 
 
 def test_answers_that_begin_alike_share_the_prompt_alone(tmp_path, tokenizer):

@@ -1,14 +1,10 @@
 """The reward model: sharing prompts changes nothing, nor does the batch an example is in."""
-import textwrap
-from argparse import Namespace
-
 import pytest
 import torch
 from conftest import ROWS, random_classifier
 from test_batches import mixed_encoded, random_encoded, texts_of
 
 import data
-import dial
 from dial import DialConfig, RewardModel
 from models import backbones
 
@@ -187,16 +183,3 @@ def test_unknown_lora_modules(tiny):
 def test_config_rejects_nonsense(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DialConfig(**wrong)
-
-
-def test_the_script_that_data_begins_with(tiny, config):
-    """dial.py and data.py alone, on transformers' own attention."""
-    script = data.__doc__.partition("alone:\n\n")[2]
-    classifier = random_classifier("llama")
-    classifier.set_attn_implementation("sdpa")
-    names = vars(dial) | vars(data) | {
-        "AutoModelForSequenceClassification": Namespace(from_pretrained=lambda *_, **__: classifier),
-        "name": "", "config": config, "tokenizer": tiny[1], "prompt": "Which?", "chosen": "a",
-        "rejected": "b", "response": "c"}
-    exec(textwrap.dedent(script).replace(", ...]", "]"), names)
-    assert [len(r) for r in names["rewards"]] == [2] and names["critic"].layers

@@ -1,44 +1,13 @@
 """Each table of experiments/results/README.md is written anew from the JSON files beside it, and
 compared line by line."""
-import itertools
 import re
 from statistics import fmean, median
 
 import pytest
-from domains.foods import CATEGORIES
-from test_results import RESULTS, error, holm, less, over, p_value, row, rows
-
-
-# --- as the tables write it ----------------------------------------------------------------------
-def three(x, sign=""):
-    text = f"{x:{sign}.3f}"
-    return re.sub(r"^([+-]?)0\.", r"\1.", text)
-
-
-def mean(values, sign=""):
-    values = list(values.values() if isinstance(values, dict) else values)
-    return f"{three(fmean(values), sign)} ± {three(error(values))}"
-
-
-def short(p):
-    """Two significant digits."""
-    return "<.0001" if p < 1e-4 else "1" if p > 0.995 else f"{p:#.2g}".lstrip("0")
-
-
-def line(*cells):
-    return "|" + "".join(f" {c} |" if c != "" else " |" for c in cells)
-
-
-def verdict(p, gains, otherwise="no gain found"):
-    return "established" if p < 0.05 and len(gains) > 4 and fmean(gains) > 0 else otherwise
-
-
-def judged(gains, corrected=None):
-    p = p_value(gains)
-    cells = mean(gains, "+"), len(gains), short(p)
-    if corrected is None:
-        return *cells, verdict(p, gains)
-    return *cells, short(corrected), verdict(corrected, gains, "not established")
+from ablation_tables import ablation, parts, weights
+from cells import judged, line, mean, short, three
+from neighbour_tables import neighbours, pairs_to_label, side_by_side
+from test_results import RESULTS, holm, less, over, p_value, row, rows
 
 
 def by_method(file, methods, metric="accuracy"):
@@ -80,12 +49,6 @@ def odd_one_out():
     return by_target(file, pairs, names, "mean of the 20", published)
 
 
-# OODPL's Table 3: win rates by GPT-4's judgement, mean of six held-out splits of SHP; "BT + fit"
-# stands for its PPO (te). REAL's Table 1: margins of Phi-1.5.
-WIN_RATES = {"SFT": 0.551, "DPO": 0.566, "HPL": 0.542, "BT + fit": 0.603, "OODPL": 0.669}
-MARGINS = {"hard": 0.78, "random": 1.18, "easy": 1.22, "centroid": 1.41}
-
-
 def odd_one_out_new():
     """Without the cue, by target."""
     pairs = list(dict.fromkeys((r["source"], r["target"]) for r in rows("odd_one_out_no_cue.json")
@@ -105,91 +68,12 @@ def cue():
             yield line(words, method, *map(mean, columns), *gain)
 
 
-def neighbours():
-    """The share of pairs by method, and the mean over categories against the best baseline."""
-    file = "meta_reward.json"
-    base = row(file, "BT + fit", "pairs", "mean")
-    for method in WIN_RATES:
-        each = [row(file, method, "pairs", c) for c in CATEGORIES]
-        all_of_them = row(file, method, "pairs", "mean")
-        assert all_of_them == pytest.approx(over(each))
-        gain = judged(less(all_of_them, base))[:3] if method != "BT + fit" else [""] * 3
-        yield line(method, *(three(fmean(x.values())) for x in each), mean(all_of_them), *gain,
-                   three(WIN_RATES[method]))
-
-
-def side_by_side():
-    """All on the same labels and test lists of fruits, each against Src-Pref."""
-    base = row("others.json", "Src-Pref")
-    for name, file, method in (
-            ("Src-Pref", "others.json", "Src-Pref"), ("DIAL", "others.json", "DIAL"),
-            ("REAL + DIAL", "others_easy.json", "DIAL"),
-            ("BT + fit", "others_meta_reward.json", "BT + fit"),
-            ("OODPL", "others_meta_reward.json", "OODPL")):
-        values = row(file, method, target="fruits" if "meta" in file else None)
-        source = mean(row(file, method, "source_accuracy")) if "meta" not in file else ""
-        gain = judged(less(values, base))[:3] if name != "Src-Pref" else [""] * 3
-        yield line(name, source, mean(values), *gain)
-
-
-def pairs_to_label():
-    """By strategy, and each less the one before."""
-    file, metrics = "pair_selection.json", ("margin", "loss", "label_error", "agreement",
-                                            "similarity")
-    columns = {s: [row(file, f"DPO, {s}", m) for m in metrics] for s in MARGINS}
-    for name, cells in columns.items():
-        yield line(name, *map(mean, cells), f"{MARGINS[name]:.2f}")
-    for low, high in itertools.pairwise(MARGINS):
-        gains = [less(a, b) for a, b in zip(columns[high], columns[low])]
-        yield line(f"{high} less {low}", *(mean(g, "+") for g in gains),
-                   f"{MARGINS[high] - MARGINS[low]:+.2f}")
-        yield line("p of the row above", *(short(p_value(g)) for g in gains), "")
-
-
 LANGUAGES = [f"desserts:{code}" for code in ("ko", "th", "zh")]
 
 
 def cross_lingual():
     return by_target("cross_lingual.json", LANGUAGES, ["Korean", "Thai", "Chinese"],
                      "mean of the three")
-
-
-def ablation(file):
-    """Each row against Src-Pref at the same settings, and against DIAL."""
-    for method in dict.fromkeys(r["method"] for r in rows(file)):
-        source, values = (row(file, method, m) for m in ("source_accuracy", "accuracy"))
-        assert len(values) == 5
-        cells = [mean(source), mean(values)]
-        for base in (f"Src-Pref{', as published' * ('as published' in method)}", "DIAL"):
-            gain, _, p, _ = judged(less(values, row(file, base))) if base != method else [""] * 4
-            cells += gain, p
-        yield line(method, *cells)
-
-
-def parts():
-    """And a row of other texts than the target's, whose file has no other method."""
-    yield from ablation("ablation_parts.json")
-    source, values = (row("odd_one_out_read.json", "DIAL", m)
-                      for m in ("source_accuracy", "accuracy"))
-    gains = [judged(less(values, row("ablation_parts.json", base)))
-             for base in ("Src-Pref", "DIAL")]
-    yield line("DIAL, reading sauces", mean(source), mean(values),
-               *(cell for gain, _, p, _ in gains for cell in (gain, p)))
-
-
-def weights():
-    """Of the distances, on the search pool."""
-    for file, words, method in (
-            ("ablation_search.json", "desserts to fruits", "Mean matching"),
-            ("ablation_search.json", "desserts to fruits", "MMD"),
-            ("ablation_search_thai.json", "English to Thai", "Mean matching, uncentred"),
-            ("ablation_search_thai.json", "English to Thai", "MMD"),
-            ("ablation_search_few_shot.json", "ParaDetox", "Mean matching, uncentred"),
-            ("ablation_search_few_shot.json", "ParaDetox", "MMD")):
-        found = {r["method"]: three(r["mean"]) for r in rows(file) if r["metric"] == "accuracy"}
-        yield line(words, method, *(found.get(f"{method}, lambda_da {w}", "")
-                                    for w in (".01", ".03", ".1", ".3", "1")),
-                   found["Src-Pref"], found["DIAL"])
 
 
 def rlhf():

@@ -2,8 +2,8 @@
 import json
 from statistics import fmean
 
+from cells import short, three
 from test_results import RESULTS, holm, less, p_value, row
-from test_result_tables import short, three
 
 
 def test_what_the_cue_costs():
