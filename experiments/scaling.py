@@ -4,7 +4,8 @@
 
 (a) A fixed budget of lists is divided between labelled source and unlabelled target: which mix is
 best? (b) All of the source is used, and more and more of the target, which is unlabelled for DIAL
-and labelled for the oracle Src-Tgt-Pref*. All runs take the same number of steps.
+and labelled for the oracle Src-Tgt-Pref*. Src-Pref uses none. All runs take the same number of
+steps. The lists are those of odd_one_out.py --no-cue.
 """
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from harness.runs import run_all
 from harness.tables import plus_minus, print_columns, write_results
 
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
-METHODS = ["DIAL", "Src-Tgt-Pref*"]  # in (a) the first alone
+METHODS = ["Src-Pref", "DIAL", "Src-Tgt-Pref*"]  # in (a) DIAL alone
 FLAGS = {name: flag for name, flag in (RUNS | MADE).items()
          if name not in ("--methods", "--paper", "--pairs")}
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
@@ -56,11 +57,12 @@ def main(argv=None):
     sizes = list(dict.fromkeys(max(1, round(share * args.n_train)) for share in SIZES))
     mixes, growing = {}, {}
     for seed in args.seeds:
-        source, target = (food_domain(name, seed, args.part, args.n_train, args.n_test)
-                          for name in (args.source, args.target))
+        source, target = (food_domain(name, seed, args.part, args.n_train, args.n_test, without)
+                          for name, without in ((args.source, args.target.partition(":")[0]),
+                                                (args.target, None)))
         mixes[seed] = [(sized(source, args.budget - n), sized(target, n)) for n in counts]
         growing[seed] = [(source, sized(target, n)) for n in sizes]
-    runs_a, rows_a = part(args, METHODS[:1], mixes)
+    runs_a, rows_a = part(args, ["DIAL"], mixes)
     runs_b, rows_b = part(args, METHODS, growing)
     if not (runs_a and runs_b):  # a dry run, or other processes are at some
         return
