@@ -18,6 +18,7 @@ import odd_one_out
 import scaling
 import simple_to_complex
 from data import InputError
+from domains.foods import read_foods
 from harness import runs
 from methods import untrained
 from methods.table import ALL, METHODS
@@ -62,12 +63,16 @@ def test_a_command_ends_in_a_table(main, flags, metrics, paper, cache, tmp_path,
 @pytest.fixture
 def scale(cache, tmp_path, capsys, undrawn, monkeypatch):
     """Run scaling.py with a stand-in that trains nothing; return the lines of its table, and of
-    each run (method, labelled source, labelled target, unlabelled target)."""
+    each run (method, labelled source, labelled target, unlabelled target). No source list may hold
+    an item of the target."""
     sizes = []
 
     class Sizes(StandIn):
         def __call__(self, args, backbone, encoded, name, seed, pairs, save=None, **_):
-            ((source, target),) = pairs
+            source, target = pairs[-1]
+            kind = target.name.split()[-1].partition(":")[0]
+            items = {row["en"] for row in read_foods() if row["category"] == kind}
+            assert not items & {row.chosen for row in source.labeled}
             sizes.append((name, *map(len, (source.labeled, target.labeled, target.unlabeled))))
             return super().__call__(args, backbone, encoded, name, seed, pairs, save)
 
@@ -87,24 +92,27 @@ def test_scaling(scale, tmp_path):
     mixes = [(9, 1), (8, 2), (5, 5), (2, 8), (1, 9)]
     table, sizes = scale()
     assert sizes == [("DIAL", n, m, m) for n, m in mixes] + [
-        (method, 20, n, n) for method in ("DIAL", "Src-Tgt-Pref*") for n in (1, 2, 6, 20)]
-    assert [(r[:5]) for r in table[:5]] == [
-        ["a", "DIAL", str(n), "desserts:en", str(m)] for n, m in mixes]
-    assert [(r[1], r[3]) for r in table[5:]] == [
-        (m, n) for m in ("DIAL", "Src-Tgt-Pref*") for n in ("1", "2", "6", "20")]
-    assert len(rows_of(tmp_path)) == 13 and (tmp_path / "scaling.png").exists()
+        (method, 20, n, n) for method, ns in (("Src-Pref", (20,)), ("DIAL", (1, 2, 6, 20)),
+                                              ("Src-Tgt-Pref*", (1, 2, 6, 20))) for n in ns]
+    source = "desserts:en without fruits".split()
+    assert [(r[:7]) for r in table[:5]] == [["a", "DIAL", str(n), *source, str(m)]
+                                            for n, m in mixes]
+    assert [(r[1], r[5]) for r in table[5:]] == [
+        (m, n) for m in ("Src-Pref", "DIAL", "Src-Tgt-Pref*") for n in ("1", "2", "6", "20")]
+    assert len(rows_of(tmp_path)) == 17 and (tmp_path / "scaling.png").exists()
     assert scale() == (table, [])
     # another target's runs are not reported, and stay; --overwrite deletes no part of its own
     assert {line[-2] for line in scale("--target", "sauces")[0]} == {"sauces:en"}
-    assert scale() == (table, []) and len(list((tmp_path / "runs").iterdir())) == 26
+    assert scale() == (table, []) and len(list((tmp_path / "runs").iterdir())) == 28
     assert scale("--overwrite") == (table, sizes)
-    assert len(list((tmp_path / "runs").iterdir())) == 13
+    assert len(list((tmp_path / "runs").iterdir())) == 14
 
 
 def test_a_dry_run_of_scaling(scale, tmp_path):
     lines, sizes = scale("--dry-run")
     assert sizes == [] and not list(tmp_path.iterdir())
-    assert "Src-Tgt-Pref*, seed 0, 1 steps: desserts:en -> 6 fruits:en".split() in lines
+    assert ("Src-Tgt-Pref*, seed 0, 1 steps: desserts:en without fruits -> 6 fruits:en".split()
+            in lines)
 
 
 def test_backbones_that_will_not_do(tiny, tmp_path):
