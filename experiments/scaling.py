@@ -69,8 +69,9 @@ def main(argv=None):
     write_results(args.out, "scaling", args.model, config_of(args, runs_a), rows_a + rows_b,
                   sum(run["seconds"] for run in runs_a + runs_b))
     draw(args, counts, sizes, rows_a, rows_b)
-    print_columns([("part", "method", "source", "target", "target accuracy")] + [
-        (name, row["method"], row["source"], row["target"], plus_minus(row))
+    print_columns([("part", "method", "source", "target", "target accuracy", "gain")] + [
+        (name, row["method"], row["source"], row["target"], plus_minus(row),
+         plus_minus(row["gain"], "+"))
         for name, rows in (("a", rows_a), ("b", rows_b)) for row in rows])
 
 
