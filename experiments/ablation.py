@@ -58,15 +58,19 @@ def main(argv=None):
         p.add_argument(flag, nargs="+", choices=names, default=names, metavar="NAME",
                        help=f"of {'; '.join(names)} (all)")
     args, flags = p.parse_known_args(argv)
+    if not {"--methods", "--dry-run"}.isdisjoint(flags):
+        raise InputError("--methods is the rows' own, and --dry-run is each command's")
     jobs = [(task, row) for task in args.tasks for row in args.rows
-            if task != "odd_one_out" or "uncentred" not in row]  # there it is by itself
+            if ("uncentred" not in row if task == "odd_one_out" else row != "Mean matching")]
     if any(len(set(x)) < len(x) for x in (args.seeds, args.tasks, args.rows)):
         raise InputError("--seeds, --tasks and --rows take each once")
     if not jobs:
-        raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred")
-    runs = [run for job in jobs for run in measure(*job, args, flags)]
-    if left := len(jobs) * len(args.seeds) - len(runs):
+        raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred; "
+                         "elsewhere centred means are equal, so mean matching is uncentred")
+    measured = [measure(*job, args, flags) for job in jobs]
+    if left := sum(len(args.seeds) - len({run["seed"] for run in runs}) for runs in measured):
         raise InputError(f"{left} runs are with other processes: give the command again later")
+    runs = sum(measured, [])
     rows = summarize(runs, args.rows, base="DIAL")
     config = {"seeds": args.seeds,
               "rows": {f"{task}: {row}": chosen_of(task, row) for task, row in jobs}}

@@ -28,7 +28,7 @@ PRESET = LAPTOP | {"steps": 40, "learning_rate": 2e-4, "center_prompts": True}
 METHODS = ["Src-Pref", "DIAL"]
 FLAGS = {name: flag for name, flag in RUNS.items() if name not in (
     "--methods", "--seeds", "--overwrite", "--dry-run", "--paper", "--pairs", "--attention",
-    "--checkpoint-every")}
+    "--checkpoint-every", "--shard")}
 LOOKS = 4  # besides the one before training
 
 

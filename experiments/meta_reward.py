@@ -105,6 +105,16 @@ def train(args, jobs):
         return run_jobs(args, folder, jobs, run)
 
 
+def whole(runs):
+    """The runs, one for each method and seed: earlier commands may have left out other domains."""
+    found = {}
+    for run in runs:
+        key = run["method"], run["seed"]
+        found[key] = run | {name: found[key][name] + run[name]
+                            for name in ("results", "log", "seconds")} if key in found else run
+    return list(found.values())
+
+
 def mean(run):
     """A run with one result, the means over the domains left out."""
     metrics = [result["metrics"] for result in run["results"]]
@@ -122,7 +132,7 @@ def main(argv=None):
     if args.dry_run:
         return print_columns([(method, f"seed {seed}", *args.left_out) for method, seed, _ in jobs])
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
-    if not (runs := train(args, jobs)):
+    if not (runs := whole(train(args, jobs))):
         return
     rows = [row for some in (runs, map(mean, runs)) for row in summarize(some, METHODS, base=BASE)]
     write_results(args.out, "meta_reward", args.model, runs[0]["settings"] | {"seeds": args.seeds},

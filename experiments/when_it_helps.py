@@ -28,7 +28,8 @@ def points_of(file):
                   rows["Src-Pref", *pair, "source_accuracy"]["mean"]
                   - rows["Src-Pref", *pair, "accuracy"]["mean"],
                   rows["DIAL", *pair, "accuracy"]["gain"])
-                 for pair in pairs if ("Src-Pref", *pair, "source_accuracy") in rows]
+                 for pair in pairs if ("Src-Pref", *pair, "source_accuracy") in rows
+                 and rows["DIAL", *pair, "accuracy"]["gain"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{file}: not a results.json of this program") from None
     if not found:

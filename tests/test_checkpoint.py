@@ -180,7 +180,8 @@ def test_a_command_goes_on_within_its_run(tmp_path, cache, monkeypatch, capsys, 
         patch.setitem(METHODS, "DIAL", replace(METHODS["DIAL"], step=stop_in_the_last_step))
         command("b")
     (kept,) = (tmp_path / "b" / "runs").glob("*.checkpoint")
-    with pytest.raises(InputError, match=f"{kept.name} is of other settings, data or weights"):
-        command("b", "--set", "lambda_da=3")
+    with pytest.raises(InputError, match="settings.json has lambda_da 1.0, not 3.0: choose anothe"):
+        command("b", "--methods", "Src-Pref", "DIAL", "--set", "lambda_da=3")
+    assert not packed  # it is refused before anything is trained
     assert command("b", "--checkpoint-every", "0") == expected and len(packed) == n_packed - 4
     assert f"{kept}: the run goes on after step 4\n" in capsys.readouterr().err

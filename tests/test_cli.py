@@ -139,6 +139,7 @@ def test_settings_that_cannot_be(words, message):
     (scaling.main, ["--save"], "unrecognized arguments: --save"),
     (scaling.main, ["--paper"], "unrecognized arguments: --paper"),
     (embeddings.main, ["--overwrite"], "unrecognized arguments: --overwrite"),
+    (embeddings.main, ["--shard"], "unrecognized arguments: --shard"),
     (cross_lingual.main, ["--resume"], "unrecognized arguments: --resume"),
     (scaling.main, ["--budget", "2000"], "--budget 2000: must be from 10 to the 1000 re"),
     (simple_to_complex.main, ["--source-data", "a"], "--target-data is missing"),
@@ -157,4 +158,5 @@ def test_all_methods():
     assert args.compile is args.overwrite is args.given is False and args.save is None
     assert str(args.out) == "runs/few_shot"
     assert parse(p, ["--methods", "DIAL", "all"]).methods == args.methods
+    assert parse(p, ["--methods", "all", "MMD"]).methods == [*args.methods, "MMD"]
     assert parse(p, ["--save"]).save == "adapter"

@@ -106,6 +106,18 @@ def report_runs(out):
     report(args, runs, "Trial")
 
 
+def test_two_processes_write_the_same_file_at_once(tmp_path):
+    """As those do that finish the last two runs of a folder together."""
+    code = ("import sys; from pathlib import Path; from harness.tables import write_whole\n"
+            "for i in range(150): write_whole(Path('x.json'), sys.argv[1] * 1000)")
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "experiments")])}
+    both = [subprocess.Popen([sys.executable, "-c", code, mark], cwd=tmp_path, env=env)
+            for mark in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    (path,) = tmp_path.iterdir()
+    assert path.read_text() in ("a" * 1000, "b" * 1000)
+
+
 def test_what_is_no_fault_of_the_user_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError), command.exit_codes():  # Python's exit code is then 1
         1 / 0

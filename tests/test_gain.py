@@ -63,6 +63,8 @@ def test_holms_correction():
     ([0.1, 0.3, 0.0, 0.2, 0.03], ["(p = 0.086)", "no gain found"]),  # 2.3 standard errors
     ([-0.1, -0.2, -0.1, -0.2, -0.1], ["-0.140 ± 0.024 (p = 0.0046), 0 of 5", "no gain found"]),
     ([0.1], ["accuracy: +0.100, 1 of 1", "too few seeds"]),
+    ([0.2] * 5, ["+0.200 ± 0.000, 5 of 5 seeds up; the gains are all the same: no test"]),
+    ([0.2] * 4, ["4 of 4 seeds up; too few seeds to say"]),
     ([0.0] * 5, ["accuracy: +0.000 ± 0.000, 0 of 5", "no gain found"])])
 def test_established_is_p_below_a_twentieth_over_five_seeds_and_a_gain_above_0(values, words):
     row = tables.paired(values) | {"metric": "accuracy", "paper": None}

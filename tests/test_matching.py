@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import pair_of_domains, run_once
 from test_algorithm import FACTORS, HARD, AdamW, losses_by_hand, toy, toy_batches
 
 import dial
+from data import InputError
 from methods import matching
 
 DISTANCES = (matching.mean_distance, matching.squared_mmd)
@@ -110,8 +112,11 @@ def test_a_matching_step_by_hand(name, distance, center):
     assert all(map(torch.equal, before, critic.parameters()))
 
 
-def test_centred_means_teach_nothing():
-    """Mean matching is Src-Pref then, whatever its weight."""
+def test_centred_means_teach_nothing(args):
+    """Mean matching is Src-Pref then, whatever its weight, and is refused."""
+    with pytest.raises(InputError, match="Mean matching: centred means are all 0, so it would be"):
+        args.config = replace(args.config, center_prompts=True)
+        run_once(args, "Mean matching", pair_of_domains())
     results = []
     for step in (matching.mean_matching, dial.preference_step):
         model, critic = toy()

@@ -1,6 +1,7 @@
 """meta_reward.py: which texts and labels it reads, the command, flags."""
 import json
 import re
+import shutil
 
 import pytest
 
@@ -68,6 +69,10 @@ def test_the_command(cache, tmp_path, capsys, undrawn):
     for end in (log[19], log[39]):
         assert cells["OODPL", end["target"], "pairs"]["values"] == [end["pairs"]]
         assert len(end["rewards"]) == 15
+    shutil.rmtree(tmp_path / "runs")
+    meta_reward.main([*flags[:-1]])  # one domain first, and the other by another command
+    capsys.readouterr(), meta_reward.main(flags)
+    assert capsys.readouterr().out == out
     before = {path: path.read_text() for path in (tmp_path / "runs").glob("*.json")}
     meta_reward.main(flags)  # nothing is trained again
     assert capsys.readouterr().out == out

@@ -105,8 +105,3 @@ def test_a_number_stands_beside_its_cell():
     assert of("few_shot", "Tgt-Pref, best*", "split_c_sampler", "train", "accuracy") == (0.999, 0.0)
     legal = ("legaladvice_formal_train", "legaladvice_english_train", "accuracy")
     assert of("clean_to_noisy", "DEAL", *legal) == (0.755, 0.014)
-
-
-def test_where_our_data_are_others_there_are_none():
-    for experiment, _ in TABLES:
-        assert published.published(Namespace(experiment=experiment, paper=None)) == {}

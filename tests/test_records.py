@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 
 from data import InputError, Preference, Unlabeled, unlabel
-from domains.files import read_rows
+from domains.files import checksum, read_rows
 from domains.records import each, load_preferences, load_test, read_unlabeled
 
 PAIR = Preference("Q?", "good", ("bad",))
@@ -54,6 +54,12 @@ def test_forms_of_preferences(tmp_path, name, text, expected):
     file = write(tmp_path / name, text)
     assert load_preferences(file) == [expected] and load_test(file) == ([expected], None)
     assert load_unlabeled(file) == unlabel([expected])
+
+
+def test_the_checksum_is_of_each_file():
+    """Records that move from one file into the next are other data."""
+    a, b, c = [("x:1", "a")], [("x:2", "b")], [("y:1", "c")]
+    assert checksum(a + b, c) == checksum(a + [("z:2", "b")], c) != checksum(a, b + c)
 
 
 def test_gzip_folders_and_order(tmp_path):

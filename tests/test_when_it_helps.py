@@ -47,6 +47,15 @@ def test_loss_and_gain(command, tmp_path):
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_table_of_gains_on_dial_is_passed_over(command, tmp_path):
+    """As ablation.py writes it."""
+    table = json.loads(results(VALUES))
+    for row in table["rows"]:
+        row["gain"] = None if row["method"] == "DIAL" else row["gain"]
+    out = command(json.dumps(table), results(VALUES))
+    assert len(out.out.splitlines()) == 2 and out.err.startswith(f"{tmp_path / '0.json'}: passed o")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [1], "experiment": "x"}',
                                   '{"rows": [{"method": "DIAL"}], "experiment": "x"}'])
 def test_other_files_are_refused(command, text):

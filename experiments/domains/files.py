@@ -65,7 +65,7 @@ def read_rows(path):
 
 def checksum(*parts):
     """A number for all rows of `read_rows`, so that finished runs of other data are refused."""
-    rows = [row for part in parts for _, row in part]
+    rows = [[row for _, row in part] for part in parts]
     return zlib.crc32(repr(rows).encode("utf-8", "backslashreplace"))
 
 

@@ -127,7 +127,7 @@ def parse(p, argv=None):
         args = parse_paper(p, argv)
     if "all" in args.methods:
         from methods.table import ALL
-        args.methods = list(ALL)
+        args.methods = [*ALL, *(m for m in args.methods if m not in ("all", *ALL))]
     steps = [f"steps={args.steps}"] if args.steps else []
     args.given = bool(given)
     args.config = settings(DialConfig, args.preset, args.set + steps, "--set")

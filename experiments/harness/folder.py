@@ -27,7 +27,7 @@ def results_folder(args, settings):
     Args: settings: all that a run depends on but for its method, seed and domains.
     Raises InputError for runs of other settings, and for a folder that cannot be used.
     """
-    folder, models = Folder(args.out, settings), (args.out / "models").resolve()
+    folder, models = Folder(args.out, settings, args.save), (args.out / "models").resolve()
     if (args.overwrite or args.save) and models in Path(args.model).resolve().parents:
         raise InputError(f"--model {args.model}: this would write over it; choose another --out")
     try:
@@ -59,19 +59,19 @@ class Folder:
     """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target). A job
     is (method, seed, [(source, target), ...]), a `Domain` each."""
 
-    def __init__(self, out, settings):
+    def __init__(self, out, settings, save=None):
         self.out, self.path, self.lock = out, out / "runs", FileLock(out / ".lock")
-        self.settings, self.runs = json.loads(json.dumps(settings)), {}
+        self.settings, self.runs, self.save = json.loads(json.dumps(settings)), {}, save
 
     def read(self, overwrite=False):
         """Read the finished runs; with `overwrite` delete them, checkpoints and saved models.
-        Raises InputError for other settings, also of runs at work, and rather than delete those."""
-        saved = [*self.out.glob("models/*.part")]  # of a killed command
-        if any(map(held, self.path.glob("*.lock"))):
-            if overwrite:
-                raise InputError(f"--out {self.out}: another command is writing there")
+        Raises InputError for other settings, of unfinished runs too; it deletes none at work."""
+        at_work = any(map(held, self.path.glob("*.lock")))
+        saved = [] if at_work else [*self.out.glob("models/*.part")]  # of a killed command
+        if at_work and overwrite:
+            raise InputError(f"--out {self.out}: another command is writing there")
+        if at_work or not overwrite and any(self.path.glob("*.checkpoint")):
             run_files.read(self.out / "settings.json", self.settings)
-            saved = []
         if overwrite:
             for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
                 path.unlink()
@@ -82,8 +82,9 @@ class Folder:
             self.add(run_files.read(path, self.settings))
 
     def add(self, run):
-        self.runs |= {(run["method"], run["seed"], r["source"], r["target"]): run
-                      for r in run["results"]}
+        if not (self.save and run["failure"]):  # else it is trained again
+            self.runs |= {(run["method"], run["seed"], r["source"], r["target"]): run
+                          for r in run["results"]}
 
     def left(self, jobs):
         """What of the jobs is not finished."""
@@ -113,7 +114,7 @@ class Folder:
                 with taken:
                     if path.exists():
                         self.add(run_files.read(path, self.settings))
-                    else:
+                    if self.left([(name, seed, pairs)]):
                         yield name, seed, pairs
             left = self.left(jobs)
 
@@ -123,11 +124,11 @@ class Folder:
         pairs = list(dict.fromkeys((r["source"], r["target"]) for r in run["results"]))
         path = self.path / run_files.name(run["method"], run["seed"], pairs)
         run_files.write(path, run)
-        path.with_suffix(".checkpoint").unlink(missing_ok=True)
         self.add(run)
         if run["failure"]:
-            raise InputError(f"--save: the model of {run['method']} was not kept: "
-                             f"{run['failure']}; without --save the other runs go on")
+            raise InputError(f"--save: {run['method']}'s model was not kept: {run['failure']}; "
+                             "the same command trains it again, without --save the others go on")
+        path.with_suffix(".checkpoint").unlink(missing_ok=True)
 
     def to_save(self, asked, jobs):
         """The jobs that keep their model, `asked` for as "adapter" or "merged": the first of each

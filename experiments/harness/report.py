@@ -3,8 +3,8 @@ import statistics
 import sys
 from dataclasses import asdict
 
-from harness.tables import (SEEDS, established, holm, mean_and_error, paired, plus_minus,
-                            print_columns, write_results)
+from harness.tables import (established, holm, mean_and_error, paired, plus_minus, print_columns,
+                            verdict, write_results)
 
 BASE, METHOD = "Src-Pref", "DIAL"
 
@@ -105,11 +105,9 @@ def gain(rows, metric):
 def gain_line(row):
     """The paired gain in words, and whether it is established."""
     n, up = len(row["values"]), sum(value > 0 for value in row["values"])
-    verdict = ("established" if established(row, row["p"]) else "no gain found" if n >= SEEDS
-               else f"too few seeds to say, {SEEDS} are needed")
     return (f"paired gain of {METHOD} over {BASE} in {row['metric']}: {words(row)}, {up} of {n} "
             "seeds up" + (f"; in the paper {row['paper']:+.3f}" if row["paper"] is not None else "")
-            + f"; {verdict}")
+            + f"; {verdict(row)}")
 
 
 def words(row):

@@ -52,6 +52,17 @@ def established(row, p):
     return p is not None and p < LEVEL and len(row["values"]) >= SEEDS and row["mean"] > 0
 
 
+def verdict(row):
+    """Of a paired gain, in words."""
+    if established(row, row["p"]):
+        return "established"
+    if len(row["values"]) < SEEDS:
+        return f"too few seeds to say, {SEEDS} are needed"
+    if row["p"] is None and row["mean"]:
+        return "the gains are all the same: no test"
+    return "no gain found"
+
+
 def plus_minus(row, sign=""):
     """Mean ± standard error of a row, or of nothing."""
     if not row or row["mean"] is None:
@@ -85,7 +96,7 @@ def made_with():
 def write_whole(path, content):
     """Write a file, text or bytes: all of it is on the disk, or nothing. Raises InputError where it
     cannot be written."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two may finish at once
     try:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
         for name in (part, path.parent) if os.name == "posix" else ():

@@ -105,8 +105,11 @@ def read(args, backbone, parts):
 
 
 def alone(backbone, texts):
-    """The mean state of each text without a prompt, (N, D)."""
-    rows = [data.Encoded(1, [ids]) for ids in backbone.tokenizer(texts)["input_ids"]]  # 1: BOS
+    """The mean state of each text without a prompt, (N, D). Before it stands BOS, or where a
+    tokenizer has none the end of a text."""
+    first = (backbone.tokenizer("")["input_ids"] or [backbone.tokenizer.eos_token_id])[:1]
+    rows = [data.Encoded(1, [first + ids]) for ids in backbone.tokenizer(
+        texts, add_special_tokens=False)["input_ids"]]
     return states(backbone, rows, "states of responses").mean
 
 

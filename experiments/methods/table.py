@@ -49,6 +49,9 @@ class Method:
         if self.language and not classifier.config.tie_word_embeddings:
             raise InputError(f"{name} predicts tokens, which here takes a backbone with tied "
                              f"embeddings; {args.model} has an output layer")
+        if name == "Mean matching" and args.config.center_prompts:
+            raise InputError(f"{name}: centred means are all 0, so it would be Src-Pref; "
+                             "--set center_prompts=false matches them as they are")
         alone = [row.prompt for row in target.unlabeled if len(row.responses) < 2]
         if alone and self.critic and args.config.center_prompts:
             raise InputError(f"{target.name}: {alone[0][:40]!r} has a single response; "

@@ -69,7 +69,7 @@ def try_to_save(*args):
     try:
         save(*args)
     except Exception as error:  # a full disk, say: the run that was trained is kept all the same
-        return str(error)
+        return str(error) or type(error).__name__
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ import data
 import dial
 from rlhf.ppo import ppo_epoch
 
-HALVE_EVERY = 5  # epochs, where the reward model goes on training: all learning rates (A.8)
+HALVE_EVERY = 5  # epochs, where the reward model goes on training: its rate, the policy's (A.8)
 EXAMPLES = 13  # every so many responses one is kept; odd, so that prompts of both kinds come
 ARMS = {  # what the reward model is trained with after each epoch, if at all
     "Src-Pref": None, "Src-Pref, continued": dial.preference_step, "DIAL": dial.dial_step}
