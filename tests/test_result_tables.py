@@ -11,13 +11,11 @@ from test_results import RESULTS, holm, less, over, p_value, row, rows
 
 
 def by_method(file, methods, metric="accuracy"):
-    """Rows of the tables that have a method a line; `methods` may name another file."""
+    """Rows of the tables that have a method a line."""
     base = row(file, "Src-Pref", metric)
-    for method in methods:
-        name, where = method if isinstance(method, tuple) else (method, file)
-        values = row(where, name, metric)
-        trained = name in ("DIAL", "DEAL")
-        yield line(name, mean(values), *(judged(less(values, base)) if trained else [""] * 4))
+    for name in methods:
+        values = row(file, name, metric)
+        yield line(name, mean(values), *(judged(less(values, base)) if name == "DIAL" else [""] * 4))
 
 
 def by_target(file, targets, words, total, published=None):
@@ -128,10 +126,8 @@ TABLES = {
         lambda: by_method("few_shot_paradetox.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Noisy answers":
         lambda: by_method("clean_to_noisy.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
-    "Essays": lambda: by_method(
-        "simple_to_complex.json", [("Longest", "simple_to_complex_surface.json"),
-                                   ("Seen words", "simple_to_complex_surface.json"),
-                                   "Src-Pref", "DIAL"], "pearson"),
+    "Essays": lambda: by_method("simple_to_complex.json", ["Longest", "Seen words", "Src-Pref",
+                                                           "DIAL"], "pearson"),
     "SIB-200: English to Korean":
         lambda: by_method("cross_lingual_sib.json", ["Src-Pref", "DIAL"]),
     "UKPConvArg1: short to long arguments":

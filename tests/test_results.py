@@ -117,7 +117,7 @@ def test_numbers_are_those_of_the_files(pool, document):
 
 
 @pytest.mark.parametrize("text", ["Src-Pref .987 ± .123", "+.046 ± .015 (n = 5, p = .031)",
-                                  "+.046 ± .015 (n = 6, p = .013)", "with p = .0123."])
+                                  "+.046 ± .015 (n = 6, p = .013)", "with p = .0173."])
 def test_a_wrong_number_is_seen(pool, text):
     assert wrong_numbers(text, pool)
 
