@@ -34,13 +34,11 @@ def sized(domain, n):
 
 
 def part(args, methods, domains):
-    """Run the methods on the domains of one part of the figure; return the runs, and the rows of
-    target accuracy."""
+    """Run the methods on the domains of one part of the figure; return the runs and the rows."""
     args.methods = methods
     runs = run_all(args, domains)
     args.overwrite = False  # the other part's runs stay
-    rows = [row for row in summarize(runs, methods) if row["metric"] == "accuracy"]
-    return runs, sorted(rows, key=lambda row: methods.index(row["method"]))
+    return runs, sorted(summarize(runs, methods), key=lambda row: methods.index(row["method"]))
 
 
 def main(argv=None):
@@ -68,6 +66,8 @@ def main(argv=None):
         return
     write_results(args.out, "scaling", args.model, config_of(args, runs_a), rows_a + rows_b,
                   sum(run["seconds"] for run in runs_a + runs_b))
+    rows_a, rows_b = ([row for row in rows if row["metric"] == "accuracy"]
+                      for rows in (rows_a, rows_b))
     draw(args, counts, sizes, rows_a, rows_b)
     print_columns([("part", "method", "source", "target", "target accuracy", "gain")] + [
         (name, row["method"], row["source"], row["target"], plus_minus(row),
@@ -77,7 +77,7 @@ def main(argv=None):
 
 def draw(args, counts, sizes, rows_a, rows_b):
     """Both parts of the figure: target accuracy, mean and standard error over seeds."""
-    title = f"{rows_b[0]['source']} to {rows_b[-1]['target']}: mean, standard error over seeds"
+    title = f"{args.source} to {args.target}: mean and standard error over seeds"
     with figure(args.out / "scaling.png", title, (9, 3.6), 2) as (left, right):
         for ax, method, x, rows in [(left, "DIAL", list(counts.values()), rows_a)] + [
                 (right, method, sizes, [r for r in rows_b if r["method"] == method])
@@ -88,6 +88,8 @@ def draw(args, counts, sizes, rows_a, rows_b):
                  xlabel="share of the target, unlabelled")
         right.set(title="(b) all of the labelled source", xscale="log", ylim=(0, 1),
                   xlabel="target records: unlabelled (DIAL), labelled (oracle)")
+        right.minorticks_off()
+        right.set_xticks(sizes, sizes)
         right.legend(frameon=False)
 
 

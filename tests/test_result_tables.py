@@ -7,6 +7,7 @@ import pytest
 from ablation_tables import ablation, parts, weights
 from cells import judged, line, mean, short, three
 from neighbour_tables import neighbours, pairs_to_label, side_by_side
+from scaling_table import mixes, sizes
 from test_results import RESULTS, holm, less, over, p_value, row, rows
 
 
@@ -120,6 +121,8 @@ TABLES = {
     "The ablation: English to Thai": lambda: ablation("ablation_thai.json"),
     "The ablation: few-shot on ParaDetox": lambda: ablation("ablation_few_shot.json"),
     "The ablation: weights of the distances": weights,
+    "Scaling: the mix": mixes,
+    "Scaling: how many target texts": sizes,
     "Few-shot to full: our answers":
         lambda: by_method("few_shot.json", ["Longest", "Seen words", "Src-Pref", "DIAL"]),
     "Few-shot to full: ParaDetox":
