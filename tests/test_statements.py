@@ -47,3 +47,12 @@ def test_what_the_critic_costs_in_time():
     text = " ".join((RESULTS / "README.md").read_text().split())
     assert (f"Src-Pref takes {means['Src-Pref']} s, DIAL {means['DIAL']}, mean matching "
             f"{means['Mean matching']} and MMD {means['MMD']}") in text
+
+
+def test_thirty_labels_are_worth_more_than_any_number_of_unlabelled_lists():
+    """After Holm's correction for the four numbers."""
+    targets = [f"{n} fruits:en" for n in (30, 100, 300, 1000)]
+    labelled = row("scaling.json", "Src-Tgt-Pref*", target=targets[0])
+    source = "desserts:en without fruits"
+    gains = [less(labelled, row("scaling.json", "DIAL", target=(source, t))) for t in targets]
+    assert max(holm([p_value(g) for g in gains])) < 0.05 and min(map(fmean, gains)) > 0
