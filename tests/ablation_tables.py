@@ -1,6 +1,6 @@
 """The tables of the ablations, for test_result_tables.py."""
 from cells import judged, line, mean, three
-from test_results import less, row, rows
+from test_results import less, over, row, rows
 
 
 def ablation(file):
@@ -13,6 +13,28 @@ def ablation(file):
             gain, _, p, _ = judged(less(values, row(file, base))) if base != method else [""] * 4
             cells += gain, p
         yield line(method, *cells)
+
+
+def pairs():
+    """Two pairs of kinds, and the mean of both by seed."""
+    file = "ablation_pairs.json"
+    names = list(dict.fromkeys(r["method"] for r in rows(file)))
+    targets = list(dict.fromkeys((r["source"], r["target"]) for r in rows(file)))
+    found = {(name, target): [row(file, name, m, target) for m in ("source_accuracy", "accuracy")]
+             for name in names for target in targets}
+    for name in names:
+        found[name, None] = [over([found[name, t][i] for t in targets]) for i in range(2)]
+    for target in [*targets, None]:
+        words = " to ".join(x.split(":")[0] for x in target) if target else "mean of the two"
+        for name in names:
+            source, values = found[name, target]
+            assert len(values) == 5
+            cells = [mean(source), mean(values)]
+            for base in ("Src-Pref", "DIAL"):
+                gain, _, p, _ = (judged(less(values, found[base, target][1])) if base != name
+                                 else [""] * 4)
+                cells += gain, p
+            yield line(words, name, *cells)
 
 
 def parts():
