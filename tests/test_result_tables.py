@@ -4,7 +4,7 @@ import re
 from statistics import fmean, median
 
 import pytest
-from ablation_tables import ablation, parts, weights
+from ablation_tables import ablation, pairs, parts, weights
 from cells import judged, line, mean, short, three
 from neighbour_tables import neighbours, pairs_to_label, side_by_side
 from scaling_table import mixes, sizes
@@ -117,6 +117,7 @@ TABLES = {
     "The paper's 20 pairs": odd_one_out,
     "Cross-lingual lists": cross_lingual,
     "The ablation: desserts to fruits": lambda: ablation("ablation_odd_one_out.json"),
+    "The ablation: two more pairs of kinds": pairs,
     "The ablation: parts of DIAL": parts,
     "The ablation: English to Thai": lambda: ablation("ablation_thai.json"),
     "The ablation: few-shot on ParaDetox": lambda: ablation("ablation_few_shot.json"),
