@@ -33,7 +33,7 @@ def report(args, runs, title, chance=0.5):
     print_columns(table(rows))  # last: it may go to a terminal that is closed
     for line in (*map(gain_line, gains), *targets_lines(rows), *lost_source(rows)):
         print(line)
-    print(f"results, runs and figure: {args.out}", file=sys.stderr)
+    print(f"results and runs: {args.out}", file=sys.stderr)
 
 
 def config_of(args, runs):
