@@ -134,8 +134,6 @@ TABLES = {
                                                            "DIAL"], "pearson"),
     "SIB-200: English to Korean":
         lambda: by_method("cross_lingual_sib.json", ["Src-Pref", "DIAL"]),
-    "UKPConvArg1: short to long arguments":
-        lambda: by_method("simple_to_complex_ukp.json", ["Src-Pref", "DIAL"], "pearson"),
     "RLHF under distribution shift": rlhf,
     "RLHF with XSTest's completions": xstest,
     "OODPL: a category left out": neighbours,
