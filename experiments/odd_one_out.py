@@ -88,6 +88,8 @@ def main(argv=None):
             if not args.read:
                 return target
             category, _, language = name.partition(":")
+            if args.read == category:
+                raise InputError(f"--read {category} is the target itself")
             read = make(f"{args.read}:{language or 'en'}", n_train=args.n_train, without=category)
             return replace(target, name=f"{target.name}, reading {read.name}",
                            unlabeled=read.unlabeled)

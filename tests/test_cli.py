@@ -132,6 +132,7 @@ def test_settings_that_cannot_be(words, message):
      "--part does not go with --paper"),
     (odd_one_out.main, ["--target", "all", "--source", "snacks"], "--target all is all pairs"),
     (odd_one_out.main, ["--paper", ".", "--read", "sauces"], "--read does not go with --paper"),
+    (odd_one_out.main, ["--target", "fruits:th", "--read", "fruits"], "--read fruits is the target"),
     (odd_one_out.main, ["--paper", ".", "--label", "easy"], "--label does not go with --paper"),
     (few_shot.main, ["--data", "a", "--paper"], "--data does not go with --paper"),
     (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
