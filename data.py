@@ -2,7 +2,7 @@
 
 A source is a list of `Preference`. A target is a list of `Unlabeled`, a type without labels, so
 none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them. Bad
-input raises `InputError`. This is a whole script, with dial.py and this file alone:
+input raises `InputError`. With dial.py, a `name`, `tokenizer` and `config` this trains a model:
 
     classifier = AutoModelForSequenceClassification.from_pretrained(name, num_labels=1)
     model = RewardModel(classifier, config)
@@ -150,7 +150,7 @@ class Blocks:
     sizes: list  # (Q, K, chain): a block's own columns, its keys, and whether these are one text
     keys: torch.Tensor  # the keys' columns, block after block; the last Q are the block's own
     position: torch.Tensor  # (L,), of each token in its text
-    end: torch.Tensor  # (L,), the first column after all that goes on from each
+    end: torch.Tensor  # (L,), of each token the first column after the texts that hold it
     made: dict = field(default_factory=dict)  # masks by window
 
     def to(self, device, **options):

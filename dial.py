@@ -18,15 +18,16 @@ Where this differs from the paper:
     while it is frozen, and in `total_loss` the distance stands twice, as +wd and as -wd. Here, as
     the text says, the critic learns from detached embeddings, then the model minimises the distance
     that the critic reports.
-  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. As in it, the
-    model takes one step down the sum of its losses; section 2.2 has a step for each.
-  - Eq. (5) lacks its minus sign in the paper. Source and target share a forward pass.
+  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1.
+  - The model takes one step down the sum of its losses, as in Algorithm 1. Section 2.2 has two.
+  - Eq. (5) lacks its minus sign in the paper.
+  - Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
 
 A batch is a dictionary. What a step needs of it: `n_source`, how many of the embeddings are the
 source's (they come first); `chosen`, `rejected`: (P,) positions among them, an entry for each pair;
-with `center_prompts` also `counts`, a list: how many responses each prompt has. The rest is
-between the batch and `model.embed`: any module with `embed` and `reward_head` can be trained.
+with `center_prompts` also `counts`, a list: how many responses each prompt has. Only `model.embed`
+reads the rest, so any module with `embed` and `reward_head` can be trained.
 """
 import math
 from dataclasses import dataclass, fields

@@ -88,13 +88,6 @@ def rlhf():
         yield line("p of the row above", len(gains[0]), *(short(p_value(g)) for g in gains))
 
 
-def xstest():
-    for method in ("Src-Pref", "DIAL"):
-        yield line(method, *(three(*row("rlhf_shift_xstest.json", method, m).values())
-                             for m in ("area", "true_reward", "held_out", "auc_first", "auc_last",
-                                       "kl")))
-
-
 def speed():
     for kind, words, size in (("lists", "lists", 8), ("dialogues", "pairs of SHP's lengths", 4),
                               ("full", "pairs of 1024 tokens", 2)):
@@ -135,7 +128,6 @@ TABLES = {
     "SIB-200: English to Korean":
         lambda: by_method("cross_lingual_sib.json", ["Src-Pref", "DIAL"]),
     "RLHF under distribution shift": rlhf,
-    "RLHF with XSTest's completions": xstest,
     "OODPL: a category left out": neighbours,
     "REAL: which pairs to label": pairs_to_label,
     "DIAL, OODPL and REAL side by side": side_by_side,

@@ -10,7 +10,7 @@ import dial
 
 def test_the_script_that_data_begins_with(tiny, config):
     """dial.py and data.py alone, on transformers' own attention."""
-    script = data.__doc__.partition("alone:\n\n")[2]
+    script = data.__doc__.partition("a model:\n\n")[2]
     classifier = random_classifier("llama")
     classifier.set_attn_implementation("sdpa")
     names = vars(dial) | vars(data) | {
