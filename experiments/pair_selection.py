@@ -1,7 +1,6 @@
 """REAL: which two of three unlabelled responses to a prompt are worth a label?
 
     python experiments/pair_selection.py
-    python experiments/pair_selection.py --losses DPO IPO SLiC           # Table 4
 
 Every question has three answers of known quality (domains/arguments.py). A strategy picks two by
 the cosine of their embeddings, the mean last states of the answers without the question: hard, the
@@ -28,7 +27,6 @@ from harness.report import summarize, words
 from harness.run_files import run_jobs
 from harness.tables import plus_minus, print_columns, write_results
 from methods import frozen
-from methods.losses import RATIO_LOSSES
 from methods.selection import STRATEGIES, Alignment
 from models import backbones, opening
 
@@ -41,16 +39,15 @@ COLORS = ("tab:red", "tab:gray", "tab:blue", "tab:green")  # of the strategies
 def read_flags(argv):
     p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40, seeds=[*range(5)])
     add = p.add_argument
-    add("--losses", nargs="+", choices=RATIO_LOSSES, default=["DPO"], help="(DPO)")
     add("--batch-size", type=made, default=8, help="pairs (%(default)s)")
     for name, value, text in (("--tau", 1.0, "of the annotator, per flaw"),
-                              ("--beta", 0.1, "of r and of the losses"),
+                              ("--beta", 0.1, "of r and of DPO"),
                               ("--rate", 3e-3, "of SFT and of the epoch (AdamW)")):
         add(name, type=positive, default=value, help=f"{text} (%(default)s)")
     add("--paper", action="store_true", help="with --dry-run: the paper's setup beside ours")
     args = p.parse_args(argv)
-    if len(set(args.seeds)) < len(args.seeds) or len(set(args.losses)) < len(args.losses):
-        raise InputError("--seeds and --losses take each once")
+    if len(set(args.seeds)) < len(args.seeds):
+        raise InputError("--seeds takes each once")
     return args
 
 
@@ -65,7 +62,7 @@ def train(args, jobs, settings):
         return Alignment(args, **texts, alone=alone, scores=torch.tensor(scores), seed=seed)
 
     def run(name, seed, _):
-        metrics, log = alignment(seed).run(*name.split(", "))
+        metrics, log = alignment(seed).run(name)
         return {"results": [{"method": name, "source": "arguments", "target": "arguments",
                              "n_test": args.n_test, "metrics": metrics}], "log": log}
 
@@ -88,8 +85,8 @@ def main(argv=None):
     if args.paper:
         from paper.neighbours import show
         return show(args, "REAL")
-    jobs = [(f"{loss}, {strategy}", seed, [(Domain("arguments"), Domain("arguments"))])
-            for seed in args.seeds for loss in args.losses for strategy in STRATEGIES]
+    jobs = [(strategy, seed, [(Domain("arguments"), Domain("arguments"))])
+            for seed in args.seeds for strategy in STRATEGIES]
     if args.dry_run:
         return print_columns([(name, f"seed {seed}") for name, seed, _ in jobs])
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
@@ -98,14 +95,12 @@ def main(argv=None):
         "beta", "rate")} | {"model_checksum": opening.checksum(args.model)}
     if not (runs := train(args, jobs, settings)):
         return
-    rows, logs = [], {(run["method"], run["seed"]): run["log"] for run in runs}
-    for loss in args.losses:
-        own = [run for run in runs if run["method"].startswith(loss)]
-        for run in own:
-            if run["method"] == f"{loss}, easy":
-                run["results"][0]["metrics"]["labels_saved"] = saved(
-                    run["log"], logs[f"{loss}, random", run["seed"]])
-        rows += summarize(own, [f"{loss}, {s}" for s in STRATEGIES], base=f"{loss}, random")
+    logs = {(run["method"], run["seed"]): run["log"] for run in runs}
+    for run in runs:
+        if run["method"] == "easy":
+            run["results"][0]["metrics"]["labels_saved"] = saved(
+                run["log"], logs["random", run["seed"]])
+    rows = summarize(runs, STRATEGIES, base="random")
     write_results(args.out, "pair_selection", args.model, settings | {"seeds": args.seeds}, rows,
                   sum(run["seconds"] for run in runs))
     draw(args, runs, rows)
@@ -115,16 +110,15 @@ def main(argv=None):
 
 
 def draw(args, runs, rows):
-    """Of the first loss the margin over labels, Figures 2 and 5."""
-    title = f"{args.losses[0]} (thin: a seed, thick: their mean)"
+    """The margin over labels, Figures 2 and 5."""
+    title = "DPO (thin: a seed, thick: their mean)"
     with figure(args.out / "pair_selection.png", title, (13, 4), 3) as axes:
         for name, color in zip(STRATEGIES, COLORS):
-            method = f"{args.losses[0]}, {name}"
-            logs = [run["log"] for run in runs if run["method"] == method]
+            logs = [run["log"] for run in runs if run["method"] == name]
             for ax, key in zip((axes[0], axes[1], axes[1]), ("margin", "alone", "with_prompt")):
                 plot_seeds(ax, [{r["labels"]: r[key] for r in log} for log in logs], f"{name}, "
                            f"{key.replace('_', ' ')}", (color, 0.4 if "prompt" in key else 1))
-            (row,) = [r for r in rows if (r["method"], r["metric"]) == (method, "agreement")]
+            (row,) = [r for r in rows if (r["method"], r["metric"]) == (name, "agreement")]
             axes[2].bar(name, row["mean"], yerr=row["se"] or 0, color=color)
         for ax, title in zip(axes, ("margin on the test pairs", "cosine of chosen and rejected")):
             ax.set(title=title, xlabel="labels"), ax.legend(frameon=False, fontsize=7)

@@ -22,7 +22,7 @@ from harness.tables import plus_minus, print_columns, write_results
 PRESET = LAPTOP | {"steps": 160}  # as odd_one_out.py
 METHODS = ["Src-Pref", "DIAL", "Src-Tgt-Pref*"]  # in (a) DIAL alone
 FLAGS = {name: flag for name, flag in (RUNS | MADE).items()
-         if name not in ("--methods", "--paper", "--pairs")}
+         if name not in ("--methods", "--paper", "--pairs", "--shard")}
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)  # of the target in the budget
 SIZES = (0.03, 0.1, 0.3, 1)  # of the target in (b), as shares of what there is
 
@@ -43,7 +43,7 @@ def part(args, methods, domains):
 
 def main(argv=None):
     p = run_parser(__doc__, "scaling", PRESET, FLAGS, batch_size=4, methods=METHODS,
-                   paper=None, pairs=None)
+                   paper=None, pairs=None, shard=False)
     p.add_argument("--source", default="desserts", help="category[:language] (%(default)s)")
     p.add_argument("--target", default="fruits", help="category[:language] (%(default)s)")
     p.add_argument("--budget", type=count, default=200, help="records in (a) (%(default)s)")

@@ -44,7 +44,7 @@ def pairs_to_label():
     """By strategy, and each less the one before."""
     file, metrics = "pair_selection.json", ("margin", "loss", "label_error", "agreement",
                                             "similarity")
-    columns = {s: [row(file, f"DPO, {s}", m) for m in metrics] for s in MARGINS}
+    columns = {s: [row(file, s, m) for m in metrics] for s in MARGINS}
     for name, cells in columns.items():
         yield line(name, *map(mean, cells), f"{MARGINS[name]:.2f}")
     for low, high in itertools.pairwise(MARGINS):

@@ -138,6 +138,7 @@ def test_settings_that_cannot_be(words, message):
     (odd_one_out.main, ["--paper", "--n-train", "9"], "--n-train does not go with --paper"),
     (scaling.main, ["--methods", "DIAL"], "unrecognized arguments: --methods"),
     (scaling.main, ["--save"], "unrecognized arguments: --save"),
+    (scaling.main, ["--shard"], "unrecognized arguments: --shard"),
     (scaling.main, ["--paper"], "unrecognized arguments: --paper"),
     (embeddings.main, ["--overwrite"], "unrecognized arguments: --overwrite"),
     (embeddings.main, ["--shard"], "unrecognized arguments: --shard"),

@@ -1,11 +1,9 @@
-"""The losses of policies, as pure functions of log probabilities: DPO, IPO, SLiC and SFT.
+"""The losses of policies, as pure functions of log probabilities: DPO and SFT.
 
-A log probability is that of a whole response, log pi(y|x), in nats: the sum over its tokens. Three
-losses, `RATIO_LOSSES`, are of a margin h (P,), by which the policy prefers the chosen response of
-each pair more than the reference does, the policy that training began with. beta is above 0.
+A log probability is that of a whole response, log pi(y|x), in nats: the sum over its tokens. DPO's
+loss is of a margin h (P,), by which the policy prefers the chosen response of each pair more than
+the reference does, the policy that training began with. beta is above 0.
 """
-import torch.nn.functional as F
-
 from dial import bradley_terry_loss
 
 
@@ -31,26 +29,6 @@ def dpo_loss(h, beta):
     return bradley_terry_loss(beta * h, h.new_zeros(h.shape))
 
 
-def ipo_loss(h, beta):
-    """Identity preference optimisation, eq. (17) of Azar et al. (2023). (TRL divides the log
-    probabilities by the lengths.)
-
-        mean (h - 1 / (2 beta))^2
-    """
-    return (h - 1 / (2 * beta)).square().mean()
-
-
-def slic_loss(h, beta):
-    """Sequence likelihood calibration, the hinge of Zhao et al. (2023) on beta h with a gap of 1.
-
-        mean max(0, 1 - beta h)
-
-    SLiC-HF, eq. (1), has no reference and a gap delta: that is delta times this loss with a
-    reference of 0 and beta = 1 / delta. Its other term is lambda `sft_loss`.
-    """
-    return F.relu(1 - beta * h).mean()
-
-
 def sft_loss(log_probs, weights=None):
     """Supervised fine-tuning; with weights, OODPL's inner objective, its eqs. (1) and (10).
 
@@ -64,6 +42,3 @@ def sft_loss(log_probs, weights=None):
     if weights.shape != log_probs.shape:
         raise ValueError(f"need a weight for each of {log_probs.shape}, not {weights.shape}")
     return -(weights * log_probs).mean()
-
-
-RATIO_LOSSES = {"DPO": dpo_loss, "IPO": ipo_loss, "SLiC": slic_loss}

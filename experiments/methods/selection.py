@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from methods.frozen import descend
-from methods.losses import RATIO_LOSSES, log_ratio_margin, sft_loss
+from methods.losses import dpo_loss, log_ratio_margin, sft_loss
 
 STRATEGIES = ("hard", "random", "easy", "centroid")
 MOST = 12  # responses to a prompt: two-means goes through all 2^(K - 1) - 1 partitions
@@ -139,12 +139,12 @@ class Alignment:
                 "accuracy": (gap > 0).float().mean().item(),
                 "with_prompt": with_prompt.mean().item(), "alone": alone.mean().item()}
 
-    def run(self, loss, strategy):
+    def run(self, strategy):
         """Train on a strategy's pairs; return metrics and a log."""
         pairs, worth = self.label(strategy)
         torch.manual_seed(self.seed)
         log, n_steps = [self.look(0, self.theta, pairs)], -(-len(pairs) // self.args.batch_size)
-        losses = self.losses(pairs, 1, lambda now, text: RATIO_LOSSES[loss](
+        losses = self.losses(pairs, 1, lambda now, text: dpo_loss(
             log_ratio_margin(*now.T, *self.ref[0][text].T), self.args.beta))
         for theta, record in descend(self.theta, losses, self.args.rate):
             if record["step"] % 5 == 0 or record["step"] == n_steps:
