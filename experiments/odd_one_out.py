@@ -23,7 +23,7 @@ is still measured on the target.
 """
 import itertools
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 
 import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
@@ -37,12 +37,19 @@ from harness.runs import run_all
 PRESET = LAPTOP | {"steps": 160}
 
 
+@lru_cache(1)
+def frozen_model(*args):
+    from models import backbones
+    return backbones.load(*args)
+
+
 def label_half(args, domain):
     """Of a source's lists only the half that a strategy of REAL chooses, by the mean last states of
-    the items alone."""
+    the items alone; with --dry-run any half."""
     from methods import frozen, selection
-    from models import backbones
-    backbone = backbones.load(args.model, *backbones.pick_machine(args.device, args.dtype))
+    if args.dry_run:
+        return replace(domain, labeled=domain.labeled[::2])
+    backbone = frozen_model(args.model, args.device, args.dtype)
     emb = frozen.alone(backbone, [text for row in domain.labeled for text in row.responses])
     half = selection.select_prompts(emb.view(len(domain.labeled), 5, -1), args.label)
     return replace(domain, labeled=[domain.labeled[i] for i in half])

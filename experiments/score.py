@@ -17,6 +17,7 @@ from pathlib import Path
 import harness  # noqa: F401  (first: it sets the path)
 import data
 import dial
+from data import InputError
 from domains import records
 from domains.files import read_rows
 from domains.splits import Domain
@@ -62,12 +63,13 @@ def main(argv=None):
     for flag in ("--device", "--dtype"):
         p.add_argument(flag, **MACHINE[flag])
     args = p.parse_args(argv)
+    if args.out and args.out.resolve() == Path(args.file).resolve():
+        raise InputError(f"--out {args.out}: is the file to read")
     scorer, tokenizer = load_scorer(args.model, args.device, args.dtype)
     rows, subsets, labeled = read(args.file, tokenizer)
     encoded = data.encode(rows, tokenizer, args.max_length, args.truncate, args.file)
-    if labeled:  # what teaches nothing measures nothing
-        n_tokens = len(scorer.classifier.get_input_embeddings().weight)
-        Domain(args.file).check("preferences", encoded, n_tokens)
+    # what teaches nothing measures nothing
+    Domain(args.file).check("preferences" if labeled else "unlabeled", encoded, scorer.classifier)
     batches = data.evaluation_batches(encoded, pad_id=tokenizer.pad_token_id, share=False)
     rewards = dial.predict(scorer, batches, args.file, len(encoded))
     lines = [json.dumps({"prompt": row.prompt, "response": response, "reward": reward},

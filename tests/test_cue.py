@@ -6,6 +6,7 @@ import odd_one_out
 from data import InputError
 from domains.foods import CATEGORIES, read_foods
 from methods import frozen
+from models import backbones
 
 CATEGORY = {row[language]: row["category"] for row in read_foods() for language in ("en", "ko")}
 
@@ -16,7 +17,7 @@ def pairs(cache, monkeypatch):
     def made(*flags):
         seen = []
         monkeypatch.setattr(odd_one_out, "run_all", lambda args, d: seen.append(d[0]) or [])
-        odd_one_out.main(["--model", "tiny", "--dry-run", "--seeds", "0", "--n-train", "40",
+        odd_one_out.main(["--model", "tiny", "--seeds", "0", "--n-train", "40",
                           "--n-test", "20", *flags])
         return seen[0]
     return made
@@ -71,6 +72,9 @@ def test_half_of_the_lists_are_labelled(pairs, monkeypatch):
     """Those whose least similar items are most similar are hard, the others easy."""
     emb = dict(zip(CATEGORY, torch.randn(len(CATEGORY), 3, generator=torch.manual_seed(0))))
     monkeypatch.setattr(frozen, "alone", lambda _, texts: torch.stack([emb[t] for t in texts]))
+    loads, load = [], backbones.load
+    monkeypatch.setattr(backbones, "load", lambda *args: loads.append(args) or load(*args))
+    odd_one_out.frozen_model.cache_clear()
     (full, target), = pairs("--n-train", "80")
     least = {row.prompt: min(torch.cosine_similarity(emb[a], emb[b], dim=0).item()
                              for a in row.responses for b in row.responses) for row in full.labeled}
@@ -79,3 +83,7 @@ def test_half_of_the_lists_are_labelled(pairs, monkeypatch):
         (source, target), = pairs("--label", name)
         assert {row.prompt for row in source.labeled} == set(expected)
         assert len(target.unlabeled) == 40
+    assert len(loads) == 1
+    odd_one_out.frozen_model.cache_clear()
+    (source, _), = pairs("--label", "easy", "--dry-run")  # any half will do
+    assert len(source.labeled) == 40 and len(loads) == 1

@@ -62,6 +62,7 @@ def test_overwrite_deletes_an_earlier_commands_runs_and_models(command):  # noqa
     kept = {json.loads(path.read_text())["settings"]["steps"]
             for path in command.folder.glob("*.json")}
     assert kept == {3} and not (command.out / "models" / "DIAL").exists()
+    assert not (command.out / "results.json").exists()  # it is of the runs that are gone
     assert {path.name for path in contents(command.out)} >= {"mine.txt", "weights", "notes"}
     assert command("--steps", "3")[0] == []
     assert command("--overwrite", "--steps", "3", "--seeds", "1")[0] == first[2:]

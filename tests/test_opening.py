@@ -85,6 +85,12 @@ def test_configurations_that_cannot_be_used(folder, fields, message):
     assert message in refused(folder)
 
 
+def test_a_field_of_transformers_own_is_no_kernel(folder):
+    """Some versions of it wrote this into every config.json."""
+    change(folder / "config.json", _attn_implementation_autoset=True)
+    backbones.load(str(folder), "cpu", "float32")
+
+
 @pytest.mark.parametrize("file, content", [
     ("config.json", "[]"), ("config.json", "{"), ("config.json", ""), ("tokenizer.json", None),
     ("model.safetensors", None), (INDEX, "[1]"), (INDEX, '{"weight_map": 3}')])

@@ -5,7 +5,9 @@ from collections import Counter
 import pytest
 from test_paper import SECTIONS, folder  # noqa: F401  (a fixture)
 
+import cross_lingual
 import few_shot
+from data import InputError
 from harness.flags import RUNS, parse, run_parser
 from paper import files, settings
 
@@ -60,6 +62,20 @@ def test_other_files_have_another_checksum(folder, tmp_path, monkeypatch, file):
         path.write_text(path.read_text().replace("yes", new))
         few_shot.main(flags)
     assert sums[0] == sums[1] != sums[2]
+
+
+def test_pairs_are_added_to_finished_ones(folder, tmp_path, capsys, undrawn):  # noqa: F811
+    """In any order; a changed file is refused all the same."""
+    flags = [*folder("cross_lingual", "tiny"), "--methods", "Longest"]
+    korean, thai = "legaladvice-kor_Hang", "legaladvice-tha_Thai"
+    cross_lingual.main([*flags, "--pairs", korean])
+    cross_lingual.main([*flags, "--pairs", thai, korean])
+    cross_lingual.main([*flags, "--pairs", korean, thai])
+    assert "1 of 1 runs are finished" in capsys.readouterr().err
+    path = tmp_path / "legaladvice_kor_Hang_test.json"
+    path.write_text(path.read_text().replace("yes", "Yes"))
+    with pytest.raises(InputError, match="is of other data in the same files"):
+        cross_lingual.main([*flags, "--pairs", thai, korean])
 
 
 def test_essays_of_the_target_are_single_texts(folder, tmp_path):  # noqa: F811

@@ -13,7 +13,7 @@ def chat_model(folder):
     tokenizer = backbones.load_tokenizer("tiny")
     tokenizer.chat_template = ("{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>"
                                "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}"
-                               "<model>{% endif %}")
+                               "<model>{% endif %}")  # no white space before the response
     config = random_classifier("gemma", vocab_size=len(tokenizer)).config
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     model.save_pretrained(folder)
@@ -38,7 +38,7 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
                      "--arms", "DIAL", "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
     prompt, tokens = next(iter(starts[0].prompts.items()))
-    assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>\n"
+    assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>"
     assert starts[0].tokens is None  # all tokens can be chosen
     assert {s.args.config.learning_rate for s in starts} == {5e-5}
     assert starts[0].model.scale == 1  # as published

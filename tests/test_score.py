@@ -54,6 +54,14 @@ def test_score_prints_rewards_of_texts(trained, capsys):
     assert [line["response"] for line in lines] == ["a c", "b"]
 
 
+def test_rewards_do_not_replace_the_texts(trained):
+    file = trained[0] / "test.jsonl"
+    before = file.read_text()
+    with pytest.raises(InputError, match="is the file to read"):
+        score.main([str(trained[0] / "out/models/DIAL"), str(file), "--out", str(file)])
+    assert file.read_text() == before
+
+
 def test_the_interval_is_wilsons():
     """By its formula."""
     rows = [data.Preference("Q", "a", ("b",))] * 10

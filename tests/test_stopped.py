@@ -20,7 +20,8 @@ def test_a_command_that_stops_keeps_its_finished_runs(command, trainer, capsys, 
         command()
     assert [path.name[:10] for path in sorted(command.folder.glob("*.json"))] == ["DIAL-0-bb3",
                                                                             "Src-Pref-0"]
-    assert (f"finished runs are kept in {command.out}: the same command goes on from there\n"
+    assert (f"finished runs are kept in {command.out}: the same command, without "
+            "--overwrite, goes on from there\n"
             in capsys.readouterr().err)
     trainer.stop = {}
     done, reported = command()
@@ -35,7 +36,7 @@ def test_what_goes_on_after_overwrite_is_said(command, trainer, capsys):  # noqa
     trainer.stop["Src-Pref", 1] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         command("--overwrite")
-    assert "the same command without --overwrite goes on from" in capsys.readouterr().err
+    assert "the same command, without --overwrite, goes on from" in capsys.readouterr().err
     trainer.stop = {}
     assert [job[:2] for job in command()[0]] == [("Src-Pref", 1), ("DIAL", 1)]
 

@@ -19,6 +19,13 @@ def test_what_a_template_does_not_take(tmp_path, chatml):  # noqa: F811
             loaded(tmp_path, chatml, row)
 
 
+def test_the_date_of_a_template_is_always_the_same(tmp_path, chatml):  # noqa: F811
+    """As in Llama 3.2's; otherwise a run that is continued tomorrow reads other texts."""
+    chatml.chat_template = "{{ strftime_now('%d %b %Y') }}" + chatml.chat_template
+    (row,) = loaded(tmp_path, chatml, LABELED[0][0])
+    assert row.prompt.startswith("26 Jul 2024")
+
+
 def test_a_template_without_end_is_not_waited_for(tmp_path, chatml, monkeypatch):  # noqa: F811
     """This one ends after some seconds: its thread goes on, and would slow down all later tests."""
     monkeypatch.setattr(conversations, "SECONDS", 0.05)

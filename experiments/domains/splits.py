@@ -25,14 +25,19 @@ class Domain:
     groups: dict = field(default_factory=dict)  # {metric: whether it counts, for each of `test`}
     validation: "Domain" = None  # with --paper, its `test` is an oracle's validation set
 
-    def check(self, part, encoded, n_tokens):
-        """Raise InputError where tokens have no embedding, and where most records of preferences
-        teach nothing: their responses are the same, or each pair stands there in both orders. Of
-        fewer, say how many.
+    def check(self, part, encoded, classifier):
+        """Raise InputError where a token or its place has no embedding, and where most records of
+        preferences teach nothing: their responses are the same, or each pair stands there in both
+        orders. Of fewer, say how many.
 
-        Args: part: labeled, unlabeled or test. n_tokens: that the model has embeddings of.
+        Args: part: labeled, unlabeled or test. classifier: a transformers model.
         """
         name, texts = f"{self.name}, {part}", [record.texts for record in encoded]
+        n_tokens = len(classifier.get_input_embeddings().weight)
+        longest = max(len(text) for record in texts for text in record)
+        if longest > (most := getattr(classifier.config, "max_position_embeddings", longest)):
+            raise InputError(f"{name}: a text has {longest} tokens, the model takes {most}: pass "
+                             f"--max-length {most} --truncate")
         if any(max(text) >= n_tokens for record in texts for text in record):
             raise InputError(f"{name}: the tokenizer gives tokens beyond the model's {n_tokens} "
                              "embeddings; resize them to the tokenizer, or use its own")

@@ -17,8 +17,8 @@ def describe(args, jobs):
         often = f"every {args.eval_every} steps and " if args.eval_every else ""
         print(f"texts of at most {args.max_length} tokens; validated {often}at each epoch's end")
     for name, seed, pairs in jobs:
-        length = f"{args.steps or args.config.steps} steps"
-        if args.paper and not args.steps:
+        length = f"{args.config.steps} steps"
+        if args.paper:
             length = f"{settings.training_of(args, name, *pairs[0])[2]} epochs"
         print(f"  {name}, seed {seed}, {length if METHODS[name].step else 'no training'}: "
               f"{', '.join(f'{source.name} -> {target.name}' for source, target in pairs)}")

@@ -41,8 +41,8 @@ def results_folder(args, settings):
         yield folder
     except BaseException:
         if folder.runs:
-            print(f"finished runs are kept in {args.out}: the same command"
-                  f"{' without --overwrite' * args.overwrite} goes on from there", file=sys.stderr)
+            print(f"finished runs are kept in {args.out}: the same command, without --overwrite, "
+                  "goes on from there", file=sys.stderr)
         raise
 
 
@@ -73,7 +73,7 @@ class Folder:
         if at_work or not overwrite and any(self.path.glob("*.checkpoint")):
             run_files.read(self.out / "settings.json", self.settings)
         if overwrite:
-            for path in (*self.path.glob("*.json"), *self.path.glob("*.checkpoint*")):
+            for path in (*self.path.glob("*.[!l]*"), *self.out.glob("results.json")):  # no locks
                 path.unlink()
             saved += [path.parent for path in self.out.glob("models/*/dial_config.json")]
         for path in saved:

@@ -37,17 +37,24 @@ def read(path, settings):
         if run.pop("sha256") != digest(run):
             raise ValueError
         kept = run["settings"]
-        differs = [k for k in settings.keys() | kept.keys() if kept.get(k) != settings.get(k)]
+        differs = [k for k in settings.keys() | kept.keys() if other(kept.get(k), settings.get(k))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path}: not a run of this program; move it away") from None
     if differs:
-        other = {"checksum": "data in the same files",
-                 "model_checksum": "weights in the same place"}
-        first = min(differs, key=lambda name: (name in other, name))
-        what = (f"is of other {other[first]}" if first in other
+        sums = {"checksum": "data in the same files",
+                "model_checksum": "weights in the same place"}
+        first = min(differs, key=lambda name: (name in sums, name))
+        what = (f"is of other {sums[first]}" if first in sums
                 else f"has {first} {kept.get(first)}, not {settings.get(first)}")
         raise InputError(f"{path} {what}: choose another --out, or --overwrite")
     return run
+
+
+def other(a, b):
+    """Whether two values of a setting differ; of checksums by file, those of the same file."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return any(a[key] != b[key] for key in a.keys() & b.keys())
+    return a != b
 
 
 def run_jobs(args, folder, jobs, train):

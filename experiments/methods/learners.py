@@ -30,7 +30,7 @@ def new_model(args, backbone, config, seed):
 def encode_all(args, backbone, jobs):
     """All that the jobs will read as tokens, {id(rows): encoded}; the domains hold the rows, so an
     id stays theirs. Raises InputError for what cannot be used, before anything is trained."""
-    encoded, n_tokens = {}, len(backbone.classifier.get_input_embeddings().weight)
+    encoded = {}
     for name, _, pairs in jobs:
         for source, target in pairs:
             METHODS[name].check(name, args, backbone.classifier, target)
@@ -39,5 +39,5 @@ def encode_all(args, backbone, jobs):
                     encoded[id(rows)] = data.encode(
                         rows, backbone.tokenizer, args.max_length, args.truncate,
                         f"{domain.name}, {part}")
-                    domain.check(part, encoded[id(rows)], n_tokens)
+                    domain.check(part, encoded[id(rows)], backbone.classifier)
     return encoded

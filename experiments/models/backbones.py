@@ -57,8 +57,7 @@ def load(name, device="auto", dtype="auto", compiled=False):
     fields = ("num_hidden_layers", "hidden_size", "pad_token_id")  # of text and images: elsewhere
     if not hasattr(classifier, "score") or not all(hasattr(classifier.config, f) for f in fields):
         raise InputError(f"--model {name}: DIAL takes a causal language model, of text alone")
-    if classifier.config.pad_token_id is None:  # a classifier finds the last token by it
-        classifier.config.pad_token_id = tokenizer.pad_token_id
+    classifier.config.pad_token_id = tokenizer.pad_token_id
     if tokenizer.pad_token_id >= len(classifier.get_input_embeddings().weight):
         raise InputError(f"--model {name}: its padding token has no embedding; resize the model's "
                          "embeddings to its tokenizer")
@@ -101,9 +100,9 @@ def reward_model(classifier, config, checkpoint=False, kind=dial.RewardModel):
     return model
 
 
-def load_tokenizer(name):
-    """The tokenizer of a backbone, with a padding token; where it has a beginning of sequence (BOS)
-    it writes it, as `data.encode` does, since it is saved with what is trained."""
+def load_tokenizer(name, bos=True):
+    """The tokenizer of a backbone, with a padding token. With `bos` it writes the beginning of
+    sequence where it has one, as `data.encode` does, since it is saved with what is trained."""
     check(name)  # AutoTokenizer reads the model's configuration, too
     try:
         if name == GEMMA:  # seconds saved: AutoTokenizer reads its 33 MB of JSON several times
@@ -118,13 +117,13 @@ def load_tokenizer(name):
     if tokens[0] == tokens[1]:  # transformers makes one up that knows no words
         raise InputError(f"{name}: no tokenizer in this folder, such as tokenizer.json; copy that "
                          "of the base model there")
-    bos = tokenizer.bos_token_id
-    if bos is not None and tokens[0][:1] != [bos]:
+    first = tokenizer.bos_token_id
+    if bos and first is not None and tokens[0][:1] != [first]:
         tokenizer.add_bos_token = True
-        if tokenizer("Apple")["input_ids"][:1] != [bos]:
+        if tokenizer("Apple")["input_ids"][:1] != [first]:
             raise InputError(f"{name}: the tokenizer has {tokenizer.bos_token!r} as its beginning "
                              "of sequence and cannot be made to write it")
-    if tokenizer.pad_token_id is None:  # rather not eos, in which conversations end
+    if tokenizer.pad_token_id in (None, tokenizer.eos_token_id):  # conversations end in eos
         spare = [token for token in tokenizer.get_vocab()
                  if token.startswith("<|") and ("pad" in token or "reserved" in token)]
         tokenizer.pad_token = min(spare, default=tokenizer.unk_token or tokenizer.eos_token)

@@ -1,5 +1,6 @@
 """Greedy generation with a transformers model: for the rewriters and the prompted base model."""
 import torch
+import transformers
 
 from data import InputError
 from models.backbones import load_tokenizer, pick_machine
@@ -9,7 +10,8 @@ from models.opening import open_model
 def load(name, kind, device, dtype="auto"):
     """(model, tokenizer) of a transformers class for generation."""
     device, dtype = pick_machine(device, dtype)
-    tokenizer = load_tokenizer(name)
+    translates = kind is transformers.AutoModelForSeq2SeqLM  # NLLB begins with a language
+    tokenizer = load_tokenizer(name, bos=not translates)
     tokenizer.padding_side = "left"
     model, missing = open_model(kind, name, dtype)
     if missing:

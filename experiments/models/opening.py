@@ -65,7 +65,7 @@ def check(name):
                 nested.append(value)
             if key == "num_hidden_layers" and isinstance(value, int) and value > MOST_LAYERS:
                 raise InputError(f"{name}: its config.json has {value} layers")
-            if ("attn_implementation" in key and value not in (None, "eager", "sdpa")
+            if (key.endswith("attn_implementation") and value not in (None, "eager", "sdpa")
                     or key in ("quantization_config", "transformers_weights") and value):
                 raise InputError(f"{name}: its config.json has {key} {str(value)[:60]}, which "
                                  "takes code or weights of others; without it the model may do")

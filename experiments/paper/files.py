@@ -26,15 +26,16 @@ def chosen(args):
 
 def domains(args):
     """{seed: pairs of (source, target) domains}. With --dry-run none of the hub's files is read."""
-    pairs, read = chosen(args), []
+    pairs, args.checksum = chosen(args), {}
     absent = args.dry_run and args.paper.startswith("hub:")
 
     @functools.cache
     def load(file, loader):
         if absent:
             return ([], None) if loader is records.load_test else []
-        read.append(loader(where(args, file)))
-        return read[-1]
+        found = loader(where(args, file))
+        args.checksum[f"{loader.__name__} {Path(file).name}"] = checksum([("", found)])
+        return found
 
     def domain(train, test):
         rows, scores = load(test, records.load_test)
@@ -51,7 +52,6 @@ def domains(args):
         made[target].validation = Domain("validation", test=rows, scores=scores)
         if args.repeat:  # the file may hold them repeated already
             made[source].labeled = list(dict.fromkeys(made[source].labeled)) * args.repeat
-    args.checksum = checksum([("", read)])
     return dict.fromkeys(args.seeds, [(made[source], made[target]) for source, target in pairs])
 
 

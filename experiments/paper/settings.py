@@ -114,7 +114,7 @@ def training_of(args, name, source, target):
     target_rows = target.labeled if "target" in METHODS[name].labels else target.unlabeled
     n = {"source": len(source.labeled), "target": len(target_rows)}
     n["larger"] = max(n.values())
-    steps = args.steps or math.ceil(line.epochs * n[line.epoch_of] / line.batch_size)
+    steps = math.ceil(line.epochs * n[line.epoch_of] / line.batch_size)
     return replace(args.config, steps=steps or 1,  # in a dry run there may be no records
                    learning_rate=line.learning_rate, weight_decay=line.weight_decay
                    ), line.batch_size, line.epochs

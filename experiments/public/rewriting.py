@@ -42,8 +42,8 @@ def rewrite(texts, args):
                 new[piece] = new_piece
     todo = {p for parts in pieces.values() for p in parts if p.strip() and p not in new}
     todo = sorted(todo, key=lambda piece: (len(piece), piece))
+    change = REWRITERS[args.name](args, pick_machine(args.device)[0]) if todo else None
     with open(kept, "a", encoding="utf-8") as f:
-        change = REWRITERS[args.name](args, pick_machine(args.device)[0]) if todo else None
         for i in tqdm(range(0, len(todo), args.batch_size), desc="batches", dynamic_ncols=True):
             batch = todo[i: i + args.batch_size]
             for piece, new_piece in zip(batch, change(batch), strict=True):

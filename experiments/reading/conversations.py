@@ -24,6 +24,8 @@ from reading.fields import EmptyText, is_blank, text_of
 
 SET_BEFORE = ("system", "developer")  # roles of messages that are not part of a dialogue
 SECONDS = 10  # that a template may take for a record
+# Some templates write today's date, and a run that goes on tomorrow would read other texts.
+DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
 
 
 def is_chat(value):
@@ -119,7 +121,8 @@ def _written(prompt, dialogues, tokenizer, where):
     def write():  # a template is a program of its author's: it may fail, and it may never end
         try:
             written.append([tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=messages is prompt)
+                messages, tokenize=False, add_generation_prompt=messages is prompt,
+                chat_template=DATE + tokenizer.get_chat_template())
                 for messages in (prompt, *dialogues)])
         except Exception as error:
             written.append(error)

@@ -88,7 +88,7 @@ class Start:
         if self.tokenizer.chat_template:
             rows = [replace(row, prompt=self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": row.prompt}], tokenize=False,
-                add_generation_prompt=True)) for row in rows]
+                add_generation_prompt=True), template=True) for row in rows]
         return data.encode(rows, self.tokenizer, self.args.max_length, True, name)
 
     def rewards(self, encoded):
