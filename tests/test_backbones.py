@@ -91,9 +91,12 @@ def test_without_a_compiler(cache, monkeypatch):
 def test_what_the_flags_of_the_machine_come_to(monkeypatch):
     """So that finished runs of another precision or device are seen to be that."""
     assert backbones.pick_machine("cpu", "float32") == ("cpu", "float32")
-    for fast in (True, False):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast, raising=False)
-        assert backbones.pick_machine("cpu") == ("cpu", "bfloat16" if fast else "float32")
+    for cpu, dtype in (({}, "float32"),
+                       ({"avx512_bf16": True, "cpu_name": "Intel Xeon"}, "float32"),
+                       ({"avx512_bf16": True, "amx_bf16": True}, "bfloat16"),
+                       ({"avx512_bf16": True, "cpu_name": "AMD EPYC"}, "bfloat16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu, raising=False)
+        assert backbones.pick_machine("cpu") == ("cpu", dtype)
     assert backbones.pick_machine("meta") == ("meta", "float32")  # who knows
     monkeypatch.setattr(torch.accelerator, "current_accelerator",
                         lambda check_available: torch.device("meta"))
