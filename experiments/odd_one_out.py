@@ -105,6 +105,7 @@ def main(argv=None):
         return [(source, by_odd_item(target, source)) for source, target in pairs]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
+    frozen_model.cache_clear()
     report(args, run_all(args, domains), "Odd one out", chance=0.2)
 
 

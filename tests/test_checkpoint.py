@@ -47,12 +47,12 @@ def rest(start=0):
     return made[start:]
 
 
-def run(path, stop=None, every=4, settings="a", seed=0):
+def run(path, stop=None, every=4, settings=None, seed=0):
     """Train; after step `stop` an error comes in place of a SIGKILL. Returns all that is left of
     the training: log, trained weights, generator."""
     torch.manual_seed(seed)
     model, critic = Learner(), dial.Critic(4, (5,))
-    checkpoint = Checkpoint(path, every, settings)
+    checkpoint = Checkpoint(path, every, settings or {"x": "a"})
 
     def evaluate(step):
         if step == stop:
@@ -116,7 +116,7 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path, undisturbed, kept, capsys, pa
     flipped = kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1:]
     for content in (kept[:place], flipped):
         (tmp_path / "x").write_bytes(content)
-        assert Checkpoint(tmp_path / "x", 4, "a").step == 0
+        assert Checkpoint(tmp_path / "x", 4, {"x": "a"}).step == 0
         assert capsys.readouterr().err == f"{tmp_path / 'x'} is damaged: the run begins again\n"
     assert same(run(tmp_path / "x"), undisturbed)
 
@@ -127,17 +127,26 @@ def test_a_checkpoint_that_runs_code_is_not_loaded(tmp_path, capsys):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "made"),)
 
-    checkpoint = Checkpoint(tmp_path / "x", 1, "a")
-    checkpoint.write({"settings": '"a"', "log": Code()})
-    assert Checkpoint(tmp_path / "x", 1, "a").step == 0
+    checkpoint = Checkpoint(tmp_path / "x", 1, {"x": "a"})
+    checkpoint.write({"settings": '{"x": "a"}', "log": Code()})
+    assert Checkpoint(tmp_path / "x", 1, {"x": "a"}).step == 0
     assert "is damaged" in capsys.readouterr().err and not (tmp_path / "made").exists()
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path, kept):
     (tmp_path / "x").write_bytes(kept)
     with pytest.raises(InputError, match="x is of other settings, data or weights: choose another"):
-        run(tmp_path / "x", settings="b")
+        run(tmp_path / "x", settings={"x": "b"})
     assert (tmp_path / "x").read_bytes() == kept
+
+
+def test_a_checkpoint_stands_where_files_are_added(tmp_path):
+    """With --paper, by --pairs; not where a file has changed."""
+    for settings in ({"checksum": {"a": 1}}, {"checksum": {"a": 1, "b": 2}}):
+        checkpoint = Checkpoint(tmp_path / "x", 1, settings)
+        checkpoint.write({"settings": checkpoint.settings, "log": [], "seconds": 0})
+    with pytest.raises(InputError, match="is of other settings, data or weights"):
+        Checkpoint(tmp_path / "x", 1, {"checksum": {"a": 1, "b": 3}})
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, undisturbed, kept, monkeypatch,

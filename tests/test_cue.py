@@ -74,7 +74,6 @@ def test_half_of_the_lists_are_labelled(pairs, monkeypatch):
     monkeypatch.setattr(frozen, "alone", lambda _, texts: torch.stack([emb[t] for t in texts]))
     loads, load = [], backbones.load
     monkeypatch.setattr(backbones, "load", lambda *args: loads.append(args) or load(*args))
-    odd_one_out.frozen_model.cache_clear()
     (full, target), = pairs("--n-train", "80")
     least = {row.prompt: min(torch.cosine_similarity(emb[a], emb[b], dim=0).item()
                              for a in row.responses for b in row.responses) for row in full.labeled}
@@ -83,7 +82,7 @@ def test_half_of_the_lists_are_labelled(pairs, monkeypatch):
         (source, target), = pairs("--label", name)
         assert {row.prompt for row in source.labeled} == set(expected)
         assert len(target.unlabeled) == 40
-    assert len(loads) == 1
-    odd_one_out.frozen_model.cache_clear()
+    pairs("--label", "easy", "--target", "fruits", "sauces")
+    assert len(loads) == 3  # once a command
     (source, _), = pairs("--label", "easy", "--dry-run")  # any half will do
-    assert len(source.labeled) == 40 and len(loads) == 1
+    assert len(source.labeled) == 40 and len(loads) == 3

@@ -53,7 +53,8 @@ def test_other_settings_are_refused(command, others, monkeypatch, trainer):  # n
 def test_overwrite_deletes_an_earlier_commands_runs_and_models(command):  # noqa: F811
     first, _ = command()
     for name in ("models/DIAL/dial_config.json", "models/DIAL/weights", "models/mine.txt",
-                 "models/mine/weights", "results.json", "notes", "runs/notes"):
+                 "models/mine/weights", "results.json", "notes", "runs/notes", "runs/notes.txt",
+                 "runs/.cache/x", "runs/DIAL-0-1.json.77.part"):
         (command.out / name).parent.mkdir(parents=True, exist_ok=True)
         (command.out / name).touch()
     (command.folder / "x.json").write_text("no run")
@@ -63,7 +64,9 @@ def test_overwrite_deletes_an_earlier_commands_runs_and_models(command):  # noqa
             for path in command.folder.glob("*.json")}
     assert kept == {3} and not (command.out / "models" / "DIAL").exists()
     assert not (command.out / "results.json").exists()  # it is of the runs that are gone
-    assert {path.name for path in contents(command.out)} >= {"mine.txt", "weights", "notes"}
+    kept = {path.name for path in contents(command.out)}
+    assert kept >= {"mine.txt", "weights", "notes", "notes.txt", "x"}
+    assert not any("part" in name for name in kept)
     assert command("--steps", "3")[0] == []
     assert command("--overwrite", "--steps", "3", "--seeds", "1")[0] == first[2:]
     assert len([*command.folder.glob("*.json")]) == 2  # those of seed 0 have gone

@@ -126,6 +126,9 @@ def test_a_text_beyond_the_models_positions(tiny):
     with pytest.raises(InputError, match="mine, unlabeled: a text has 26 tokens, the model takes "
                                          "25: pass --max-length 25 --truncate"):
         Domain("mine").check("unlabeled", encoded, classifier)
+    Domain("mine").check("test", [], classifier)
+    classifier.config.rope_parameters = {"rope_type": "yarn", "factor": 4.0}  # it takes longer ones
+    Domain("mine").check("unlabeled", encoded, classifier)
 
 
 def test_padding_is_not_the_end_of_a_conversation(tiny, tmp_path):

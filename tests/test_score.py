@@ -73,6 +73,15 @@ def test_the_interval_is_wilsons():
     assert line == ("all", "0.700", f"{center - half:.3f} to {center + half:.3f}", "0.500", "10")
 
 
+def test_texts_beyond_the_models_positions(tiny, tmp_path):
+    """Also where nothing is labelled: a BERT would end in a traceback."""
+    tiny[1].save_pretrained(tmp_path)
+    random_classifier("llama", max_position_embeddings=20).save_pretrained(tmp_path)
+    (tmp_path / "texts.jsonl").write_text(json.dumps({"prompt": "Q", "responses": ["a" * 30]}))
+    with pytest.raises(InputError, match="a text has 33 tokens, the model takes 20"):
+        score.main([str(tmp_path), str(tmp_path / "texts.jsonl"), "--device", "cpu"])
+
+
 @pytest.mark.parametrize("labels, message", [
     (3, "a classifier of 3 labels"), (0, "not a trained reward model: it has no score.weight")])
 def test_score_refuses_what_gives_no_reward(tiny, tmp_path, labels, message):

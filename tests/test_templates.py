@@ -21,9 +21,11 @@ def test_what_a_template_does_not_take(tmp_path, chatml):  # noqa: F811
 
 def test_the_date_of_a_template_is_always_the_same(tmp_path, chatml):  # noqa: F811
     """As in Llama 3.2's; otherwise a run that is continued tomorrow reads other texts."""
-    chatml.chat_template = "{{ strftime_now('%d %b %Y') }}" + chatml.chat_template
-    (row,) = loaded(tmp_path, chatml, LABELED[0][0])
-    assert row.prompt.startswith("26 Jul 2024")
+    template = chatml.chat_template
+    for asked, written in (("%d %b %Y", "26 Jul 2024"), ("%Y-%m-%d", "2024-07-26")):
+        chatml.chat_template = f"\n{{{{ strftime_now('{asked}') }}}}{template}"
+        (row,) = loaded(tmp_path, chatml, LABELED[0][0])
+        assert row.prompt.startswith(f"\n{written}")
 
 
 def test_a_template_without_end_is_not_waited_for(tmp_path, chatml, monkeypatch):  # noqa: F811

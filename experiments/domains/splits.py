@@ -34,8 +34,10 @@ class Domain:
         """
         name, texts = f"{self.name}, {part}", [record.texts for record in encoded]
         n_tokens = len(classifier.get_input_embeddings().weight)
-        longest = max(len(text) for record in texts for text in record)
-        if longest > (most := getattr(classifier.config, "max_position_embeddings", longest)):
+        longest = max((len(text) for record in texts for text in record), default=0)
+        most = getattr(classifier.config, "max_position_embeddings", None) or longest
+        stretched = "factor" in str(getattr(classifier.config, "rope_parameters", ""))
+        if longest > most and not stretched:
             raise InputError(f"{name}: a text has {longest} tokens, the model takes {most}: pass "
                              f"--max-length {most} --truncate")
         if any(max(text) >= n_tokens for record in texts for text in record):

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from data import InputError
+from harness import run_files
 from harness.tables import write_whole
 from models import processes
 
@@ -45,7 +46,7 @@ class Checkpoint:
         except (ValueError, pickle.UnpicklingError):
             say(f"{self.path} is damaged: the run begins again")
             return None
-        if state["settings"] != self.settings:
+        if run_files.differing(*map(json.loads, (state["settings"], self.settings))):
             raise InputError(f"{self.path} is of other settings, data or weights: choose another "
                              "--out, or --overwrite")
         say(f"{self.path}: the run goes on after step {len(state['log'])}")

@@ -30,7 +30,7 @@ SETTINGS = MACHINE | {  # of every command that trains
     "--set": {"nargs": "+", "action": "extend", "default": [], "metavar": "NAME=VALUE",
               "help": "settings of the method, see below"},
     "--overwrite": {"action": "store_true",
-                    "help": "delete the runs and models that an earlier command left in --out"},
+                    "help": "delete the runs, results and models that an earlier command left in --out"},
     "--dry-run": {"action": "store_true", "help": "print what would be run, and stop"},
 }
 MEMORY = {

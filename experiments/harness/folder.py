@@ -73,7 +73,8 @@ class Folder:
         if at_work or not overwrite and any(self.path.glob("*.checkpoint")):
             run_files.read(self.out / "settings.json", self.settings)
         if overwrite:
-            for path in (*self.path.glob("*.[!l]*"), *self.out.glob("results.json")):  # no locks
+            for path in (*self.path.glob("*.json*"), *self.path.glob("*.checkpoint*"),
+                         *self.out.glob("results.json")):
                 path.unlink()
             saved += [path.parent for path in self.out.glob("models/*/dial_config.json")]
         for path in saved:
@@ -99,9 +100,8 @@ class Folder:
             self.read(overwrite)
             run_files.write(self.out / "settings.json", {"settings": self.settings})
         before, left = None, self.left(jobs)
-        if len(left) < len(jobs):
-            print(f"{len(jobs) - len(left)} of {len(jobs)} runs are finished in {self.out}",
-                  file=sys.stderr)
+        if done := len(jobs) - len(left):
+            print(f"{done} of {len(jobs)} runs are finished in {self.out}", file=sys.stderr)
         while left != before:  # a process that is killed gives its run back: look again
             before = left
             for name, seed, pairs in left:

@@ -37,7 +37,7 @@ def read(path, settings):
         if run.pop("sha256") != digest(run):
             raise ValueError
         kept = run["settings"]
-        differs = [k for k in settings.keys() | kept.keys() if other(kept.get(k), settings.get(k))]
+        differs = differing(kept, settings)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path}: not a run of this program; move it away") from None
     if differs:
@@ -50,11 +50,13 @@ def read(path, settings):
     return run
 
 
-def other(a, b):
-    """Whether two values of a setting differ; of checksums by file, those of the same file."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return any(a[key] != b[key] for key in a.keys() & b.keys())
-    return a != b
+def differing(kept, settings):
+    """The names of the settings that differ; of checksums by file, those of the same file count."""
+    def other(a, b):
+        if isinstance(a, dict) and isinstance(b, dict):
+            return any(a[key] != b[key] for key in a.keys() & b.keys())
+        return a != b
+    return [k for k in settings.keys() | kept.keys() if other(kept.get(k), settings.get(k))]
 
 
 def run_jobs(args, folder, jobs, train):

@@ -25,7 +25,8 @@ from reading.fields import EmptyText, is_blank, text_of
 SET_BEFORE = ("system", "developer")  # roles of messages that are not part of a dialogue
 SECONDS = 10  # that a template may take for a record
 # Some templates write today's date, and a run that goes on tomorrow would read other texts.
-DATE = "{% macro strftime_now(format) %}26 Jul 2024{% endmacro %}"
+DATE = ("{% macro strftime_now(format) %}{{ format | replace('%d', '26') | replace('%m', '07') | "
+        "replace('%b', 'Jul') | replace('%B', 'July') | replace('%Y', '2024') }}{% endmacro %}\n")
 
 
 def is_chat(value):
@@ -114,6 +115,11 @@ def _without(prompt, dialogue, name, where):
     return new
 
 
+def dated(tokenizer):
+    """The chat template of a tokenizer, for which it is 26 July 2024 for ever."""
+    return DATE + tokenizer.get_chat_template()
+
+
 def _written(prompt, dialogues, tokenizer, where):
     """The texts of dialogues, divided after what their prompt brings about."""
     written = []
@@ -122,7 +128,7 @@ def _written(prompt, dialogues, tokenizer, where):
         try:
             written.append([tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=messages is prompt,
-                chat_template=DATE + tokenizer.get_chat_template())
+                chat_template=dated(tokenizer))
                 for messages in (prompt, *dialogues)])
         except Exception as error:
             written.append(error)

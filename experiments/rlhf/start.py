@@ -11,6 +11,7 @@ from tqdm import tqdm
 import data
 import dial
 from models import backbones, generation
+from reading.conversations import dated
 from rlhf.policy import Policy, join
 from rlhf.ppo import checked_step, supervised_loss
 
@@ -88,7 +89,8 @@ class Start:
         if self.tokenizer.chat_template:
             rows = [replace(row, prompt=self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": row.prompt}], tokenize=False,
-                add_generation_prompt=True), template=True) for row in rows]
+                add_generation_prompt=True, chat_template=dated(self.tokenizer)), template=True)
+                for row in rows]
         return data.encode(rows, self.tokenizer, self.args.max_length, True, name)
 
     def rewards(self, encoded):
