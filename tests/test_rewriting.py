@@ -119,6 +119,7 @@ def test_formal_takes_a_chat_template(change, models, tmp_path, monkeypatch):
     (plain / "chat_template.jinja").unlink()
     with pytest.raises(InputError, match="plain: this takes an instruction-tuned model"):
         change("formal", "--model", str(plain))
+    assert not (tmp_path / "out.done").exists()  # nothing was done
 
 
 def test_it_goes_on_where_it_stopped(change, tmp_path, monkeypatch):

@@ -146,6 +146,6 @@ def pick_machine(device="auto", dtype="auto"):
     if dtype == "auto":
         kind, cpu = device.partition(":")[0], getattr(torch.cpu, "get_capabilities", dict)()
         fast = kind == "cuda" and torch.cuda.is_bf16_supported() or kind == "cpu" and (
-            cpu.get("amx_bf16") or cpu.get("avx512_bf16") and "AMD" in cpu["cpu_name"])
+            cpu.get("amx_bf16") or cpu.get("avx512_bf16") and "AMD" in cpu.get("cpu_name", ""))
         dtype = "bfloat16" if fast else "float32"
     return device, dtype
