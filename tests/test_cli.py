@@ -106,7 +106,7 @@ def test_settings_that_cannot_be(words, message):
     (cross_lingual.main, ["--seeds", "-1"], "whole number from 0 to .*, not -1"),
     (cross_lingual.main, ["--seeds", str(2**32)], "whole number from 0 to .*, not 4294967296"),
     (cross_lingual.main, ["--seeds", "0", "0"], "--seeds takes each once"),
-    (cross_lingual.main, ["--target", "fruits", "fruits"], "--target takes each once"),
+    (cross_lingual.main, ["--target", "fruits", "fruits"], "twice the same pair of domai"),
     (cross_lingual.main, ["--no-such-flag"], "--no-such-flag.*--help"),
     (cross_lingual.main, ["--step", "3"], "--step"),
     (cross_lingual.main, ["--source", "meat"], "meat.*desserts"),

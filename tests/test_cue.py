@@ -59,6 +59,12 @@ def test_a_source_for_each_target(pairs):
         pairs(*flags, "fruits")
 
 
+def test_two_sources_of_one_target(pairs):
+    made = pairs("--source", "fruits", "snacks", "--target", "sauces", "sauces")
+    assert [(s.name, t.name) for s, t in made] == [("fruits:en", "sauces:en"),
+                                                   ("snacks:en", "sauces:en")]
+
+
 def test_others_are_all_but_the_target(pairs):
     (source, target), = pairs("--source", "others", "--target", "snacks:ko")
     kinds = [CATEGORY[row.rejected[0]] for row in source.labeled]

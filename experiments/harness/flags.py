@@ -112,7 +112,7 @@ def parse(p, argv=None):
     given = [name for name in GIVEN if getattr(args, name, None) is not None]
     if args.pairs and not args.paper:
         raise InputError("--pairs goes with --paper")
-    for name in ("methods", "seeds", "target", "pairs"):
+    for name in ("methods", "seeds", "pairs"):
         values = getattr(args, name, [])
         if isinstance(values, list) and len(set(values)) < len(values):
             raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
