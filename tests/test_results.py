@@ -77,9 +77,11 @@ def measured():
             for name in methods.keys() & {"DIAL", "DEAL"}:
                 for base in methods.keys() - {name}:
                     yield less(methods[name], methods[base]), True
-        for targets in by_method.values():
-            if len({tuple(t) for t in targets}) == 1:
-                yield list(over(targets).values()), False
+        means = {method: over(targets) for method, targets in by_method.items()
+                 if len({tuple(t) for t in targets}) == 1}
+        yield from ((list(values.values()), False) for values in means.values())
+        if means.keys() >= {"DIAL", "Src-Pref"}:
+            yield less(means["DIAL"], means["Src-Pref"]), True
 
 
 @pytest.fixture(scope="module")
