@@ -11,7 +11,8 @@ from models import backbones
 def chat_model(folder):
     """A small random Gemma in a folder, with a tokenizer that has a chat template."""
     tokenizer = backbones.load_tokenizer("tiny")
-    tokenizer.chat_template = ("{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>"
+    tokenizer.chat_template = ("{{ bos_token }}{{ strftime_now('%Y') }}"
+                               "{% for m in messages %}<{{ m['role'] }}>"
                                "{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}"
                                "<model>{% endif %}")  # no white space before the response
     config = random_classifier("gemma", vocab_size=len(tokenizer)).config
@@ -38,7 +39,7 @@ def test_paper_to_the_end_on_small_files(tmp_path, cache, xstest,  # noqa: F811
                      "--arms", "DIAL", "--out", str(tmp_path / "out")])
     assert (tmp_path / "out" / "results.json").exists()
     prompt, tokens = next(iter(starts[0].prompts.items()))
-    assert starts[0].tokenizer.decode(tokens) == f"<bos><user>{prompt}\n<model>"
+    assert starts[0].tokenizer.decode(tokens) == f"<bos>2024<user>{prompt}\n<model>"  # on every day
     assert starts[0].tokens is None  # all tokens can be chosen
     assert {s.args.config.learning_rate for s in starts} == {5e-5}
     assert starts[0].model.scale == 1  # as published
