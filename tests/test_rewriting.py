@@ -38,7 +38,7 @@ def models(tmp_path_factory):
         decoder_attention_heads=2, pad_token_id=1, eos_token_id=2, bos_token_id=0,
         decoder_start_token_id=2, max_position_embeddings=300))
     causal = transformers.AutoModelForCausalLM.from_config(classifier.config)
-    for name, model, tokens, used, seed in (("translate", seq2seq, nllb, (5, len(signs)), 7),
+    for name, model, tokens, used, seed in (("translate", seq2seq, nllb, (5, len(signs)), 2),
                                       ("formal", causal, tokenizer, (3, 259), 2)):
         torch.manual_seed(seed)
         for p in model.parameters():
@@ -91,7 +91,7 @@ def test_a_translation_is_greedy_line_by_line(change, models):
         ids = greedy(lambda ids: model(**inputs, decoder_input_ids=ids).logits, [2, language], 4,
                      penalty=1.15, end=2)
         new[line] = tokenizer.decode(ids, skip_special_tokens=True).strip()
-    assert len(set(new.values())) > 5  # or the lines would not matter
+    assert len(set(new.values())) == 9  # or the lines would not matter
     rows = change("translate")
     assert rows == [{"prompt": "\n".join(map(new.get, row["prompt"].split("\n"))),
                      "chosen": new[row["chosen"]], "rejected": [new["no"]]} for row in ROWS]

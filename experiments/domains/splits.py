@@ -36,6 +36,7 @@ class Domain:
         n_tokens = len(classifier.get_input_embeddings().weight)
         longest = max((len(text) for record in texts for text in record), default=0)
         most = getattr(classifier.config, "max_position_embeddings", None) or longest
+        # Where positions are stretched a config may state their number before that.
         stretched = "factor" in str(getattr(classifier.config, "rope_parameters", ""))
         if longest > most and not stretched:
             raise InputError(f"{name}: a text has {longest} tokens, the model takes {most}: pass "
