@@ -1,4 +1,4 @@
-"""Text for DIAL: records, tokens, and batches that hold a beginning common to several texts once.
+"""Text for DIAL: records, tokens, and batches that store a beginning that texts share once.
 
 A source is a list of `Preference`. A target is a list of `Unlabeled`, a type without labels, so
 none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them. Bad

@@ -3,7 +3,7 @@
     python experiments/ablation.py --tasks odd_one_out    # hours; processes share the runs
 
 A cell of the table is what another command measures with the settings of a row, in a folder of its
-own. The command's own flags, such as --compile, are passed on. Gains are on DIAL, paired by seed.
+own. The command's own flags, such as --compile, are passed on. A gain is a row less DIAL, by seed.
 """
 import json
 from dataclasses import fields

@@ -7,8 +7,8 @@
 By default the prompts are questions, each with a safe and an unsafe answer (domains/safety.py). The
 seed says which ten are labelled, as the paper's splits do; here it also says which half of the
 questions are for training and which three tenths for the test. The search pool is the same fifth
-for every seed. In your own file all records have labels, but only those of the ten are learned
-from; the test and the oracles use the others.
+for every seed. In your own file all records have labels: those of the ten are learned from, those
+of the test are measured with, and the oracles learn from all of the training records.
 """
 import harness  # noqa: F401  (first: it sets the path)
 from domains import records

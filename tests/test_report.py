@@ -118,7 +118,7 @@ def test_a_source_that_is_not_learned_is_said():
 
     for ours, base, said in ((0.3, 0.6, True), (0.5, 0.6, False), (0.9, 0.6, False)):
         rows = report.summarize([of("Src-Pref", base), of("DIAL", ours)])
-        assert ("has not learned its source" in " ".join(report.lost_source(rows))) is said
+        assert ("may not have learned its source" in " ".join(report.lost_source(rows))) is said
     assert not [*report.lost_source(report.summarize([of("Src-Pref", 0.9)]))]
 
 

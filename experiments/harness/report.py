@@ -127,13 +127,14 @@ def targets_lines(rows):
 
 
 def lost_source(rows):
-    """A line where DIAL does not learn its source, which needs no target labels, and one where the
+    """A line where DIAL may not have learned its source, which needs no target labels, and one where the
     target is not measured."""
     ours, base = ([row["mean"] for row in rows if (row["method"], row["metric"]) == (
         name, "source_accuracy")] for name in (METHOD, BASE))
     if ours and base and statistics.fmean(ours) <= statistics.fmean(base) - 0.15:
-        yield (f"{METHOD} has not learned its source: source accuracy {statistics.fmean(ours):.3f},"
-               f" {BASE} {statistics.fmean(base):.3f}; more --steps, or a smaller lambda_da?")
+        yield (f"{METHOD} may not have learned its source: source accuracy "
+               f"{statistics.fmean(ours):.3f}, {BASE} {statistics.fmean(base):.3f}; perhaps more "
+               "--steps, or a smaller lambda_da")
     if not measured(rows):
         yield "accuracy on the target: not measured, for there is no --eval-data"
 
