@@ -5,7 +5,8 @@
 A cell of the table is what another command measures with the settings of a row, in a folder of its
 own. The command's own flags, such as --compile, are passed on. A gain is a row less DIAL, by seed.
 """
-import json
+import io
+from contextlib import redirect_stdout
 from dataclasses import fields
 from importlib import import_module
 
@@ -40,15 +41,14 @@ def chosen_of(task, row):
 
 
 def measure(task, row, args, flags):
-    """Train and measure a row on a task; return its runs, with the row as their method."""
+    """Train and measure a row on a task; return its runs, with the row as their method: none while
+    other processes are at some of them."""
     out, method = args.out / task / row.replace(", ", "-").replace(" ", "_"), row.partition(",")[0]
     chosen = chosen_of(task, row)
-    import_module(task).main([
+    runs = import_module(task).main([
         "--methods", method, "--seeds", *map(str, args.seeds), "--out", str(out), *flags,
         *FLAGS.get(task, []), *["--set", *chosen] * bool(chosen)])
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "runs").glob("*.json")]
-    return [run | {"results": [r | {"method": row} for r in run["results"]]} for run in runs
-            if run["seed"] in args.seeds]
+    return [run | {"results": [r | {"method": row} for r in run["results"]]} for run in runs]
 
 
 def main(argv=None):
@@ -58,8 +58,9 @@ def main(argv=None):
         p.add_argument(flag, nargs="+", choices=names, default=names, metavar="NAME",
                        help=f"of {'; '.join(names)} (all)")
     args, flags = p.parse_known_args(argv)
-    if not {"--methods", "--dry-run"}.isdisjoint(flags):
-        raise InputError("--methods is the rows' own, and --dry-run is each command's")
+    if not {"--methods", "--steps", "--dry-run"}.isdisjoint(x.partition("=")[0] for x in flags):
+        raise InputError("--methods and --steps are the rows' own (--set steps=N is not), and "
+                         "--dry-run is each command's")
     jobs = [(task, row) for task in args.tasks for row in args.rows
             if ("uncentred" not in row if task == "odd_one_out" else row != "Mean matching")]
     if any(len(set(x)) < len(x) for x in (args.seeds, args.tasks, args.rows)):
@@ -67,9 +68,12 @@ def main(argv=None):
     if not jobs:
         raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred; "
                          "elsewhere centred means are equal, so mean matching is uncentred")
+    with redirect_stdout(io.StringIO()):  # a flag that a task lacks is refused before the others run
+        for job in dict(reversed(jobs)).items():
+            measure(*job, args, [*flags, "--dry-run"])
     measured = [measure(*job, args, flags) for job in jobs]
-    if left := sum(len(args.seeds) - len({run["seed"] for run in runs}) for runs in measured):
-        raise InputError(f"{left} runs are with other processes: give the command again later")
+    if not all(measured):
+        raise InputError("some runs are with other processes: give the command again later")
     runs = sum(measured, [])
     rows = summarize(runs, args.rows, base="DIAL")
     config = {"seeds": args.seeds,
@@ -78,14 +82,14 @@ def main(argv=None):
                   sum(run["seconds"] for run in runs))
     cells = [row for row in rows if row["metric"] == "accuracy"]
     with figure(args.out / "ablation.png", "mean over seeds and standard error", (8, 5)) as ax:
-        for target in dict.fromkeys(r["target"] for r in cells):
+        for pair in dict.fromkeys((r["source"], r["target"]) for r in cells):
             x, y, error = zip(*((r["mean"], r["method"], r["se"] or 0) for r in cells
-                                if r["target"] == target))
-            ax.errorbar(x, y, xerr=error, fmt="o", label=target)
+                                if (r["source"], r["target"]) == pair))
+            ax.errorbar(x, y, xerr=error, fmt="o", label=" to ".join(pair))
         ax.set(xlabel="accuracy on the target", ylim=ax.get_ylim()[::-1])  # the first on top
         ax.legend(frameon=False)
-    print_columns([["target", "row", "accuracy", "less DIAL"]] + [
-        [r["target"], r["method"], plus_minus(r), words(r["gain"]) if r["gain"] else ""]
+    print_columns([["source", "target", "row", "accuracy", "less DIAL"]] + [
+        [r["source"], r["target"], r["method"], plus_minus(r), words(r["gain"]) if r["gain"] else ""]
         for r in cells])
 
 

@@ -37,7 +37,7 @@ def main(argv=None):
         return [(source, target) for target in targets]
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
-    report(args, run_all(args, domains), "Cross-lingual transfer", 0.5 if args.given else 0.2)
+    return report(args, run_all(args, domains), "Cross-lingual transfer", 0.5 if args.given else 0.2)
 
 
 if __name__ == "__main__":

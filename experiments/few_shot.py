@@ -37,7 +37,7 @@ def main(argv=None):
         return [few_shot_domains(rows or read_answers(), seed, args.part)]
 
     domains = given_domains(args) if args.paper else {seed: answers(seed) for seed in args.seeds}
-    report(args, run_all(args, domains), "Few-shot to full")
+    return report(args, run_all(args, domains), "Few-shot to full")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def main(argv=None):
 
     domains = given_domains(args) if args.given else {seed: lists(seed) for seed in args.seeds}
     frozen_model.cache_clear()
-    report(args, run_all(args, domains), "Odd one out", chance=0.2)
+    return report(args, run_all(args, domains), "Odd one out", chance=0.2)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         self.epilog = "\n\n".join(settings_table(*table) for table in self.tables)
         return super().format_help()
 
-    def parse_args(self, args=None, namespace=None):
+    def parse_known_args(self, args=None, namespace=None):  # parse_args calls it
         words = sys.argv[1:] if args is None else args
         for before, word in zip(["", *words], words):
             if not word or re.fullmatch("--[^=]+=", word):
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             if any(unicodedata.category(character) in ("Cc", "Cs") for character in word):
                 raise InputError(f"{ascii(word)}: control characters, and bytes that are not "
                                  "UTF-8, cannot be used")
-        return super().parse_args(args, namespace)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")

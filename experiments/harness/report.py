@@ -10,12 +10,12 @@ BASE, METHOD = "Src-Pref", "DIAL"
 
 
 def report(args, runs, title, chance=0.5):
-    """Print the table, draw the figure and write results.json.
+    """Print the table, draw the figure and write results.json; return the runs.
 
     Args: runs: of `runs.run_all`. title: of the figure. chance: the accuracy of guessing.
     """
     if not runs:
-        return
+        return runs
     paper = {}
     if args.paper or args.experiment == "odd_one_out":  # elsewhere our data are not the paper's
         from paper.published import published
@@ -34,6 +34,7 @@ def report(args, runs, title, chance=0.5):
     for line in (*map(gain_line, gains), *targets_lines(rows), *lost_source(rows)):
         print(line)
     print(f"results and runs: {args.out}", file=sys.stderr)
+    return runs
 
 
 def config_of(args, runs):
