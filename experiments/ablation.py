@@ -63,8 +63,6 @@ def main(argv=None):
                          "--dry-run is each command's")
     jobs = [(task, row) for task in args.tasks for row in args.rows
             if ("uncentred" not in row if task == "odd_one_out" else row != "Mean matching")]
-    if any(len(set(x)) < len(x) for x in (args.seeds, args.tasks, args.rows)):
-        raise InputError("--seeds, --tasks and --rows take each once")
     if not jobs:
         raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred; "
                          "elsewhere centred means are equal, so mean matching is uncentred")

@@ -41,7 +41,7 @@ from methods.meta import MetaConfig, Task
 from models import backbones, opening
 
 METHODS, BASE = ("SFT", "DPO", "HPL", "BT + fit", "OODPL"), "BT + fit"
-FLAGS = SETTINGS | MADE | {"--seeds": RUNS["--seeds"]}
+FLAGS = SETTINGS | MADE | {name: RUNS[name] for name in ("--seeds", "--truncate")}
 
 
 def read_flags(argv):
@@ -55,8 +55,8 @@ def read_flags(argv):
         raise InputError("--data takes three files or more, and no --part")
     args.names = [Path(file).name for file in args.data] if args.data else list(CATEGORIES)
     args.left_out = args.left_out or args.names
-    if any(len(set(x)) < len(x) for x in (args.seeds, args.left_out, args.names)):
-        raise InputError("--seeds, --left-out and the names of --data's files: each once")
+    if len(set(args.names)) < len(args.names):
+        raise InputError("--data: two files have one name")
     if unknown := set(args.left_out) - set(args.names):
         raise InputError(f"--left-out {min(unknown)}: there are {', '.join(args.names)}")
     args.config = settings(MetaConfig, {}, args.set, "--set")
@@ -81,7 +81,7 @@ def train(args, jobs):
     given, tokenizer = [read_rows(f) for f in args.data or ()], backbones.load_tokenizer(args.model)
     own = [each(read_preference, rows, tokenizer) for rows in given]
     chosen = asdict(args.config) | {name: getattr(args, name) for name in (
-        "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "names")}
+        "model", "device", "dtype", "max_length", "truncate", "n_train", "n_test", "part", "names")}
     chosen |= {"model_checksum": opening.checksum(args.model),
                "checksum": checksum(*given) if given else None}
 
@@ -109,6 +109,8 @@ def whole(runs):
     """The runs, one for each method and seed: earlier commands may have left out other domains."""
     found = {}
     for run in runs:
+        asked = {result["target"] for result in run["results"]}
+        run = run | {"log": [record for record in run["log"] if record["target"] in asked]}
         key = run["method"], run["seed"]
         found[key] = run | {name: found[key][name] + run[name]
                             for name in ("results", "log", "seconds")} if key in found else run

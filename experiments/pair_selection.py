@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 import harness  # noqa: F401  (first: it sets the path)
 import torch
 
-from data import InputError
 from domains.arguments import Writer, argument_domain
 from domains.splits import Domain
 from harness.command import exit_codes, made, number
@@ -37,7 +36,8 @@ COLORS = ("tab:red", "tab:gray", "tab:blue", "tab:green")  # of the strategies
 
 
 def read_flags(argv):
-    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40, seeds=[*range(5)])
+    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40, seeds=[*range(5)],
+                   truncate=False)
     add = p.add_argument
     add("--batch-size", type=made, default=8, help="pairs (%(default)s)")
     for name, value, text in (("--tau", 1.0, "of the annotator, per flaw"),
@@ -45,10 +45,7 @@ def read_flags(argv):
                               ("--rate", 3e-3, "of SFT and of the epoch (AdamW)")):
         add(name, type=positive, default=value, help=f"{text} (%(default)s)")
     add("--paper", action="store_true", help="with --dry-run: the paper's setup beside ours")
-    args = p.parse_args(argv)
-    if len(set(args.seeds)) < len(args.seeds):
-        raise InputError("--seeds takes each once")
-    return args
+    return p.parse_args(argv)
 
 
 def train(args, jobs, settings):

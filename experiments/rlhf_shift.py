@@ -64,8 +64,6 @@ def read_flags(argv):
         args = p.parse_args(argv)
         if not args.xstest:
             raise InputError("--paper needs --xstest, the folder of XSTest's completions")
-    if len(set(args.seeds)) < len(args.seeds) or len(set(args.arms)) < len(args.arms):
-        raise InputError("--seeds and --arms take each once")
     if args.n_train and not args.xstest or args.xstest and args.part != "test":
         raise InputError("--n-train goes with --xstest, and --part validation does not")
     if unused := [word for word in args.set if word.startswith("steps=")]:

@@ -62,6 +62,8 @@ def main(argv=None):
         growing[seed] = [(source, sized(target, n)) for n in sizes]
     runs_a, rows_a = part(args, ["DIAL"], mixes)
     runs_b, rows_b = part(args, METHODS, growing)
+    if runs_b and not runs_a:  # another process was at some: by now it may be done
+        runs_a, rows_a = part(args, ["DIAL"], mixes)
     if not (runs_a and runs_b):  # a dry run, or other processes are at some
         return
     write_results(args.out, "scaling", args.model, config_of(args, runs_a), rows_a + rows_b,

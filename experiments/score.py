@@ -6,9 +6,9 @@
 MODEL is a folder that --save left, its `merged`, or a sequence classifier with one label, a folder
 or a name on the hub. FILE is read as the commands read it (domains/records.py). For preferences it
 prints the accuracy with a 95 % interval (Wilson's), and beside it the accuracy of choosing the
-longer response, for each `subset` if the file has that column, as RewardBench's has. For prompts
-with responses it prints the rewards, a JSON object a line; with --out these go to a file, for
-preferences, too.
+longer response, for each `subset` if the file has that column, as RewardBench's has. For texts with
+scores it prints the correlations. For prompts with responses it prints the rewards, a JSON object a
+line. With --out the rewards go to a file, of all three kinds.
 """
 import json
 import sys
@@ -30,13 +30,18 @@ from reading.fields import kind_of
 
 
 def read(path, tokenizer):
-    """(records, subset of each, whether they are preferences)."""
+    """(a domain with the records, the subset of each, their kind)."""
     rows = read_rows(path)
-    labeled = kind_of(rows[0][1]) == "preference"
-    reader = records.read_preference if labeled else records.read_unlabeled
+    kind = kind_of(rows[0][1])
+    for where, row in rows:
+        if kind_of(row) != kind:
+            raise InputError(f"{where}: is {kind_of(row)}, where the first record is {kind}")
+    if kind == "scored":
+        return Domain(path, None, None, *records.to_measure(rows, tokenizer)), None, kind
+    reader = records.read_preference if kind == "preference" else records.read_unlabeled
     found, subsets = zip(*records.each(
         lambda row, *rest: (reader(row, *rest), str(row.get("subset", ""))), rows, tokenizer))
-    return found, subsets, labeled
+    return Domain(path, test=found), subsets, kind
 
 
 def table(rows, subsets, rewards):
@@ -48,7 +53,7 @@ def table(rows, subsets, rewards):
         index = [i for i, subset in enumerate(subsets) if name in (None, subset)]
         right, longer = (dial.accuracy([values[i] for i in index]) for values in (rewards, lengths))
         low, high = binomtest(round(right * len(index)), len(index)).proportion_ci(method="wilson")
-        lines.append((name or "all", f"{right:.3f}", f"{low:.3f} to {high:.3f}", f"{longer:.3f}",
+        lines.append(("all" if name is None else name or "none", f"{right:.3f}", f"{low:.3f} to {high:.3f}", f"{longer:.3f}",
                       str(len(index))))
     return lines
 
@@ -66,21 +71,23 @@ def main(argv=None):
     if args.out and args.out.resolve() == Path(args.file).resolve():
         raise InputError(f"--out {args.out}: is the file to read")
     scorer, tokenizer = load_scorer(args.model, args.device, args.dtype)
-    rows, subsets, labeled = read(args.file, tokenizer)
-    encoded = data.encode(rows, tokenizer, args.max_length, args.truncate, args.file)
+    domain, subsets, kind = read(args.file, tokenizer)
+    encoded = data.encode(domain.test, tokenizer, args.max_length, args.truncate, args.file)
     # what teaches nothing measures nothing
-    Domain(args.file).check("preferences" if labeled else "unlabeled", encoded, scorer.classifier)
+    domain.check("unlabeled" if kind == "unlabeled" else "test", encoded, scorer.classifier)
     batches = data.evaluation_batches(encoded, pad_id=tokenizer.pad_token_id, share=False)
     rewards = dial.predict(scorer, batches, args.file, len(encoded))
     lines = [json.dumps({"prompt": row.prompt, "response": response, "reward": reward},
-                        ensure_ascii=False) for row, values in zip(rows, rewards)
+                        ensure_ascii=False) for row, values in zip(domain.test, rewards)
              for response, reward in zip(row.responses, values.tolist())]
     if args.out:
         make_folder(args.out.parent)
         write_whole(args.out, "\n".join(lines) + "\n")
         print(f"{args.out}: {len(lines)} rewards", file=sys.stderr)
-    if labeled:
-        print_columns(table(rows, subsets, rewards))
+    if kind == "preference":
+        print_columns(table(domain.test, subsets, rewards))
+    elif kind == "scored":
+        print_columns([(name, f"{value:.3f}") for name, value in domain.measure(rewards).items()])
     elif not args.out:
         print(*lines, sep="\n")
 

@@ -15,7 +15,7 @@ import harness  # noqa: F401  (first: it sets the path)
 from data import InputError
 from harness.command import PARSER, Parser, exit_codes
 from harness.figures import figure
-from harness.tables import plus_minus, print_columns
+from harness.tables import make_folder, plus_minus, print_columns
 
 
 def points_of(file):
@@ -46,6 +46,7 @@ def main(argv=None):
     points = [point for file in args.files for point in points_of(file)]
     if not points:
         raise InputError("none of the files has accuracies of Src-Pref and DIAL")
+    make_folder(args.out.parent)
     with figure(args.out, "Each pair of domains: gain ± standard error over seeds", (7, 4.5)) as ax:
         for name in dict.fromkeys(point[0] for point in points):
             x, y, error = zip(*((loss, gain["mean"], gain["se"] or 0)

@@ -96,7 +96,7 @@ def test_no_table_while_other_processes_are_at_work(asked, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("flags", ["--rows DIAL DIAL", "--tasks few_shot few_shot", "--seeds 1 1"])
 def test_each_is_taken_once(flags, asked, tmp_path):
-    with pytest.raises(InputError, match="take each once"):
+    with pytest.raises(InputError, match="takes each once"):
         ablation.main([*flags.split(), "--out", str(tmp_path)])
     assert not asked
 

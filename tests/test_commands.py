@@ -109,6 +109,13 @@ def test_scaling(scale, tmp_path):
     assert len(list((tmp_path / "runs").iterdir())) == 14
 
 
+def test_scaling_draws_what_another_process_finishes_meanwhile(scale, tmp_path, monkeypatch):
+    real, waits = scaling.part, [([], [])]
+    monkeypatch.setattr(scaling, "part", lambda *a: waits.pop() if waits else real(*a))
+    scale()
+    assert len(rows_of(tmp_path)) == 17 and (tmp_path / "scaling.png").exists()
+
+
 def test_a_dry_run_of_scaling(scale, tmp_path):
     lines, sizes = scale("--dry-run")
     assert sizes == [] and not list(tmp_path.iterdir())

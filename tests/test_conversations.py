@@ -176,6 +176,17 @@ def test_what_is_no_conversation(tmp_path, chatml, row, message):
     assert "\n" not in str(error.value)
 
 
+def test_what_is_known_of_tools(tmp_path, chatml, capsys):
+    call = {"role": "assistant", "content": None, "tool_calls": [{"name": "look"}]}
+    row = {"prompt": [USER, call, said("tool", "seen")], "chosen": [GOOD], "rejected": [BAD]}
+    (record,) = loaded(tmp_path, chatml, row)
+    assert record.prompt.endswith("<|im_start|>assistant\n<|im_end|>\n<|im_start|>tool\nseen"
+                                  "<|im_end|>\n<|im_start|>assistant\n")
+    assert "its tools" not in capsys.readouterr().err
+    loaded(tmp_path, chatml, row | {"tools": [{"name": "look"}]})
+    assert "a.jsonl:1: its tools are not read" in capsys.readouterr().err
+
+
 def test_answers_that_begin_alike_share_the_prompt_alone(tmp_path, tokenizer):
     """So that a question is in one part of a split, whatever was answered."""
     rows = [{"prompt": [USER], "chosen": [a], "rejected": [b]}

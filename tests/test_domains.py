@@ -1,6 +1,7 @@
 """Foods, safety answers, and how items are split (arguments: test_arguments.py)."""
 import csv
 import math
+from operator import attrgetter
 
 import pytest
 import torch
@@ -31,15 +32,26 @@ def line_numbers(language):
 
 def test_splits_follow_the_seed_and_share_nothing():
     items = list(range(50))
-    parts = splits.split_items(items, 3)
+    parts = splits.split_items(items, 3, (0.6, 0.2, 0.2))
     assert list(map(len, parts)) == [30, 10, 10] and sorted(sum(parts, [])) == items
-    assert parts == splits.split_items(items, 3) != splits.split_items(items, 4)
+    assert parts == splits.split_items(items, 3, (0.6, 0.2, 0.2))
+    assert parts != splits.split_items(items, 4, (0.6, 0.2, 0.2))
+    prompt_of = attrgetter("prompt")
     rows = [Preference(f"prompt {i % 10}", str(i), ("no",)) for i in range(50)]
-    parts = splits.split_by_prompt(rows, 1, (0.5, 0.1, 0.4))
+    parts = splits.split_by(prompt_of, rows, 1, (0.5, 0.1, 0.4))
     assert list(map(len, parts)) == [25, 5, 20]
     prompts = [{row.prompt for row in part} for part in parts]
     assert not prompts[0] & prompts[1] | prompts[0] & prompts[2] | prompts[1] & prompts[2]
-    assert parts != splits.split_by_prompt(rows, 2, (0.5, 0.1, 0.4))
+    assert parts != splits.split_by(prompt_of, rows, 2, (0.5, 0.1, 0.4))
+
+
+def test_the_labels_of_an_oracle_are_checked_beside_scores(tiny):
+    rows = [Preference("Q", "same", ("same",))] * 4
+    domain = splits.Domain("d", labeled=rows, scores=[1.0, 2.0])
+    encoded = data.encode(rows, tiny[1], 100)
+    with pytest.raises(InputError, match="d, labeled: 4 of 4 records have a rejected response"):
+        domain.check("labeled", encoded, tiny[0])
+    domain.check("test", encoded, tiny[0])
 
 
 # ------------------------------------------------------------------ foods

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 
 from data import InputError
@@ -44,6 +45,28 @@ def test_a_disk_or_terminal_that_is_full_is_one_line(monkeypatch, capsys):
         with pytest.raises(SystemExit) as stop, command.exit_codes():
             raise error
         assert stop.value.code == 1 and capsys.readouterr().err.startswith(f"error: {line}")
+
+
+def test_out_of_memory_is_a_line_with_advice(capsys):
+    with pytest.raises(SystemExit) as stop, command.exit_codes():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.\nmore")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.startswith(
+        "error: CUDA out of memory. Tried 2 GiB. Try --gradient-checkpointing, or a smaller --b")
+    with pytest.raises(RuntimeError, match="shapes"), command.exit_codes():
+        raise RuntimeError("shapes")
+
+
+def test_a_flag_takes_each_value_once():
+    p = command.Parser(**command.PARSER)
+    for name, options in (("--seeds", {"type": int}), ("--lengths", {}), ("--target", {}),
+                          ("--set", {"action": "extend"}), ("--none", {"default": "x"})):
+        p.add_argument(name, nargs="+", **options)
+    for words in ("--seeds 1 01", "--lengths a b a"):
+        with pytest.raises(InputError, match=f"{words.split()[0]} takes each once: "):
+            p.parse_args(words.split())
+    args = p.parse_args("--seeds 1 2 --target a a --set x=1 --set x=1".split())
+    assert args.target == ["a", "a"] and args.set == ["x=1"] * 2 and args.none == "x"
 
 
 def test_sigterm_ends_a_command_as_an_interrupt_does(capsys):

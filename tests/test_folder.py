@@ -117,6 +117,22 @@ def test_the_first_run_of_a_method_is_saved(command, trainer):  # noqa: F811
     assert saved("--save", "--methods", "DIAL", "--seeds", "0") == []
 
 
+def test_a_kept_model_that_is_not_there_is_missed(command, trainer):  # noqa: F811
+    """Deleted, or another process, without --save, was first to train the run."""
+    command("--save", "--methods", "DIAL")
+    shutil.rmtree(command.out / "models")
+    with pytest.raises(InputError, match="--save: the runs of DIAL are finished and their model w"):
+        command("--save", "--methods", "DIAL")
+
+    def other():
+        trainer.after = {}
+        command("--methods", "DIAL", "--seeds", "3")
+
+    trainer.after = {("Src-Pref", 3): other}
+    with pytest.raises(InputError, match="--save: the runs of DIAL are finished and their model w"):
+        command("--save", "--methods", "Src-Pref", "DIAL", "--seeds", "3")
+
+
 def test_a_model_does_not_replace_its_own_base(command):  # noqa: F811
     base = command.out / "models" / "DIAL" / "merged"
     shutil.copytree(backbones.locate("tiny"), base)

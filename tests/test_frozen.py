@@ -9,7 +9,7 @@ from data import InputError
 from methods import frozen
 from models import backbones
 
-ARGS = Namespace(model="tiny", max_length=200)
+ARGS = Namespace(model="tiny", max_length=200, truncate=False)
 
 
 @pytest.fixture

@@ -180,3 +180,7 @@ def test_correlation_within_prompts():
             assert found == pytest.approx(f(x, y).statistic, abs=1e-6)
     assert within_prompts([1, 2, 3, 4], [1, 2, 5, 5], "aabb")["pearson"] == pytest.approx(1)
     assert within_prompts([1, 1], [1, 2], "aa") == {"pearson": 0, "spearman": 0}
+    # Two of ten texts have a prompt in common: all are taken together.
+    rewards, scores = [*range(10)], [1, 0, *range(2, 10)]
+    assert within_prompts(rewards, scores, [0, 0, *range(2, 10)])["pearson"] == pytest.approx(
+        scipy.stats.pearsonr(rewards, scores).statistic)

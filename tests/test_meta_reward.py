@@ -96,6 +96,16 @@ def test_own_files_are_domains(cache, tmp_path, undrawn):
         meta_reward.main([*TINY, "--out", str(out), "--data", *map(str, names), "--seeds", "0"])
 
 
+def test_of_an_earlier_command_the_log_is_left_out_too():
+    run = {"method": "OODPL", "seed": 0, "seconds": 1.0, "results": [{"target": "fruits"}],
+           "log": [{"target": "fruits", "step": 1}, {"target": "snacks", "step": 1}]}
+    (whole,) = meta_reward.whole([run])
+    assert whole["log"] == run["log"][:1] and whole["results"] == run["results"]
+    other = run | {"results": [{"target": "snacks"}]}
+    (both,) = meta_reward.whole([run, other])
+    assert both["log"] == run["log"] and both["seconds"] == 2
+
+
 @pytest.mark.parametrize("flags, message", [
     (["--paper"], "--paper: OODPL's models and data cannot be run here; add --dry-run"),
     (["--left-out", "meat"], "--left-out meat: there are desserts, .*snacks"),
@@ -119,7 +129,7 @@ def test_a_dry_run_of_the_paper(capsys):
     assert "cannot be run here" in first and len(cells) == 8
     assert cells[0] == ["OODPL's paper", "here"] and "Flan-T5 XXL" in cells[1][1]
     config, args = meta.MetaConfig(), meta_reward.read_flags([])
-    assert cells[-1] == ["alpha, beta, D", "from ranges; our copy of the paper has lost them",
+    assert cells[-1] == ["inner rate alpha, temperature beta, inner steps D", "from ranges; our copy of the paper has lost them",
                          f"{config.alpha:g}, {config.beta:g}, {config.inner_steps}"]
     assert f"{args.n_train} lists, {4 * args.n_train} pairs" in lines[4]
 

@@ -109,6 +109,14 @@ def test_a_tokenizer_without_a_token_for_padding(folder):
 # ------------------------------------------------------------------ where weights come from
 
 
+def test_the_cache_is_absolute(tmp_path, monkeypatch):
+    """A saved adapter remembers where its base model lies."""
+    monkeypatch.setattr(opening, "intact", lambda folder: True)
+    monkeypatch.setenv("DIAL_CACHE", "here")
+    monkeypatch.chdir(tmp_path)
+    assert opening.locate("tiny") == str(tmp_path.resolve() / "here" / "tiny")
+
+
 @pytest.mark.parametrize("file", ["evil.bin", "../outside.safetensors", "/tmp/x.safetensors",
                                   "sub/x.safetensors", "..\\x.safetensors", 3])
 def test_an_index_names_safetensors_files_beside_it(folder, file):

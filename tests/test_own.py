@@ -58,6 +58,24 @@ def test_what_to_measure_with_is_optional_and_may_have_scores(given):
     assert [r.responses for r in target.test] == [("a0",), ("a1",), ("a2",), ("a3",)]
 
 
+def test_scored_texts_that_do_not_count_are_said(given, capsys):
+    rows = [{"prompt": f"Q{i // 2}", "response": f"a{i}", "score": i * (i < 6)} for i in range(8)]
+    given(eval=rows)
+    assert "prompts: 2 of 8 texts do not count" in capsys.readouterr().err
+    given(eval=rows[:6])
+    assert "do not count" not in capsys.readouterr().err
+
+
+def test_equal_rows_are_not_in_both_parts(given):
+    """Also where there is one prompt alone."""
+    rows = [{"prompt": "Q", "chosen": f"{i % 20}", "rejected": "no"} for i in range(60)]
+    ((source, _),) = given(source=rows)[0]
+    train, test = ({row.chosen for row in part} for part in (source.labeled, source.test))
+    assert (len(train), len(test)) == (18, 2) and not train & test
+    with pytest.raises(InputError, match="40 rows are too few"):
+        given(source=rows[:1] * 40)
+
+
 def test_a_chat_template_on_one_side_alone_is_said(given, monkeypatch, capsys):
     tokenizer = own.load_tokenizer("tiny")
     tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
@@ -85,11 +103,11 @@ def test_files_that_will_not_do(given):
 
 
 def test_files_of_one_name_are_told_apart(given, tmp_path):
-    line = json.dumps({"prompt": "Say 1", "chosen": "1", "rejected": "no"})
     paths = [tmp_path / name / "my.jsonl" for name in ("en", "ko")]
     for path in paths:
         path.parent.mkdir()
-        path.write_text("\n".join([line] * 20))
+        path.write_text("\n".join(json.dumps(
+            {"prompt": "Say", "chosen": str(i), "rejected": "no"}) for i in range(20)))
     ((source, target),) = own.domains(argparse.Namespace(
         model="tiny", methods=[], seeds=[0], source_data=str(paths[0]), target_data=str(paths[1]),
         eval_data=None))[0]

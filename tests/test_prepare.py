@@ -40,6 +40,21 @@ def test_flags_that_choose(prepared):
     assert len(parts[0]) == 6 and parts[0] == parts[1] != parts[2]
 
 
+def test_a_file_of_one_prompt_is_divided_by_its_texts(prepared):
+    rows = [{"prompt": "Q", "chosen": str(i % 40), "rejected": "no"} for i in range(50)]
+    train, test = (prepared("plain", "a.jsonl", rows, "--part", part) for part in ("train", "test"))
+    assert (len({r["chosen"] for r in train}), len({r["chosen"] for r in test})) == (32, 4)
+    assert not {r["chosen"] for r in train} & {r["chosen"] for r in test}
+
+
+def test_ranks_are_negative_scores(prepared, capsys):
+    """One without a text is left out."""
+    table = "rank\targument\n0.5\tA\n-2\tB\n1\t\n .5e1\tC\n"
+    rows = prepared("ukp-ranks", "t_s.csv", table)
+    assert [(row["response"], row["score"]) for row in rows] == [("A", -0.5), ("B", 2), ("C", -5)]
+    assert "left out (1 of 4 records)" in capsys.readouterr().err
+
+
 def test_records_of_every_kind(prepared):
     rows = [{"prompt": "p", "responses": ["a", "b"]},
             {"prompt": "p", "response": "c", "score": 2.0},
@@ -50,6 +65,7 @@ def test_records_of_every_kind(prepared):
 @pytest.mark.parametrize("name, file, content, flags, expected", [
     ("sib200", "a.tsv", "id\ttopic\ttext\n1\ta\tb\n", "", "no column 'category'"),
     ("sib200", "a.tsv", "id\tcategory\ttext\n1\ta\n", "", "a.tsv:2: 2 cells"),
+    ("sib200", "a.tsv", "id\tcategory\ttext\n", "", "a.tsv: holds no records"),
     ("ukp", "t_s.csv", "label\ta1\ta2\na3\tx\ty\n", "", "t_s.csv:2: 'label' must be a1 or a2"),
     ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", "", "t_s.csv:2: .*'high'"),
     ("shp", "a.json", [{"history": "p", "human_ref_A": "a", "labels": 1}], "",

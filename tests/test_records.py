@@ -88,6 +88,9 @@ def test_scored_texts(tmp_path):
     write(file, '{"prompt": "p", "response": "r", "score": 2}\n'
                 '{"prompt": "p", "text": "s", "label": " -1.5e1"}')
     assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("p", ("s",))], [2.0, -15.0])
+    write(file, '{"prompt": "p", "response": "r"}\n{"prompt": "p", "response": "r", "score": 1}')
+    with pytest.raises(InputError, match="a.jsonl:1: 'score' must be a number, not None"):
+        load_test(file)
     write(file, '{"text": "r", "label": 3}\n{"text": "s", "label": "none"}')
     assert load_unlabeled(file) == [Unlabeled("Text:", ("r",)), Unlabeled("Text:", ("s",))]
     for score in ('"x"', "null", "NaN", "1e999", "[1]", "1" + "0" * 400, "true", '"1_000"', '"inf"',

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from conftest import FAST, random_classifier
+from scipy.stats import pearsonr
 from transformers import AutoModel
 
 import cross_lingual
@@ -52,6 +53,35 @@ def test_score_prints_rewards_of_texts(trained, capsys):
     score.main([str(folder / "out/models/DIAL"), str(folder / "texts.jsonl"), "--device", "cpu"])
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["response"] for line in lines] == ["a c", "b"]
+
+
+def test_score_correlates_with_scores(trained, capsys):
+    """Of the rewards that --out has."""
+    folder, _ = trained
+    rows = [{"prompt": "Q", "response": "a" * (i + 1), "score": i * i} for i in range(6)]
+    (folder / "scored.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    score.main([str(folder / "out/models/DIAL"), str(folder / "scored.jsonl"), "--device", "cpu",
+                "--out", str(folder / "rewards.jsonl")])
+    found = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    rewards = [json.loads(x)["reward"] for x in (folder / "rewards.jsonl").open()]
+    assert found["pearson"] == f"{pearsonr(rewards, [i * i for i in range(6)]).statistic:.3f}"
+
+
+@pytest.mark.parametrize("first, where", [
+    ({"prompt": "Q", "response": "a"}, "mixed.jsonl:2: is preference, where the first record is un"),
+    ({"prompt": "Q", "response": "a", "score": 1}, "mixed.jsonl:2: is preference, where the first")])
+def test_score_refuses_records_of_two_kinds(trained, first, where):
+    rows = [first, {"prompt": "Q", "chosen": "a", "rejected": "b"}]
+    file = trained[0] / "mixed.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(InputError, match=where):
+        score.main([str(trained[0] / "out/models/DIAL"), str(file), "--device", "cpu"])
+
+
+def test_rows_without_a_subset_are_named(trained):
+    rows = [data.Preference("Q", "a", ("b",))] * 2
+    lines = score.table(rows, ["easy", ""], [torch.tensor([1.0, 0.0])] * 2)
+    assert [line[0] for line in lines] == ["subset", "easy", "none", "all"]
 
 
 def test_rewards_do_not_replace_the_texts(trained):

@@ -46,6 +46,9 @@ def test_the_longest_response_has_the_most_words():
     target = pair_of_domains()[1]
     target.test = [Preference("Q", "a b c", ("looooooooooong", "a b"))]
     assert METHODS["Longest"].rewards(target, seed=0)[0].tolist() == [3, 1, 2]
+    # Chinese and Thai write no spaces between words: there a character counts.
+    target.test = [Preference("Q", "\u8fd9\u4e0d\u662f", ("\u8fd9 GPT-4\u3002", "\u0e44\u0e21\u0e48"))]
+    assert METHODS["Longest"].rewards(target, seed=0)[0].tolist() == [3, 2, 3]
 
 
 def test_words_count_by_how_often_they_were_chosen_in_the_source():
@@ -136,6 +139,9 @@ def test_there_is_a_letter_for_26_responses(rewards_of, monkeypatch):
     target.test = [Preference("Q", "0", tuple(map(str, range(1, 27))))]
     with pytest.raises(data.InputError, match="target: 27 responses to a prompt; .* for 26"):
         rewards_of("Base LM", source, target)
+    source.labeled, target.test = target.test, source.labeled
+    with pytest.raises(data.InputError, match="source: 27 responses to a prompt; .* for 26"):
+        rewards_of("Few-shot LM", source, target)
 
 
 def test_the_base_model_gives_a_single_text_the_likeliest_score(rewards_of, monkeypatch):

@@ -25,11 +25,11 @@ def results(values, domains=("a", "b"), metric="accuracy"):
 @pytest.fixture
 def command(tmp_path, capsys):
     """A function that runs the command on files of such texts; it returns what was printed."""
-    def run(*texts):
+    def run(*texts, out=tmp_path / "x.png"):
         files = [tmp_path / f"{i}.json" for i in range(len(texts))]
         for file, text in zip(files, texts):
             file.write_text(text)
-        when_it_helps.main([*map(str, files), "--out", str(tmp_path / "x.png")])
+        when_it_helps.main([*map(str, files), "--out", str(out)])
         return capsys.readouterr()
 
     return run
@@ -61,6 +61,11 @@ def test_a_table_of_gains_on_dial_is_passed_over(command, tmp_path):
 def test_other_files_are_refused(command, text):
     with pytest.raises(InputError, match="0.json: not a results.json of this program"):
         command(text)
+
+
+def test_the_folder_of_the_picture_is_made(command, tmp_path):
+    command(results(VALUES), out=tmp_path / "a" / "b.png")
+    assert (tmp_path / "a" / "b.png").exists()
 
 
 def test_nothing_to_draw(command):

@@ -2,21 +2,26 @@
 import statistics
 
 
-def within_prompts(rewards, scores, prompts):
-    """Pearson's and Spearman's correlation of rewards and scores (B,), taken among the texts of
-    each of the `prompts`: their mean, weighted by the number of texts.
+def counted(scores, prompts):
+    """Lists of the places of texts that are correlated with each other: those of a prompt.
 
     Bradley-Terry compares responses to one prompt, so it leaves open what is added to all rewards
-    of a prompt. Prompts whose texts all have one score do not count; if there are no others, all
-    texts are taken together.
+    of a prompt. Prompts whose texts all have one score do not count. If fewer than half of the
+    texts are left, all are taken together.
     """
+    groups = {}
+    for i, prompt in enumerate(prompts):
+        groups.setdefault(prompt, []).append(i)
+    groups = [g for g in groups.values() if len({scores[i] for i in g}) > 1]
+    return groups if 2 * sum(map(len, groups)) >= len(scores) else [list(range(len(scores)))]
+
+
+def within_prompts(rewards, scores, prompts):
+    """Pearson's and Spearman's correlation of rewards and scores (B,), taken among the texts of
+    each of the `prompts` (`counted`): their mean, weighted by the number of texts."""
     from scipy import stats  # most runs do not need it, and it takes a second
 
-    groups = {}
-    for reward, score, prompt in zip(rewards, scores, prompts):
-        groups.setdefault(prompt, []).append((reward, score))
-    groups = [g for g in groups.values() if len({score for _, score in g}) > 1]
-    groups = groups or [list(zip(rewards, scores))]
+    groups = [[(rewards[i], scores[i]) for i in group] for group in counted(scores, prompts)]
     weights = list(map(len, groups))
     return {name: statistics.fmean([correlation(*zip(*g), f) for g in groups], weights)
             for name, f in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr))}

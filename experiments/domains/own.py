@@ -5,7 +5,8 @@ from pathlib import Path
 from data import InputError
 from domains import records
 from domains.files import checksum, read_rows
-from domains.splits import Domain, split_by_prompt, split_items
+from domains.correlation import counted
+from domains.splits import Domain, split_by
 from methods.table import METHODS
 from models.backbones import load_tokenizer
 
@@ -27,6 +28,8 @@ def domains(args):
                                                tokenizer))
     if args.eval_data:
         target.test, target.scores = records.to_measure(rows["eval_data"], tokenizer)
+        if target.scores:
+            say_counted(args.eval_data, target)
     if oracles := [name for name in args.methods if "target" in METHODS[name].labels]:
         try:
             target.labeled = records.each(records.read_preference, rows["target_data"], tokenizer)
@@ -51,8 +54,19 @@ def domains(args):
     return made
 
 
+def say_counted(name, target):
+    """A line where scored texts do not count, since no other text of their prompt has another
+    score."""
+    n = sum(map(len, counted(target.scores, [row.prompt for row in target.test])))
+    if n < len(target.test):
+        print(f"{name}: correlations are taken within prompts: {len(target.test) - n} of "
+              f"{len(target.test)} texts do not count, whose prompt has a single score",
+              file=sys.stderr)
+
+
 def split_source(rows, seed):
-    """Nine tenths to train on and one to measure the source accuracy: of the prompts, or of the
-    rows where prompts are too few."""
-    train, _, test = split_by_prompt(rows, seed, fractions=(0.9, 0.0, 0.1))
-    return (train, test) if test else split_items(rows, seed, fractions=(0.9, 0.1))
+    """Nine tenths to train on and one to measure the source accuracy: of the prompts or, where
+    these are too few, of the responses."""
+    train, test = split_by(lambda row: row.prompt, rows, seed, (0.9, 0.1))
+    return (train, test) if test else split_by(
+        lambda row: "\n".join(row.responses), rows, seed, (0.9, 0.1))

@@ -44,7 +44,7 @@ class Domain:
         if any(max(text) >= n_tokens for record in texts for text in record):
             raise InputError(f"{name}: the tokenizer gives tokens beyond the model's {n_tokens} "
                              "embeddings; resize them to the tokenizer, or use its own")
-        if part == "unlabeled" or self.scores is not None:
+        if part == "unlabeled" or part == "test" and self.scores is not None:
             return
         pairs = {(hash(tuple(chosen)), hash(tuple(text))) for chosen, *rest in texts
                  for text in rest}
@@ -93,14 +93,14 @@ def divide(items, seed=0, train=0.6, key=str):
     return {part: [item for item in items if part_of[key(item)] == part] for part in PARTS}
 
 
-def split_items(items, seed=0, fractions=(0.6, 0.2, 0.2)):
-    """Split a sequence at random into train, validation and test; the same for the same seed."""
+def split_items(items, seed, fractions):
+    """Split a sequence at random into parts of these shares; the same for the same seed."""
     order = random.Random(seed).sample(range(len(items)), len(items))
     ends = [round(sum(fractions[:i]) * len(items)) for i in range(len(fractions) + 1)]
     return tuple([items[i] for i in order[a:b]] for a, b in zip(ends, ends[1:]))
 
 
-def split_by_prompt(rows, seed=0, fractions=(0.8, 0.1, 0.1)):
-    """Split records into train, validation and test so that no prompt is in two of them."""
-    prompts = split_items(sorted({row.prompt for row in rows}), seed, fractions)
-    return tuple([row for row in rows if row.prompt in part] for part in map(set, prompts))
+def split_by(key, rows, seed, fractions):
+    """Split records at random so that those with the same key, a text, are in one part."""
+    parts = split_items(sorted(set(map(key, rows))), seed, fractions)
+    return tuple([row for row in rows if key(row) in part] for part in map(set, parts))

@@ -35,6 +35,12 @@ def exit_codes(several=False):
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's
+            raise
+        print(f"error: {str(error).splitlines()[0]} Try --gradient-checkpointing, or a smaller "
+              "--batch-size or --max-length.", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is not printed yet
@@ -45,6 +51,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser that raises InputError where argparse would end the process."""
 
     tables = ()  # arguments of `settings_table`, for --help
+    repeatable = ("source", "target", "set", "ppo")  # of flags with several values
 
     def format_help(self):
         self.epilog = "\n\n".join(settings_table(*table) for table in self.tables)
@@ -58,7 +65,15 @@ class Parser(argparse.ArgumentParser):
             if any(unicodedata.category(character) in ("Cc", "Cs") for character in word):
                 raise InputError(f"{ascii(word)}: control characters, and bytes that are not "
                                  "UTF-8, cannot be used")
-        return super().parse_known_args(args, namespace)
+        found, others = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            values = getattr(found, action.dest, None)
+            if (action.option_strings and action.nargs == "+" and values and not isinstance(
+                    values, str) and action.dest not in self.repeatable
+                    and len(set(values)) < len(values)):
+                raise InputError(f"{action.option_strings[0]} takes each once: "
+                                 f"{' '.join(map(str, values))}")
+        return found, others
 
     def error(self, message):
         raise InputError(f"{message} (--help lists the flags)")

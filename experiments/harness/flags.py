@@ -94,7 +94,7 @@ def run_parser(doc, name, preset, flags, **defaults):
         preset: of DialConfig, over its defaults. flags: some of the above. defaults: of these flags.
     """
     p = Parser(description=doc, **PARSER)
-    p.tables = [(preset,)]
+    p.tables = [(preset,)] if "--set" in flags else []
     for flag, options in flags.items():
         p.add_argument(flag, **options)
     p.set_defaults(experiment=name, preset=preset, out=Path("runs") / name, training=None,
@@ -112,10 +112,6 @@ def parse(p, argv=None):
     given = [name for name in GIVEN if getattr(args, name, None) is not None]
     if args.pairs and not args.paper:
         raise InputError("--pairs goes with --paper")
-    for name in ("methods", "seeds", "pairs"):
-        values = getattr(args, name, [])
-        if isinstance(values, list) and len(set(values)) < len(values):
-            raise InputError(f"--{name} takes each once: {' '.join(map(str, values))}")
     others = [*given[1:] * bool(args.paper), *(
         name for name in GENERATED if given and given != ["data"] and hasattr(args, name)
         and getattr(args, name) != p.get_default(name))]

@@ -46,15 +46,6 @@ def results_folder(args, settings):
         raise
 
 
-def held(lock):
-    """Whether another process holds a lock."""
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 class Folder:
     """The finished runs of a folder: `runs`, dictionaries by (method, seed, source, target). A job
     is (method, seed, [(source, target), ...]), a `Domain` each."""
@@ -66,7 +57,7 @@ class Folder:
     def read(self, overwrite=False):
         """Read the finished runs; with `overwrite` delete them, checkpoints and saved models.
         Raises InputError for other settings, of unfinished runs too; it deletes none at work."""
-        at_work = any(map(held, self.path.glob("*.lock")))
+        at_work = any(map(run_files.held, self.path.glob("*.lock")))
         saved = [] if at_work else [*self.out.glob("models/*.part")]  # of a killed command
         if at_work and overwrite:
             raise InputError(f"--out {self.out}: another command is writing there")
@@ -134,6 +125,8 @@ class Folder:
         """The jobs that keep their model, `asked` for as "adapter" or "merged": the first of each
         method that is left. Raises InputError where all is trained, and nothing kept."""
         kept = {run["method"] for run in self.runs.values() if run["saved"] in ("merged", asked)}
+        models = self.out / "models"
+        kept = {m for m in kept if (models / m.rstrip("*") / "dial_config.json").exists()}
         wanted = {name for name, *_ in jobs if METHODS[name].step} - kept
         first = {job[0]: job for job in reversed(self.left(jobs))}
         if late := wanted - first.keys():
@@ -150,7 +143,8 @@ class Folder:
                   file=sys.stderr)
             return []
         for path in self.path.glob("*.json"):
-            path.with_suffix(".lock").unlink(missing_ok=True)
+            for left in (".lock", ".checkpoint"):
+                path.with_suffix(left).unlink(missing_ok=True)
         runs = {}
         for name, seed, pairs in jobs:
             names = [(source.name, target.name) for source, target in pairs]

@@ -7,6 +7,7 @@ import time
 import zlib
 from contextlib import closing
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from data import InputError
@@ -57,6 +58,15 @@ def differing(kept, settings):
             return any(a[key] != b[key] for key in a.keys() & b.keys())
         return a != b
     return [k for k in settings.keys() | kept.keys() if other(kept.get(k), settings.get(k))]
+
+
+def held(lock):
+    """Whether another process holds a lock."""
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def run_jobs(args, folder, jobs, train):

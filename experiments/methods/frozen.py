@@ -92,7 +92,7 @@ def read(args, backbone, parts):
         raise InputError(f"--model {args.model}: its output layer is not that of its embeddings "
                          "alone, which this policy takes; gemma-3-270m is one that will do")
     texts = {name: states(backbone, data.encode(rows, backbone.tokenizer, args.max_length,
-                                                name=str(name)), f"states of {name}")
+                                                args.truncate, str(name)), f"states of {name}")
              for name, rows in parts.items()}
     tokens = torch.cat([t.token for t in texts.values()]).unique()  # (K,), sorted
     weight = backbone.classifier.get_input_embeddings().weight.detach()[tokens].float().cpu()
@@ -106,9 +106,11 @@ def read(args, backbone, parts):
 
 def alone(backbone, texts):
     """The mean state of each text without a prompt, (N, D). Before it stands BOS, or where a
-    tokenizer has none the end of a text."""
-    first = (backbone.tokenizer("")["input_ids"] or [backbone.tokenizer.eos_token_id])[:1]
-    rows = [data.Encoded(1, [first + ids]) for ids in backbone.tokenizer(
+    tokenizer has none the end of a text, or padding."""
+    tokenizer = backbone.tokenizer
+    end = tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    first = (tokenizer("")["input_ids"] or [end])[:1]
+    rows = [data.Encoded(1, [first + ids]) for ids in tokenizer(
         texts, add_special_tokens=False)["input_ids"]]
     return states(backbone, rows, "states of responses").mean
 

@@ -136,7 +136,7 @@ class Alignment:
         with_prompt, alone = map(F.cosine_similarity, chosen, rejected)
         return {"step": step, "labels": min(step * self.args.batch_size, len(pairs)),
                 "margin": gap.mean().item(), "loss": -F.logsigmoid(gap).mean().item(),
-                "accuracy": (gap > 0).float().mean().item(),
+                "accuracy": ((gap > 0).float() + (gap == 0) / 2).mean().item(),
                 "with_prompt": with_prompt.mean().item(), "alone": alone.mean().item()}
 
     def run(self, strategy):

@@ -9,6 +9,7 @@ printed: these ask the same in our words.
 """
 import math
 import random
+import re
 from collections import Counter
 from string import ascii_uppercase as LETTERS
 
@@ -21,14 +22,17 @@ import dial
 from models import generation
 from models.language import Likelihood
 
+# What stands between white space; of scripts that write none between words, a character.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
 THOUGHTS = 100  # tokens of thought at most, of a single line
 SCORE = "Give this text a score from 1 (poor) to 6 (great) for its argument, grammar and effect."
 
 
 def longest(domain, **_):
-    """The response with more words wins."""
-    return [torch.tensor([float(len(text.split())) for text in row.responses])
+    """The response with more words wins; in Thai or Chinese, with more characters."""
+    return [torch.tensor([float(len(WORD.findall(text))) for text in row.responses])
             for row in domain.test]
 
 
@@ -37,15 +41,16 @@ def seen_words(domain, source, **_):
     it reads nothing, and new words count 0."""
     chosen, rejected = Counter(), Counter()
     for row in source.labeled:
-        chosen.update(row.chosen.lower().split())
-        rejected.update(word for text in row.rejected for word in text.lower().split())
+        chosen.update(WORD.findall(row.chosen.lower()))
+        rejected.update(word for text in row.rejected for word in WORD.findall(text.lower()))
     return [torch.tensor([sum(math.log((chosen[word] + 1) / (rejected[word] + 1))
-                              for word in text.lower().split()) for text in row.responses])
+                              for word in WORD.findall(text.lower())) for text in row.responses])
             for row in domain.test]
 
 
 def few_shot_lm(domain, source, seed, args, **context):
     """As Base LM, after SHOTS different labelled Preferences, each with its letter."""
+    check_letters(source.name, source.labeled)
     rng, labeled = random.Random(seed), list(dict.fromkeys(source.labeled))
     shots = [ask(args.question, row, rng)
              for row in rng.sample(labeled, min(SHOTS, len(labeled)))]
@@ -55,10 +60,8 @@ def few_shot_lm(domain, source, seed, args, **context):
 
 def base_lm(domain, seed, args, model, backbone, shots="", **_):
     """The letter that is likeliest after the question, the responses and a line of thought; of a
-    single text, the likeliest score from 1 to 6. Raises InputError for more than 26 responses."""
-    if (most := max(len(row.responses) for row in domain.test)) > len(LETTERS):
-        raise data.InputError(f"{domain.name}: {most} responses to a prompt; there is a letter for "
-                              f"{len(LETTERS)}")
+    single text, the likeliest score from 1 to 6."""
+    check_letters(domain.name, domain.test)
     context = getattr(model.transformer.config, "max_position_embeddings", 2048)
     rng = random.Random(seed)
     asked = [ask(args.question, row, rng) for row in domain.test]
@@ -72,6 +75,13 @@ def base_lm(domain, seed, args, model, backbone, shots="", **_):
     answers = dial.predict(Likelihood(model), batches, f"base model on {domain.name}", len(rows))
     return [answer[torch.tensor(order).argsort()] if len(order) > 1
             else answer.argmax().add(1.0)[None] for answer, (_, order) in zip(answers, asked)]
+
+
+def check_letters(name, rows):
+    """Raise InputError for more than 26 responses to a prompt."""
+    if (most := max(len(row.responses) for row in rows)) > len(LETTERS):
+        raise data.InputError(f"{name}: {most} responses to a prompt; there is a letter for "
+                              f"{len(LETTERS)}")
 
 
 def ask(question, row, rng):

@@ -79,14 +79,14 @@ def check(name):
 
 def locate(name):
     """The folder of a backbone that is kept in the cache, made where it is not there, or not as it
-    was made; other names as they are."""
+    was made; other names as they are. A folder is absolute, since a saved adapter remembers it."""
     if name in (GEMMA, "tiny"):
-        folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial") / name
+        folder = Path(os.environ.get("DIAL_CACHE") or Path.home() / ".cache" / "dial").resolve()
+        folder /= name
         if not intact(folder):
             from models.made import make
             make(name, folder)
         return str(folder)
-    # absolute, since a saved adapter remembers it
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 

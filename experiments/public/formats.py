@@ -1,10 +1,10 @@
 """The formats that prepare.py reads: each takes files and yields (where, row): where the row
 stands, for errors; the row, for records.py to read. GROUPS says what --part keeps together."""
 import csv
+import re
 
 from data import InputError
 from domains.files import read_rows
-from domains.records import read_scored
 from reading.fields import no_column
 from reading.tables import read_table
 
@@ -12,7 +12,9 @@ from reading.tables import read_table
 def rows_with(names, files, read=read_rows, **options):
     """The rows of all files, each as (where, dictionary), which have these columns."""
     for file in files:
-        for where, row in read(file, **options):
+        if not (rows := list(read(file, **options))):
+            raise InputError(f"{file}: holds no records")
+        for where, row in rows:
             if missing := [name for name in names if name not in row]:
                 raise no_column(missing[0], row, where)
             yield where, row
@@ -60,7 +62,9 @@ def xstest_answers(files):
 def ukp_rows(folders, *columns):
     """The rows of folders' topic_side.csv as (where, prompt, row)."""
     for folder in folders:
-        for file in sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]:
+        if not (files := sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]):
+            raise InputError(f"{folder}: holds no .csv files")
+        for file in files:
             topic, _, side = file.stem.partition("_")
             topic, side = (part.replace("-", " ").strip() for part in (topic, side))
             for where, row in rows_with(columns, [file], read_table, quoting=csv.QUOTE_NONE):
@@ -77,10 +81,10 @@ def ukp(folders):
 
 
 def ukp_ranks(folders):
-    """UKPConvArg1-Ranking, folder of .csv: an argument with its rank as a score; split by topic"""
+    """UKPConvArg1-Ranking, folder of .csv: an argument; its score: the rank, negative; by topic"""
     for where, prompt, row in ukp_rows(folders, "rank", "argument"):
-        row = {"prompt": prompt, "response": row["argument"], "score": row["rank"]}
-        yield where, row | {"score": -read_scored(row, where)[1]}  # the best is first
+        score = re.sub(r"^\s*-?(?=[\d.])", lambda m: "" if "-" in m[0] else "-", row["rank"])
+        yield where, {"prompt": prompt, "response": row["argument"], "score": score}
 
 
 def plain(files):

@@ -43,13 +43,16 @@ def rewrite(texts, args):
     todo = {p for parts in pieces.values() for p in parts if p.strip() and p not in new}
     todo = sorted(todo, key=lambda piece: (len(piece), piece))
     change = REWRITERS[args.name](args, pick_machine(args.device)[0]) if todo else None
-    with open(kept, "a", encoding="utf-8") as f:
-        for i in tqdm(range(0, len(todo), args.batch_size), desc="batches", dynamic_ncols=True):
-            batch = todo[i: i + args.batch_size]
-            for piece, new_piece in zip(batch, change(batch), strict=True):
-                new[piece] = new_piece
-                f.write("\n" + json.dumps([settings, piece, new_piece]))
-            f.flush()
+    try:
+        with open(kept, "a", encoding="utf-8") as f:
+            for i in tqdm(range(0, len(todo), args.batch_size), "batches", dynamic_ncols=True):
+                batch = todo[i: i + args.batch_size]
+                for piece, new_piece in zip(batch, change(batch), strict=True):
+                    new[piece] = new_piece
+                    f.write("\n" + json.dumps([settings, piece, new_piece]))
+                f.flush()
+    except OSError as error:
+        raise InputError(f"{kept}: cannot be written: {error.strerror}") from None
     return {text: "\n".join(new.get(p, p) for p in parts) for text, parts in pieces.items()}
 
 

@@ -1,7 +1,7 @@
 """Records of a format for prepare.py: read, chosen by its flags, and with their texts changed."""
 from data import InputError
 from domains.records import kind_of, read_preference, read_scored, read_unlabeled
-from domains.splits import PARTS, split_items
+from domains.splits import PARTS, split_by
 from public.formats import GROUPS
 
 FRACTIONS = (0.8, 0.1, 0.1)  # of train, validation and test
@@ -24,13 +24,17 @@ def texts(record):
             for text in ([value] if isinstance(value, str) else value)]
 
 
+def whole_text(record):
+    return "\n".join(texts(record))
+
+
 def choose(found, args, rng):
     """The records that the flags ask for."""
     group = GROUPS.get(args.name, GROUPS["plain"])
-    groups = sorted(set(map(group, found)))
-    parts = dict(zip(PARTS, map(set, split_items(groups, args.seed, FRACTIONS))))
-    records = [record for record in found if not args.part or group(record) in parts[args.part]]
-    records = [record for record in records if all(
+    if len(set(map(group, found))) == 1:  # then by the texts
+        group = whole_text
+    parts = dict(zip(PARTS, split_by(group, found, args.seed, FRACTIONS)))
+    records = [record for record in parts.get(args.part, found) if all(
         args.min_words <= len(text.split()) <= args.max_words for text in texts(record)[1:])]
     if not records:
         raise InputError(f"{args.name}: of {len(found)} records none is left")

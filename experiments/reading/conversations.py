@@ -94,6 +94,8 @@ def read_messages(value, name, where):
             raise InputError(f"{where}: '{name}': a message has 'role' and 'content', "
                              f"not {fields[:60]}")
         content = message["content"]
+        if content is None and message.get("tool_calls"):
+            content = ""
         if isinstance(content, list) and content and all(
                 isinstance(part, dict) and part.get("type") == "text" for part in content):
             content = "".join(text_of(part.get("text"), name, where, True) for part in content)
