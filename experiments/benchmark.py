@@ -66,7 +66,7 @@ def compare(args):
                 measured[name]["seconds a step"].append(seconds)
                 measured[name]["positions a token"].append(positions / tokens)
         rows += [{"method": name, "source": kind, "target": "", "metric": metric,
-                  **mean_and_error(values), "n_test": SIZES[kind], "paper": None}
+                  **mean_and_error(values), "n_test": SIZES[kind]}
                  for name, metrics in measured.items() for metric, values in metrics.items()]
     return rows
 

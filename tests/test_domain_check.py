@@ -59,7 +59,7 @@ def test_pairs_that_teach_nothing(tiny, capsys):
     assert "mine, labeled: 2 of 6 records have a rejected response that is" in check(rows)
     assert "2 of 6 pairs stand there in both orders" in check(rows[2:] + both)
     assert check(rows[2:]) == check(rows[:2], part="unlabeled") == ""
-    assert check(rows[:2], scores=[1.0, 2.0]) == ""
+    assert check(rows[:2], part="test", scores=[1.0, 2.0]) == ""
     for nothing in (rows[:3], both + rows[2:3]):
         with pytest.raises(InputError, match="nothing can be learned"):
             check(nothing)

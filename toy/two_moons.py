@@ -115,7 +115,7 @@ def main(argv=None):
         shares = [run["share"] for run in runs[place, method]]
         gain = mean_and_error([value - b for value, b in zip(values, base)])
         rows.append({"method": method, "source": f"10 points, {place}", "target": "two moons",
-                     "metric": "accuracy", **mean_and_error(values), "n_test": 500, "paper": None,
+                     "metric": "accuracy", **mean_and_error(values), "n_test": 500,
                      "called_second": shares, "gain": gain if method == "DIAL" else None})
         table.append((place, method, plus_minus(rows[-1]), f"{min(values):.3f}",
                       f"{fmean(shares):.3f}", plus_minus(rows[-1]["gain"], "+")))

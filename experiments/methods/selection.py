@@ -61,20 +61,19 @@ def centroids(unit):
     return torch.stack(best[1]).sort().values
 
 
-def select_prompts(emb, strategy, generator=None):
+def select_prompts(emb, strategy):
     """Choose half of the prompts, where all responses of a prompt are labelled together.
 
     A prompt counts as similar as its least similar pair of responses; hard takes the more similar
     half, easy the other. For K = 2, as in HH-RLHF, this is section 4.4 of the paper. (Its appendix
     B.2 calls the more similar half easy.)
-    Args: emb, generator: as `select_pairs`; any K above 1. strategy: hard, random or easy.
+    Args: emb: as of `select_pairs`; any K above 1. strategy: hard or easy.
     Returns (P // 2,), sorted. Raises ValueError for other shapes or names.
     """
-    if emb.ndim != 3 or emb.shape[1] < 2 or strategy not in STRATEGIES[:3]:
-        raise ValueError(f"need (P, K, D), K from 2, and one of {STRATEGIES[:3]}, not "
-                         f"{tuple(emb.shape)} and {strategy!r}")
-    order = (torch.randperm(len(emb), generator=generator) if strategy == "random" else
-             similarities(emb)[1].amin(1).argsort(stable=True, descending=strategy == "hard"))
+    if emb.ndim != 3 or emb.shape[1] < 2 or strategy not in ("hard", "easy"):
+        raise ValueError(f"need (P, K, D), K from 2, and hard or easy, not {tuple(emb.shape)} and "
+                         f"{strategy!r}")
+    order = similarities(emb)[1].amin(1).argsort(stable=True, descending=strategy == "hard")
     return order[: len(emb) // 2].sort().values
 
 
