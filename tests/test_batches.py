@@ -144,3 +144,5 @@ def test_what_a_script_may_give_by_mistake(tiny):
             record()
     with pytest.raises(data.InputError, match="no records"):
         next(data.training_batches([[]], None, 2, 1))
+    with pytest.raises(data.InputError, match="no records"):  # of the target
+        next(data.training_batches([[data.Encoded(1, [[2, 3], [2, 4]])]], [], 2, 1))

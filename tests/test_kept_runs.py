@@ -52,8 +52,8 @@ def present(settings):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_what_is_compared_is_alike(folder):
-    """All settings, but for what the table's record says of a row of an ablation; of a pair of
-    domains and a seed the machine and the commit."""
+    """All settings, but for what the table's record says of a row of an ablation; of a seed and a
+    pair of domains the machine and the commit."""
     record = json.loads((RESULTS / f"{folder.name}.json").read_text())
     stated = {key.partition(": ")[2]: words
               for key, words in record["config"].get("rows", {}).items()}
@@ -65,6 +65,6 @@ def test_what_is_compared_is_alike(folder):
     arms = defaultdict(set)
     for run in runs:
         for result in run["results"]:
-            arms[run["seed"], result["target"]].add((run["machine"], run["commit"]))
+            arms[run["seed"], result["source"], result["target"]].add((run["machine"], run["commit"]))
     assert all(len(found) == 1 for found in arms.values())
     assert not any(run["commit"].endswith("-dirty") for run in runs)

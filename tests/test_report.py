@@ -122,6 +122,14 @@ def test_a_source_that_is_not_learned_is_said():
     assert not [*report.lost_source(report.summarize([of("Src-Pref", 0.9)]))]
 
 
+def test_columns_of_wide_characters(capsys):
+    """In a terminal a Hangul syllable is as wide as two letters, and a Thai vowel sign may stand
+    above a letter."""
+    tables.print_columns([["한국어", "x"], ["abcdef", "y"], ["\u0e01\u0e34\u0e19", "z"]])
+    assert capsys.readouterr().out.splitlines() == ["한국어  x", "abcdef  y",
+                                                    "\u0e01\u0e34\u0e19      z"]
+
+
 def test_the_table_has_the_gain_beside_the_papers_number():
     alone = {key: {"t": cells["t"]} for key, cells in VALUES.items()}
     table = report.table(report.summarize(runs_of(alone), paper=PAPER))

@@ -9,6 +9,7 @@ import sys
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from unicodedata import category, east_asian_width
 
 from data import InputError
 
@@ -16,9 +17,17 @@ LEVEL, SEEDS = 0.05, 5  # a gain is established below this p, over so many seeds
 
 
 def print_columns(lines):
-    widths = [max(map(len, column)) for column in zip(*lines)]
+    widths = [max(map(width, column)) for column in zip(*lines)]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        print("  ".join(cell + " " * (wide - width(cell))
+                        for cell, wide in zip(line, widths)).rstrip())
+
+
+def width(text):
+    """How many places a text takes in a terminal: a Chinese or Korean character two, a Thai vowel
+    above another character none."""
+    return sum(0 if category(c) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(c) in "WF")
+               for c in text)
 
 
 def mean_and_error(values):
