@@ -232,7 +232,7 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, mak
     many batches are left out, the first ones. make: it packs records, with `options`.
     Yields batches with `n_source`, `n_source_records`, `chosen` and `rejected`, too: see dial.py.
     """
-    if not all(parts := [part for part in (*labeled, unlabeled) if part is not None]):
+    if not all(parts := [*labeled, *([] if unlabeled is None else [unlabeled])]):
         raise InputError("a part has no records")
     orders = [chain.from_iterable(map(random.Random(seed + i).sample, repeat(part), repeat(
         len(part)))) for i, part in enumerate(parts)]  # without end

@@ -66,7 +66,7 @@ def main(argv=None):
     if not jobs:
         raise InputError("--rows: odd_one_out has no uncentred rows, since none there is centred; "
                          "elsewhere centred means are equal, so mean matching is uncentred")
-    with redirect_stdout(io.StringIO()):  # a flag that a task lacks is refused before the others run
+    with redirect_stdout(io.StringIO()):  # a flag that a task lacks is refused before any run
         for job in dict(reversed(jobs)).items():
             measure(*job, args, [*flags, "--dry-run"])
     measured = [measure(*job, args, flags) for job in jobs]

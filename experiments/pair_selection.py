@@ -30,14 +30,13 @@ from methods.selection import STRATEGIES, Alignment
 from models import backbones, opening
 
 positive = partial(number, float, 1e-9, 1e6, "a number from 1e-9 to 1e6")
-FLAGS = SETTINGS | MADE | {"--seeds": RUNS["--seeds"]}
+FLAGS = SETTINGS | MADE | {name: RUNS[name] for name in ("--seeds", "--truncate")}
 FLAGS.pop("--set")
 COLORS = ("tab:red", "tab:gray", "tab:blue", "tab:green")  # of the strategies
 
 
 def read_flags(argv):
-    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40, seeds=[*range(5)],
-                   truncate=False)
+    p = run_parser(__doc__, "pair_selection", {}, FLAGS, n_train=60, n_test=40, seeds=[*range(5)])
     add = p.add_argument
     add("--batch-size", type=made, default=8, help="pairs (%(default)s)")
     for name, value, text in (("--tau", 1.0, "of the annotator, per flaw"),
@@ -88,8 +87,8 @@ def main(argv=None):
         return print_columns([(name, f"seed {seed}") for name, seed, _ in jobs])
     args.device, args.dtype = backbones.pick_machine(args.device, args.dtype)
     settings = {name: getattr(args, name) for name in (
-        "model", "device", "dtype", "max_length", "n_train", "n_test", "part", "batch_size", "tau",
-        "beta", "rate")} | {"model_checksum": opening.checksum(args.model)}
+        "model", "device", "dtype", "max_length", "truncate", "n_train", "n_test", "part",
+        "batch_size", "tau", "beta", "rate")} | {"model_checksum": opening.checksum(args.model)}
     if not (runs := train(args, jobs, settings)):
         return
     logs = {(run["method"], run["seed"]): run["log"] for run in runs}

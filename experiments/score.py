@@ -19,6 +19,7 @@ import data
 import dial
 from data import InputError
 from domains import records
+from domains.correlation import say_counted
 from domains.files import read_rows
 from domains.splits import Domain
 from harness.command import PARSER, Parser, count, exit_codes
@@ -26,7 +27,7 @@ from harness.flags import MACHINE
 from harness.tables import make_folder, print_columns, write_whole
 from methods.untrained import longest
 from models.saving import load_scorer
-from reading.fields import kind_of
+from reading.fields import kind_of, with_our_names
 
 
 def read(path, tokenizer):
@@ -34,10 +35,16 @@ def read(path, tokenizer):
     rows = read_rows(path)
     kind = kind_of(rows[0][1])
     for where, row in rows:
-        if kind_of(row) != kind:
-            raise InputError(f"{where}: is {kind_of(row)}, where the first record is {kind}")
+        if kind != "preference" and "chosen" in with_our_names(row):
+            raise InputError(f"{where}: is a preference, unlike the first record")
     if kind == "scored":
-        return Domain(path, None, None, *records.to_measure(rows, tokenizer)), None, kind
+        try:
+            domain = Domain(path, None, None, *records.to_measure(rows, tokenizer))
+            say_counted(path, domain)
+            return domain, None, kind
+        except InputError as error:
+            print(f"no correlations: {error}", file=sys.stderr)
+            kind = "unlabeled"
     reader = records.read_preference if kind == "preference" else records.read_unlabeled
     found, subsets = zip(*records.each(
         lambda row, *rest: (reader(row, *rest), str(row.get("subset", ""))), rows, tokenizer))
@@ -53,15 +60,16 @@ def table(rows, subsets, rewards):
         index = [i for i, subset in enumerate(subsets) if name in (None, subset)]
         right, longer = (dial.accuracy([values[i] for i in index]) for values in (rewards, lengths))
         low, high = binomtest(round(right * len(index)), len(index)).proportion_ci(method="wilson")
-        lines.append(("all" if name is None else name or "none", f"{right:.3f}", f"{low:.3f} to {high:.3f}", f"{longer:.3f}",
-                      str(len(index))))
+        lines.append(("all" if name is None else name or "none", f"{right:.3f}",
+                      f"{low:.3f} to {high:.3f}", f"{longer:.3f}", str(len(index))))
     return lines
 
 
 def main(argv=None):
     p = Parser(description=__doc__, **PARSER)
     p.add_argument("model", metavar="MODEL", help="the reward model")
-    p.add_argument("file", metavar="FILE", help="preferences, or prompts with responses")
+    p.add_argument("file", metavar="FILE", help="preferences, texts with scores, or prompts with "
+                   "responses")
     p.add_argument("--out", type=Path, help="the file for the rewards, a JSON object a line")
     p.add_argument("--max-length", type=count, default=1024, help="in tokens (%(default)s)")
     p.add_argument("--truncate", action="store_true", help="cut longer texts, as in training")

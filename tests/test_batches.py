@@ -144,5 +144,7 @@ def test_what_a_script_may_give_by_mistake(tiny):
             record()
     with pytest.raises(data.InputError, match="no records"):
         next(data.training_batches([[]], None, 2, 1))
-    with pytest.raises(data.InputError, match="no records"):  # of the target
-        next(data.training_batches([[data.Encoded(1, [[2, 3], [2, 4]])]], [], 2, 1))
+    pairs = [data.Encoded(1, [[2, 3], [2, 4]])]
+    for labeled, target in (([pairs], []), ([None], pairs)):
+        with pytest.raises(data.InputError, match="no records"):
+            next(data.training_batches(labeled, target, 2, 1))

@@ -182,6 +182,7 @@ def test_what_is_known_of_tools(tmp_path, chatml, capsys):
     (record,) = loaded(tmp_path, chatml, row)
     assert record.prompt.endswith("<|im_start|>assistant\n<|im_end|>\n<|im_start|>tool\nseen"
                                   "<|im_end|>\n<|im_start|>assistant\n")
+    loaded(tmp_path, chatml, row | {"tools": "[]"})
     assert "its tools" not in capsys.readouterr().err
     loaded(tmp_path, chatml, row | {"tools": [{"name": "look"}]})
     assert "a.jsonl:1: its tools are not read" in capsys.readouterr().err

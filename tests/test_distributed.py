@@ -85,7 +85,7 @@ def learn(method, n, shard=False, steps=3):
     with new_model(args, backbone, config, 0) as (model, critic), \
             pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.utils, "clip_grads_with_norm_", spy)
-        batches = data.training_batches(labeled, unlabeled, n, steps, **options)
+        batches = data.training_batches(labeled, unlabeled or None, n, steps, **options)
         log = dial.train(model, critic, batches, config, METHODS[method].step)
         rewards = dial.predict(model, data.evaluation_batches(source, 60, **options))
         kinds = sorted({type(p).__name__ for p in model.parameters() if not p.requires_grad})

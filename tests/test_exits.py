@@ -52,7 +52,7 @@ def test_out_of_memory_is_a_line_with_advice(capsys):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.\nmore")
     assert stop.value.code == 1
     assert capsys.readouterr().err.startswith(
-        "error: CUDA out of memory. Tried 2 GiB. Try --gradient-checkpointing, or a smaller --b")
+        "error: CUDA out of memory. Tried 2 GiB. Try a smaller --batch-size or --max-length, or --g")
     with pytest.raises(RuntimeError, match="shapes"), command.exit_codes():
         raise RuntimeError("shapes")
 

@@ -117,7 +117,7 @@ def test_the_first_run_of_a_method_is_saved(command, trainer):  # noqa: F811
     assert saved("--save", "--methods", "DIAL", "--seeds", "0") == []
 
 
-def test_a_kept_model_that_is_not_there_is_missed(command, trainer):  # noqa: F811
+def test_a_kept_model_that_is_not_there_is_missed(command, trainer, capsys):  # noqa: F811
     """Deleted, or another process, without --save, was first to train the run."""
     command("--save", "--methods", "DIAL")
     shutil.rmtree(command.out / "models")
@@ -129,8 +129,18 @@ def test_a_kept_model_that_is_not_there_is_missed(command, trainer):  # noqa: F8
         command("--methods", "DIAL", "--seeds", "3")
 
     trainer.after = {("Src-Pref", 3): other}
-    with pytest.raises(InputError, match="--save: the runs of DIAL are finished and their model w"):
-        command("--save", "--methods", "Src-Pref", "DIAL", "--seeds", "3")
+    _, reported = command("--save", "--methods", "Src-Pref", "DIAL", "--seeds", "3")
+    assert "--save: the runs of DIAL are finished and their model w" in capsys.readouterr().err
+    assert len(reported) == 2  # the table is made all the same
+
+
+def test_a_checkpoint_that_was_left_beside_a_run_goes(command):  # noqa: F811
+    command("--methods", "DIAL")
+    path = next(command.folder.glob("*.json")).with_suffix(".checkpoint")
+    command("--methods", "DIAL", "--seeds", "3")
+    path.touch()
+    command("--methods", "DIAL")
+    assert not path.exists()
 
 
 def test_a_model_does_not_replace_its_own_base(command):  # noqa: F811

@@ -111,6 +111,8 @@ def test_of_an_earlier_command_the_log_is_left_out_too():
     (["--left-out", "meat"], "--left-out meat: there are desserts, .*snacks"),
     (["--seeds", "1", "1"], "each once"), (["--left-out", "fruits", "fruits"], "each once"),
     (["--data", "a.jsonl", "b.jsonl"], "--data takes three files or more"),
+    (["--data", "a/a.jsonl", "b/a.jsonl", "c.jsonl"], "--data: two files have one name"),
+    (["--max-length", "5"], "--truncate"),
     (["--data", "a", "b", "c", "--part", "validation"], "and no --part"),
     (["--data", "no.jsonl", "b", "c"], "no.jsonl: no such file"),
     (["--set", "alpha=0"], "alpha must be above 0"), (["--set", "gamma=1"], "NAME of alpha, beta"),
@@ -129,7 +131,8 @@ def test_a_dry_run_of_the_paper(capsys):
     assert "cannot be run here" in first and len(cells) == 8
     assert cells[0] == ["OODPL's paper", "here"] and "Flan-T5 XXL" in cells[1][1]
     config, args = meta.MetaConfig(), meta_reward.read_flags([])
-    assert cells[-1] == ["inner rate alpha, temperature beta, inner steps D", "from ranges; our copy of the paper has lost them",
+    assert cells[-1] == ["inner rate alpha, temperature beta, inner steps D",
+                         "from ranges; our copy of the paper has lost them",
                          f"{config.alpha:g}, {config.beta:g}, {config.inner_steps}"]
     assert f"{args.n_train} lists, {4 * args.n_train} pairs" in lines[4]
 

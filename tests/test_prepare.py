@@ -49,10 +49,13 @@ def test_a_file_of_one_prompt_is_divided_by_its_texts(prepared):
 
 def test_ranks_are_negative_scores(prepared, capsys):
     """One without a text is left out."""
-    table = "rank\targument\n0.5\tA\n-2\tB\n1\t\n .5e1\tC\n"
+    table = "rank\targument\n0.5\tA\n-2\tB\n1\t\n .5e1\tC\n+3\tD\n"
     rows = prepared("ukp-ranks", "t_s.csv", table)
-    assert [(row["response"], row["score"]) for row in rows] == [("A", -0.5), ("B", 2), ("C", -5)]
-    assert "left out (1 of 4 records)" in capsys.readouterr().err
+    assert [(row["response"], row["score"]) for row in rows] == [
+        ("A", -0.5), ("B", 2), ("C", -5), ("D", -3)]
+    assert "left out (1 of 5 records)" in capsys.readouterr().err
+    with pytest.raises(InputError, match="of 4 records none is left"):  # one topic is not divided
+        prepared("ukp-ranks", "t_s.csv", table, "--part", "test")
 
 
 def test_records_of_every_kind(prepared):

@@ -89,7 +89,10 @@ def test_scored_texts(tmp_path):
                 '{"prompt": "p", "text": "s", "label": " -1.5e1"}')
     assert load_test(file) == ([Unlabeled("p", ("r",)), Unlabeled("p", ("s",))], [2.0, -15.0])
     write(file, '{"prompt": "p", "response": "r"}\n{"prompt": "p", "response": "r", "score": 1}')
-    with pytest.raises(InputError, match="a.jsonl:1: 'score' must be a number, not None"):
+    with pytest.raises(InputError, match="a.jsonl:2: has a score, unlike the first record"):
+        load_test(file)
+    write(file, '{"text": "r", "label": 3}\n{"prompt": "p", "chosen": "r", "rejected": "s"}')
+    with pytest.raises(InputError, match="a.jsonl:2: has no score, unlike the first record"):
         load_test(file)
     write(file, '{"text": "r", "label": 3}\n{"text": "s", "label": "none"}')
     assert load_unlabeled(file) == [Unlabeled("Text:", ("r",)), Unlabeled("Text:", ("s",))]

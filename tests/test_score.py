@@ -67,15 +67,22 @@ def test_score_correlates_with_scores(trained, capsys):
     assert found["pearson"] == f"{pearsonr(rewards, [i * i for i in range(6)]).statistic:.3f}"
 
 
-@pytest.mark.parametrize("first, where", [
-    ({"prompt": "Q", "response": "a"}, "mixed.jsonl:2: is preference, where the first record is un"),
-    ({"prompt": "Q", "response": "a", "score": 1}, "mixed.jsonl:2: is preference, where the first")])
-def test_score_refuses_records_of_two_kinds(trained, first, where):
+@pytest.mark.parametrize("first", [{"prompt": "Q", "response": "a"}, {"text": "a", "label": 1}])
+def test_score_refuses_records_of_two_kinds(trained, first):
     rows = [first, {"prompt": "Q", "chosen": "a", "rejected": "b"}]
     file = trained[0] / "mixed.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(InputError, match=where):
+    with pytest.raises(InputError, match="mixed.jsonl:2: is a preference, unlike the first record"):
         score.main([str(trained[0] / "out/models/DIAL"), str(file), "--device", "cpu"])
+
+
+def test_score_gives_rewards_where_nothing_can_be_correlated(trained, capsys):
+    file = trained[0] / "words.jsonl"
+    file.write_text('{"text": "a", "label": "pos"}\n{"text": "b", "label": "neg"}')
+    score.main([str(trained[0] / "out/models/DIAL"), str(file), "--device", "cpu"])
+    out, err = capsys.readouterr()
+    assert [json.loads(x)["response"] for x in out.splitlines()] == ["a", "b"]
+    assert "no correlations: " in err and "'label' must be a number" in err
 
 
 def test_rows_without_a_subset_are_named(trained):

@@ -47,7 +47,8 @@ def test_the_longest_response_has_the_most_words():
     target.test = [Preference("Q", "a b c", ("looooooooooong", "a b"))]
     assert METHODS["Longest"].rewards(target, seed=0)[0].tolist() == [3, 1, 2]
     # Chinese and Thai write no spaces between words: there a character counts.
-    target.test = [Preference("Q", "\u8fd9\u4e0d\u662f", ("\u8fd9 GPT-4\u3002", "\u0e44\u0e21\u0e48"))]
+    target.test = [Preference("Q", "\u8fd9\u4e0d\u662f\u3002",
+                              ("\u8fd9 GPT-4\u3002", "\u0e44\u0e21\u0e48"))]
     assert METHODS["Longest"].rewards(target, seed=0)[0].tolist() == [3, 2, 3]
 
 
@@ -58,6 +59,11 @@ def test_words_count_by_how_often_they_were_chosen_in_the_source():
     target.labeled = [Preference("Q", "bad", ("good",))] * 9  # not read
     target.test = [Preference("Q", "good Good", ("bad", "new"))]
     good, bad = torch.tensor([4 / 2, 1 / 3]).log()  # (chosen + 1) / (rejected + 1)
+    chinese = pair_of_domains()[1]
+    chinese.test = [Preference("Q", "\u597d\u7684\u3002", ("\u574f\u7684\u3002",))]
+    source.labeled.append(Preference("Q", "\u597d", ("\u574f",)))
+    (rewards,) = METHODS["Seen words"].rewards(chinese, source=source)
+    torch.testing.assert_close(rewards, torch.tensor([2.0, 0.5]).log())
     torch.testing.assert_close(METHODS["Seen words"].rewards(target, source=source)[0],
                                torch.stack([2 * good, bad, torch.tensor(0.0)]))
 

@@ -1,5 +1,6 @@
 """How rewards go with scores: correlations, taken within prompts."""
 import statistics
+import sys
 
 
 def counted(scores, prompts):
@@ -14,6 +15,16 @@ def counted(scores, prompts):
         groups.setdefault(prompt, []).append(i)
     groups = [g for g in groups.values() if len({scores[i] for i in g}) > 1]
     return groups if 2 * sum(map(len, groups)) >= len(scores) else [list(range(len(scores)))]
+
+
+def say_counted(name, domain):
+    """A line where scored texts do not count, since no other text of their prompt has another
+    score."""
+    n = sum(map(len, counted(domain.scores, [row.prompt for row in domain.test])))
+    if n < len(domain.test):
+        print(f"{name}: correlations are taken within prompts: {len(domain.test) - n} of "
+              f"{len(domain.test)} texts do not count, whose prompt has a single score",
+              file=sys.stderr)
 
 
 def within_prompts(rewards, scores, prompts):

@@ -5,7 +5,7 @@ from pathlib import Path
 from data import InputError
 from domains import records
 from domains.files import checksum, read_rows
-from domains.correlation import counted
+from domains.correlation import say_counted
 from domains.splits import Domain, split_by
 from methods.table import METHODS
 from models.backbones import load_tokenizer
@@ -52,16 +52,6 @@ def domains(args):
                              "for testing")
         made[seed] = [(Domain(source_name, labeled=train, test=test), target)]
     return made
-
-
-def say_counted(name, target):
-    """A line where scored texts do not count, since no other text of their prompt has another
-    score."""
-    n = sum(map(len, counted(target.scores, [row.prompt for row in target.test])))
-    if n < len(target.test):
-        print(f"{name}: correlations are taken within prompts: {len(target.test) - n} of "
-              f"{len(target.test)} texts do not count, whose prompt has a single score",
-              file=sys.stderr)
 
 
 def split_source(rows, seed):

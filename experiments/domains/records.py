@@ -47,7 +47,11 @@ def load_test(path, tokenizer=None):
 def to_measure(rows, tokenizer=None):
     """(records, scores); of preferences the scores are None, of scored texts the records are
     `Unlabeled` of one response each."""
-    if not any(kind_of(row) == "scored" for _, row in rows):
+    scored = [kind_of(row) == "scored" for _, row in rows]
+    if not all(scored) and any(scored):
+        raise InputError(f"{rows[scored.index(not scored[0])][0]}: "
+                         f"{'has no' if scored[0] else 'has a'} score, unlike the first record")
+    if not any(scored):
         return each(read_preference, rows, tokenizer), None
     texts, scores = map(list, zip(*each(read_scored, rows, tokenizer)))
     if len(set(scores)) < 2:
@@ -68,8 +72,8 @@ def each(read, rows, tokenizer=None):
     if not records:
         raise InputError(f"{empty[0]}: every record has an empty text")
     say(empty, rows, "a record with an empty text is left out")
-    say([where for where, row in rows if row.get("tools")], rows,
-        "its tools are not read: the chat template does not see them")
+    say([where for where, row in rows if row.get("tools") not in (None, [], "", "[]", "null")],
+        rows, "its tools are not read")
     special = [token for token in getattr(tokenizer, "all_special_tokens", ())
                if token != tokenizer.bos_token]  # which may begin a text
     say([where for where, row in rows if any(token in str(row) for token in special)], rows,

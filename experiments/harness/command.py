@@ -38,8 +38,8 @@ def exit_codes(several=False):
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's
             raise
-        print(f"error: {str(error).splitlines()[0]} Try --gradient-checkpointing, or a smaller "
-              "--batch-size or --max-length.", file=sys.stderr)
+        print(f"error: {str(error).partition(chr(10))[0]} Try a smaller --batch-size or "
+              "--max-length, or --gradient-checkpointing, where there is one.", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         print(f"error: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)

@@ -125,14 +125,20 @@ class Folder:
         """The jobs that keep their model, `asked` for as "adapter" or "merged": the first of each
         method that is left. Raises InputError where all is trained, and nothing kept."""
         kept = {run["method"] for run in self.runs.values() if run["saved"] in ("merged", asked)}
-        models = self.out / "models"
-        kept = {m for m in kept if (models / m.rstrip("*") / "dial_config.json").exists()}
+        kept = {m for m in kept if [*self.out.glob(f"models/{m.rstrip('*')}/dial_config.json")]}
         wanted = {name for name, *_ in jobs if METHODS[name].step} - kept
         first = {job[0]: job for job in reversed(self.left(jobs))}
         if late := wanted - first.keys():
             raise InputError(f"--save: the runs of {', '.join(sorted(late))} are finished and "
                              "their model was not kept: choose another --out, or --overwrite")
         return [first[name] for name in wanted]
+
+    def say_unsaved(self, asked, jobs):
+        """A line where another process, which does not save, took the run whose model was asked."""
+        try:
+            asked and self.to_save(asked, jobs)
+        except InputError as error:
+            print(error, file=sys.stderr)
 
     def runs_of(self, jobs):
         """The runs of `jobs`, as asked for; none while other processes are at some of them."""

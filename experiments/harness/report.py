@@ -128,8 +128,8 @@ def targets_lines(rows):
 
 
 def lost_source(rows):
-    """A line where DIAL may not have learned its source, which needs no target labels, and one where the
-    target is not measured."""
+    """A line where DIAL may not have learned its source, which needs no target labels, and one
+    where the target is not measured."""
     ours, base = ([row["mean"] for row in rows if (row["method"], row["metric"]) == (
         name, "source_accuracy")] for name in (METHOD, BASE))
     if ours and base and statistics.fmean(ours) <= statistics.fmean(base) - 0.15:

@@ -70,8 +70,7 @@ def run_all(args, domains):
                 except FloatingPointError as error:
                     raise InputError(f"{job[0]}, seed {job[1]}: {error}") from None
                 folder.write({"method": job[0], "seed": job[1]} | done)
-        if args.save:  # or another process, without --save, took the run
-            folder.to_save(args.save, jobs)
+        folder.say_unsaved(args.save, jobs)
         return folder.runs_of(jobs)
 
 

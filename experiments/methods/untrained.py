@@ -24,7 +24,7 @@ from models.language import Likelihood
 
 # What stands between white space; of scripts that write none between words, a character.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-WORD = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+WORD = re.compile(f"[{UNSPACED}]|[^\\s\u3000-\u303f\uff01-\uff20{UNSPACED}]+")
 SHOTS = 10  # labelled examples that Few-shot LM sees, as many as in the paper
 THOUGHTS = 100  # tokens of thought at most, of a single line
 SCORE = "Give this text a score from 1 (poor) to 6 (great) for its argument, grammar and effect."

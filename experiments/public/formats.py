@@ -83,7 +83,7 @@ def ukp(folders):
 def ukp_ranks(folders):
     """UKPConvArg1-Ranking, folder of .csv: an argument; its score: the rank, negative; by topic"""
     for where, prompt, row in ukp_rows(folders, "rank", "argument"):
-        score = re.sub(r"^\s*-?(?=[\d.])", lambda m: "" if "-" in m[0] else "-", row["rank"])
+        score = re.sub(r"^\s*[-+]?(?=[\d.])", lambda m: "" if "-" in m[0] else "-", row["rank"])
         yield where, {"prompt": prompt, "response": row["argument"], "score": score}
 
 
@@ -94,6 +94,7 @@ def plain(files):
 
 FORMATS = {"shp": shp, "sib200": sib200, "paradetox": paradetox, "ukp": ukp,
            "ukp-ranks": ukp_ranks, "plain": plain}
+TOPICS = ("ukp", "ukp-ranks")  # these are divided by topic
 GROUPS = {name: lambda record: record["prompt"] for name in FORMATS} | {
-    "paradetox": lambda record: record["rejected"], **dict.fromkeys(
-        ("ukp", "ukp-ranks"), lambda record: record["prompt"].partition(":")[0])}  # the topic
+    "paradetox": lambda record: record["rejected"],
+    **dict.fromkeys(TOPICS, lambda record: record["prompt"].partition(":")[0])}
