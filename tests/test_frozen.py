@@ -83,13 +83,15 @@ def test_alone_is_without_the_prompt_and_without_bos(backbone):
         torch.testing.assert_close(found, hidden[1:].mean(0), atol=1e-4, rtol=1e-4)
 
 
-def test_alone_where_a_tokenizer_has_no_bos(backbone):
-    """The end of a text stands in its place, and every token of a response counts."""
+@pytest.mark.parametrize("eos", [True, False])
+def test_alone_where_a_tokenizer_has_no_bos(backbone, eos):
+    """The end of a text stands in its place, or padding, and every token of a response counts."""
     ids = {"It is 3.": [70, 90, 110], "No": [80], "": []}
     tokenizer = backbone.tokenizer
 
     class WithoutBos:
-        eos_token_id = tokenizer.eos_token_id
+        eos_token_id = tokenizer.eos_token_id if eos else None
+        pad_token_id = tokenizer.pad_token_id
 
         def __call__(self, texts, add_special_tokens=True):
             return {"input_ids": ids[texts] if isinstance(texts, str) else [ids[t] for t in texts]}
@@ -99,7 +101,7 @@ def test_alone_where_a_tokenizer_has_no_bos(backbone):
     for text, mean in zip(["It is 3.", "No"], found):
         with torch.no_grad():
             hidden = backbone.classifier.base_model(torch.tensor(
-                [[tokenizer.eos_token_id, *ids[text]]])).last_hidden_state[0]
+                [[tokenizer.eos_token_id if eos else tokenizer.pad_token_id, *ids[text]]])).last_hidden_state[0]
         torch.testing.assert_close(mean, hidden[1:].mean(0), atol=1e-4, rtol=1e-4)
     backbone.classifier.set_attn_implementation("blocks")
 

@@ -65,6 +65,7 @@ def test_margin_loss_and_cosines_by_hand(monkeypatch):
     monkeypatch.setattr(selection, "descend", lambda *given: (
         thetas.append(x[0]) or x for x in descend(*given)))
     metrics, log = aligned.run("easy")
+    assert log[0]["accuracy"] == 0.5  # all are ties
     now, ref = (aligned.test.log_probs(t).view(6, 2) for t in (thetas[-1], aligned.theta))
     gaps = [0.5 * (now[i, 0] - ref[i, 0] - now[i, 1] + ref[i, 1]).item() for i in range(6)]
     assert metrics["margin"] == pytest.approx(sum(gaps) / 6, rel=1e-4)

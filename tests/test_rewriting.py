@@ -137,6 +137,15 @@ def test_it_goes_on_where_it_stopped(change, tmp_path, monkeypatch):
     assert change("translate", out="two.jsonl") == whole and len(sizes) == 8
 
 
+def test_a_full_disk_is_one_line(change, monkeypatch):
+    def full(*_, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rewriting, "generate", full)
+    with pytest.raises(InputError, match="out.done: cannot be written: No space left on device"):
+        change("translate")
+
+
 def test_records_of_any_kind_and_flags_that_choose(change):
     rows = [{"prompt": "p", "responses": ["a", "b"]}, {"prompt": "p", "response": "c", "score": 2}]
     one, two = change("translate", rows=rows)
