@@ -6,7 +6,7 @@ import pytest
 from test_records import load_unlabeled, write
 
 import data
-from data import InputError, Preference, Unlabeled
+from data import Preference, Unlabeled
 from domains.records import load_preferences, load_test
 from models.backbones import load_tokenizer
 
@@ -144,36 +144,6 @@ def test_unlabelled_conversations(tmp_path, tokenizer, row, dialogues):
     if "score" in row:
         assert loaded(tmp_path, tokenizer, row, row | {"score": 1}, load=load_test) == (
             [record] * 2, [2, 1])
-
-
-@pytest.mark.parametrize("row, message", [
-    ({"chosen": [USER, GOOD], "rejected": "B"}, "chosen and rejected: some are conv"),
-    ({"prompt": "Q", "chosen": "A", "rejected": [BAD]}, "rejected: some are conv"),
-    ({"chosen": [USER, GOOD], "rejected": [MORE, BAD]},
-     "chosen and rejected begin with different messages"),
-    ({"chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, MORE, BAD]}, "begin with different"),
-    ({"chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
-    ({"prompt": "", "chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
-    ({"prompt": "R", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is not among"),
-    ({"prompt": 3, "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' must be text"),
-    ({"prompt": [], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is empty"),
-    ({"prompt": [MORE], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'chosen' does not go"),
-    ({"prompt": [USER], "chosen": [GOOD], "rejected": [USER]}, "'rejected' does not go on"),
-    ({"prompt": [USER], "chosen": [GOOD], "rejected": [WORSE | {"content": " "}]}, "is empty, or"),
-    ({"prompt": [USER], "chosen": [GOOD], "rejected": [[BAD], []]}, "rejected: some are conv"),
-    ({"prompt": [USER], "chosen": [{"from": "gpt", "value": "A"}], "rejected": [BAD]},
-     "a message has 'role' and 'content', not 'from', 'value'"),
-    ({"prompt": [USER], "chosen": [said("assistant", None)], "rejected": [BAD]}, "must be text"),
-    ({"prompt": [USER], "chosen": [said("assistant", [{"type": "image"}])], "rejected": [BAD]},
-     "'chosen': a message's role and content must be text"),
-    ({"prompt": [USER], "chosen": [said("assistant", "\ud83d")], "rejected": [BAD]}, "half a char"),
-    ({"messages": [USER]}, "'messages' holds none of the assistant"),
-    ({"messages": "Q"}, "'messages' must be a list of messages"),
-])
-def test_what_is_no_conversation(tmp_path, chatml, row, message):
-    with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}") as error:
-        loaded(tmp_path, chatml, row, load=load_unlabeled)
-    assert "\n" not in str(error.value)
 
 
 def test_what_is_known_of_tools(tmp_path, chatml, capsys):

@@ -1,11 +1,43 @@
-"""Chat templates that cannot be used."""
+"""Conversations and chat templates that cannot be used."""
 import threading
 
 import pytest
-from test_conversations import LABELED, chatml, loaded, tiny_tokenizer  # noqa: F401  (fixtures)
+from test_conversations import (BAD, GOOD, LABELED, MORE, SYSTEM, USER, WORSE, chatml,  # noqa: F401
+                                loaded, said, tiny_tokenizer)
+from test_records import load_unlabeled
 
 from data import InputError
 from reading import conversations
+
+
+@pytest.mark.parametrize("row, message", [
+    ({"chosen": [USER, GOOD], "rejected": "B"}, "chosen and rejected: some are conv"),
+    ({"prompt": "Q", "chosen": "A", "rejected": [BAD]}, "rejected: some are conv"),
+    ({"chosen": [USER, GOOD], "rejected": [MORE, BAD]},
+     "chosen and rejected begin with different messages"),
+    ({"chosen": [SYSTEM, USER, GOOD], "rejected": [SYSTEM, MORE, BAD]}, "begin with different"),
+    ({"chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
+    ({"prompt": "", "chosen": [GOOD], "rejected": [BAD]}, "what is the prompt"),
+    ({"prompt": "R", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is not among"),
+    ({"prompt": 3, "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' must be text"),
+    ({"prompt": [], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'prompt' is empty"),
+    ({"prompt": [MORE], "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "'chosen' does not go"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [USER]}, "'rejected' does not go on"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [WORSE | {"content": " "}]}, "is empty, or"),
+    ({"prompt": [USER], "chosen": [GOOD], "rejected": [[BAD], []]}, "rejected: some are conv"),
+    ({"prompt": [USER], "chosen": [{"from": "gpt", "value": "A"}], "rejected": [BAD]},
+     "a message has 'role' and 'content', not 'from', 'value'"),
+    ({"prompt": [USER], "chosen": [said("assistant", None)], "rejected": [BAD]}, "must be text"),
+    ({"prompt": [USER], "chosen": [said("assistant", [{"type": "image"}])], "rejected": [BAD]},
+     "'chosen': a message's role and content must be text"),
+    ({"prompt": [USER], "chosen": [said("assistant", "\ud83d")], "rejected": [BAD]}, "half a char"),
+    ({"messages": [USER]}, "'messages' holds none of the assistant"),
+    ({"messages": "Q"}, "'messages' must be a list of messages"),
+])
+def test_what_is_no_conversation(tmp_path, chatml, row, message):  # noqa: F811
+    with pytest.raises(InputError, match=f"a.jsonl:1: .*{message}") as error:
+        loaded(tmp_path, chatml, row, load=load_unlabeled)
+    assert "\n" not in str(error.value)
 
 
 def test_what_a_template_does_not_take(tmp_path, chatml):  # noqa: F811
