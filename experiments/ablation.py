@@ -29,6 +29,7 @@ ROWS = {  # a method, and after a comma how it differs from the task's own setti
     "Src-Pref": [], "DIAL": [], "DEAL": [],
     "Mean matching": ["lambda_da={mean}"], "MMD": ["lambda_da={mmd}"],
     "Src-Pref, as published": PUBLISHED, "DIAL, as published": PUBLISHED,
+    "Src-Pref, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
     "DIAL, as published, 4 times the steps": [*PUBLISHED, "steps={long}"],
     "DIAL, unscaled": ["scale_embeddings=false"], "DIAL, uncentred": ["center_prompts=false"],
     "DIAL, 3 critic steps": ["critic_steps=3"], "DIAL, 1 critic step": ["critic_steps=1"],
