@@ -6,7 +6,6 @@ import pytest
 
 import prepare
 from data import InputError
-from harness.command import exit_codes
 
 
 @pytest.fixture
