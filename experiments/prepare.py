@@ -1,7 +1,7 @@
 """Make files in the plain form (domains/records.py) from public data, or from your own.
 
     python experiments/prepare.py sib200 sib200/eng_Latn/train.tsv --out english.jsonl
-    python experiments/prepare.py ukp UKPConvArg1Strict-CSV --max-words 45 --out short.jsonl
+    python experiments/prepare.py plain harmless.jsonl --max-words 45 --out short.jsonl
     python experiments/prepare.py translate my.jsonl --to kor_Hang --out korean.jsonl
     python experiments/prepare.py formal my.jsonl --out formal.jsonl
 
@@ -45,10 +45,9 @@ def parse(argv):
 
 
 def common_flags(add):
-    add("files", nargs="+", type=Path, metavar="FILE", help="files; of ukp and plain also folders")
+    add("files", nargs="+", type=Path, metavar="FILE", help="files; of plain also folders")
     add("--out", type=Path, required=True, help="the file to write, .jsonl or .json")
-    add("--part", choices=PARTS,
-        help="eight tenths, one or one of the prompts (of ukp, the topics)")
+    add("--part", choices=PARTS, help="eight tenths, one or one of the prompts")
     add("--min-words", type=whole, default=0, metavar="N", help="in every response")
     add("--max-words", type=whole, default=10**6, metavar="N", help="in every response")
     add("--limit", type=count, metavar="N", help="so many records at random")

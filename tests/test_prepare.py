@@ -46,17 +46,6 @@ def test_a_file_of_one_prompt_is_divided_by_its_texts(prepared):
     assert not {r["chosen"] for r in train} & {r["chosen"] for r in test}
 
 
-def test_ranks_are_negative_scores(prepared, capsys):
-    """One without a text is left out."""
-    table = "rank\targument\n0.5\tA\n-2\tB\n1\t\n .5e1\tC\n+3\tD\n"
-    rows = prepared("ukp-ranks", "t_s.csv", table)
-    assert [(row["response"], row["score"]) for row in rows] == [
-        ("A", -0.5), ("B", 2), ("C", -5), ("D", -3)]
-    assert "left out (1 of 5 records)" in capsys.readouterr().err
-    with pytest.raises(InputError, match="of 4 records none is left"):  # one topic is not divided
-        prepared("ukp-ranks", "t_s.csv", table, "--part", "test")
-
-
 def test_records_of_every_kind(prepared):
     rows = [{"prompt": "p", "responses": ["a", "b"]},
             {"prompt": "p", "response": "c", "score": 2.0},
@@ -68,8 +57,6 @@ def test_records_of_every_kind(prepared):
     ("sib200", "a.tsv", "id\ttopic\ttext\n1\ta\tb\n", "", "no column 'category'"),
     ("sib200", "a.tsv", "id\tcategory\ttext\n1\ta\n", "", "a.tsv:2: 2 cells"),
     ("sib200", "a.tsv", "id\tcategory\ttext\n", "", "a.tsv: holds no records"),
-    ("ukp", "t_s.csv", "label\ta1\ta2\na3\tx\ty\n", "", "t_s.csv:2: 'label' must be a1 or a2"),
-    ("ukp-ranks", "t_s.csv", "rank\targument\nhigh\tYes.\n", "", "t_s.csv:2: .*'high'"),
     ("shp", "a.json", [{"history": "p", "human_ref_A": "a", "labels": 1}], "",
      "a.json:1: no column 'human_ref_B'; there are: 'history',"),
     ("shp", "a.json", [{"history": "p", "human_ref_A": "a", "human_ref_B": "b", "labels": "A"}],

@@ -24,22 +24,3 @@ def test_shp(prepared):  # noqa: F811
     assert prepared("shp", "train.json", rows) == [
         {"prompt": "Post 0?", "chosen": "B 0", "rejected": ["A 0"]},
         {"prompt": "Post 1?", "chosen": "A 1", "rejected": ["B 1"]}]
-
-
-def test_ukp_is_split_by_topic(prepared, tmp_path):  # noqa: F811
-    (tmp_path / "s").mkdir(), (tmp_path / "r").mkdir()
-    for topic in range(10):
-        for side in ("yes", "no"):
-            (tmp_path / "s" / f"topic-{topic}_{side}.csv").write_text(
-                '#id\tlabel\ta1\ta2\nx\ta2\tShort.\t"longer, it is.\nx\ta1\tGood.\tBad.\n')
-            (tmp_path / "r" / f"topic-{topic}_{side}.csv").write_text(
-                "#id\trank\targument\nx\t0.25\tAn argument.\n")
-    parts = [prepared("ukp", "s", None, "--part", part) for part in ("train", "validation", "test")]
-    assert [len(part) for part in parts] == [32, 4, 4]
-    topics = [{row["prompt"].partition(":")[0] for row in part} for part in parts]
-    assert [len(part) for part in topics] == [8, 1, 1] and len(set.union(*topics)) == 10
-    assert judged(parts[1])[:2] == [('"longer, it is.', ["Short."]), ("Good.", ["Bad."])]
-    ranks = prepared("ukp-ranks", "r", None, "--part", "test")
-    assert [row["score"] for row in ranks] == [-0.25, -0.25]
-    assert {row["prompt"].partition(":")[0] for row in ranks} == topics[2]
-    assert len(prepared("ukp", "s", None)) == 40

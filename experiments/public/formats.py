@@ -1,7 +1,6 @@
 """The formats that prepare.py reads: each takes files and yields (where, row): where the row
-stands, for errors; the row, for records.py to read. GROUPS says what --part keeps together."""
+stands, for errors; the row, for records.py to read."""
 import csv
-import re
 
 from data import InputError
 from domains.files import read_rows
@@ -59,42 +58,9 @@ def xstest_answers(files):
     return answers
 
 
-def ukp_rows(folders, *columns):
-    """The rows of folders' topic_side.csv as (where, prompt, row)."""
-    for folder in folders:
-        if not (files := sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]):
-            raise InputError(f"{folder}: holds no .csv files")
-        for file in files:
-            topic, _, side = file.stem.partition("_")
-            topic, side = (part.replace("-", " ").strip() for part in (topic, side))
-            for where, row in rows_with(columns, [file], read_table, quoting=csv.QUOTE_NONE):
-                yield where, f"{topic}: {side}. How convincing is this?", row
-
-
-def ukp(folders):
-    """UKPConvArg1Strict, folder of .csv: the more convincing of two arguments; split by topic"""
-    for where, prompt, row in ukp_rows(folders, "label", "a1", "a2"):
-        if row["label"] not in ("a1", "a2"):
-            raise InputError(f"{where}: 'label' must be a1 or a2, not {row['label']!r}")
-        other = "a2" if row["label"] == "a1" else "a1"
-        yield where, {"prompt": prompt, "chosen": row[row["label"]], "rejected": row[other]}
-
-
-def ukp_ranks(folders):
-    """UKPConvArg1-Ranking, folder of .csv: an argument; its score: the rank, negative; by topic"""
-    for where, prompt, row in ukp_rows(folders, "rank", "argument"):
-        score = re.sub(r"^\s*[-+]?(?=[\d.])", lambda m: "" if "-" in m[0] else "-", row["rank"])
-        yield where, {"prompt": prompt, "response": row["argument"], "score": score}
-
-
 def plain(files):
     """what the commands read already (HH-RLHF too; no conversations)"""
     return rows_with((), files)
 
 
-FORMATS = {"shp": shp, "sib200": sib200, "paradetox": paradetox, "ukp": ukp,
-           "ukp-ranks": ukp_ranks, "plain": plain}
-TOPICS = ("ukp", "ukp-ranks")  # these are divided by topic
-GROUPS = {name: lambda record: record["prompt"] for name in FORMATS} | {
-    "paradetox": lambda record: record["rejected"],
-    **dict.fromkeys(TOPICS, lambda record: record["prompt"].partition(":")[0])}
+FORMATS = {"shp": shp, "sib200": sib200, "paradetox": paradetox, "plain": plain}

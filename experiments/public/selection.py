@@ -2,7 +2,6 @@
 from data import InputError
 from domains.records import kind_of, read_preference, read_scored, read_unlabeled
 from domains.splits import PARTS, split_by
-from public.formats import GROUPS, TOPICS
 
 FRACTIONS = (0.8, 0.1, 0.1)  # of train, validation and test
 
@@ -30,8 +29,10 @@ def whole_text(record):
 
 def choose(found, args, rng):
     """The records that the flags ask for."""
-    group = GROUPS.get(args.name, GROUPS["plain"])
-    if args.name not in TOPICS and len(set(map(group, found))) == 1:  # then by the texts
+    def group(record):  # what --part keeps together
+        return record["rejected" if args.name == "paradetox" else "prompt"]
+
+    if len(set(map(group, found))) == 1:  # one prompt is divided by its texts
         group = whole_text
     parts = dict(zip(PARTS, split_by(group, found, args.seed, FRACTIONS)))
     records = [record for record in parts.get(args.part, found) if all(
