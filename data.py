@@ -1,4 +1,4 @@
-"""Text for DIAL: records, tokens, and batches that store a beginning that texts share once.
+"""Text for DIAL: records, tokens, and batches in which a beginning that texts share stands once.
 
 A source is a list of `Preference`. A target is a list of `Unlabeled`, a type without labels, so
 none can reach training. `encode` turns records into tokens, and `pack` makes a batch of them. Bad
@@ -44,8 +44,8 @@ class Preference:
     where: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self):
-        if isinstance(self.rejected, str):
-            raise InputError("rejected: a tuple of texts, not a text")
+        if isinstance(self.rejected, str) or not self.rejected:
+            raise InputError("rejected: a tuple of texts, not a text, and not empty")
 
     @property
     def responses(self):
@@ -248,13 +248,13 @@ def training_batches(labeled, unlabeled, batch_size, steps, seed=0, start=0, mak
             **dict(zip(("chosen", "rejected"), torch.tensor(pairs).T))}
 
 
-def evaluation_batches(encoded, tokens=2048, make=None, **options):
+def evaluation_batches(encoded, tokens=2048, make=None, share=True, **options):
     """Yield all records in batches of about `tokens` tokens, similar lengths together. `index` says
     which records a batch holds. A batch is packed when it is asked for."""
-    sizes = [r.n_prompt + sum(len(text) - r.n_prompt for text in r.texts) for r in encoded]
+    sizes = [sum(map(len, r.texts)) - share * r.n_prompt * (len(r.texts) - 1) for r in encoded]
     total, batches = 0, {}
     for i in sorted(range(len(encoded)), key=sizes.__getitem__):
         total += sizes[i]
         batches.setdefault(total // tokens, []).append(i)
     for index in batches.values():
-        yield (make or pack)([encoded[i] for i in index], **options) | {"index": index}
+        yield (make or pack)([encoded[i] for i in index], share=share, **options) | {"index": index}

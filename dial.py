@@ -18,8 +18,12 @@ Where this differs from the paper:
     while it is frozen, and in `total_loss` the distance stands twice, as +wd and as -wd. Here, as
     the text says, the critic learns from detached embeddings, then the model minimises the distance
     that the critic reports.
-  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1.
-  - The model takes one step down the sum of its losses, as in Algorithm 1. Section 2.2 has two.
+  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. It does not say
+    what lambda multiplies; here it is the distance.
+  - The model takes one step down the sum of its losses, as in Algorithm 1. Section 2.2 describes
+    two steps: one down the distance, one down the preference loss.
+  - The embedding is the last token's state, which the paper does not state. Eq. (3) writes a
+    gradient by prompt and response; here it is by the embedding.
   - Eq. (5) lacks its minus sign in the paper.
   - Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
@@ -80,7 +84,8 @@ def bradley_terry_loss(chosen, rejected):
         - mean log sigmoid(chosen - rejected)
 
     Args:
-        chosen, rejected: (P,) rewards, in logits; K rejected responses make K pairs (A.6).
+        chosen, rejected: (P,) rewards, in logits. A prompt with K rejected responses makes K pairs,
+            all of equal weight (our reading of A.6).
     Returns a scalar >= 0, log 2 where all rewards tie. Raises ValueError for other shapes.
     """
     if chosen.ndim != 1 or chosen.shape != rejected.shape:
@@ -178,7 +183,7 @@ class RewardModel(nn.Module):
         self.backbone = add_lora(classifier, config, "SEQ_CLS")
         dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
-        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1, as eq. (3) wants
+        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1 (not stated)
         self.register_buffer("scale", torch.ones(()))
         self.to(classifier.device)
 
@@ -262,8 +267,10 @@ def critic_view(emb, batch, config):
 
     The head is linear and a preference compares responses to one prompt, so the part that they
     share cancels in the difference of rewards. It need not be aligned, and where it tells the
-    domains apart (languages, say), the critic would see little else.
-    Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, all shared.
+    domains apart (languages, say), the critic would see little else. Both domains then have mean 0,
+    so the critic can only see how the embeddings of a prompt spread.
+    Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, which would
+    become 0.
     """
     if config.center_prompts:
         if min(batch["counts"]) < 2:
@@ -279,7 +286,7 @@ def preference_loss(model, emb, batch):
 
 
 def descend(loss, optimizer, clip=0.0, model=None):
-    """One step down the loss. Returns the gradient's norm before `clip`, unless 0, limits it. A
+    """One step down the loss. Returns the gradient's norm; a `clip` above 0 then limits it. A
     `model` that several processes train adds up their gradients first."""
     optimizer.zero_grad()
     loss.backward()
@@ -381,8 +388,8 @@ def predict(model, batches, title="predict", n_records=None):
     """Rewards of all responses, in eval mode: for each record a tensor (responses,), on the CPU.
 
     Args:
-        batches: what `model.embed` needs, `counts`, and `index`: which record of the data each of
-            a batch is, so that batches may come in any order. n_records: of all, for the bar.
+        batches: what `model.embed` needs, `counts`, and `index`: the number of each record in the
+            data, so that batches may come in any order. n_records: of all, for the bar.
     Raises FloatingPointError where a reward is not finite.
     """
     training, rewards, records = model.training, [], []

@@ -10,8 +10,10 @@ from data import Preference
 from models.language import tokens_to_predict
 
 
-def size(record):
-    """The number of tokens of a record, the prompt's counted once."""
+def size(record, share=True):
+    """The number of tokens of a record, with `share` the prompt's counted once."""
+    if not share:
+        return sum(len(text) for text in record.texts)
     return record.n_prompt + sum(len(text) - record.n_prompt for text in record.texts)
 
 
@@ -97,16 +99,22 @@ def test_batches_of_a_token_budget_hold_every_record_once(tiny, share):
     batches = list(data.evaluation_batches(encoded, tokens=200, share=share))
     assert sorted(i for batch in batches for i in batch["index"]) == list(range(9))
     assert len(batches) > 2
-    sizes = [sum(size(encoded[i]) for i in b["index"]) for b in batches]
-    assert max(sizes) < 200 + max(size(record) for record in encoded)
+    sizes = [sum(size(encoded[i], share) for i in b["index"]) for b in batches]
+    assert max(sizes) < 200 + max(size(record, share) for record in encoded)
     for batch in batches:
         last = batch["input_ids"][batch["last_row"], batch["last_column"]].tolist()
         assert last == [text[-1] for i in batch["index"] for text in encoded[i].texts]
 
 
+def test_a_prompt_counts_once_a_text_where_it_stands_once_a_text():
+    encoded = [data.Encoded(50, [[*range(50), k] for k in range(10)])] * 4  # 60 or 510 tokens
+    for share, n_batches in ((True, 2), (False, 4)):
+        assert len(list(data.evaluation_batches(encoded, tokens=200, share=share))) == n_batches
+
+
 def test_a_batch_is_packed_when_it_is_asked_for(monkeypatch):
     packed, pack = [], data.pack
-    monkeypatch.setattr(data, "pack", lambda *args: packed.append(1) or pack(*args))
+    monkeypatch.setattr(data, "pack", lambda *args, **kw: packed.append(1) or pack(*args, **kw))
     batches = data.evaluation_batches(random_encoded(rows=40), tokens=100)
     assert not packed and next(batches)["index"] and len(packed) == 1
     assert 1 + len(list(batches)) == len(packed) > 2
@@ -139,7 +147,8 @@ def test_rows_are_filled_with_the_padding_token():
 
 
 def test_what_a_script_may_give_by_mistake(tiny):
-    for record in (lambda: Preference("p", "good", "bad"), lambda: data.Unlabeled("p", "text")):
+    for record in (lambda: Preference("p", "good", "bad"), lambda: data.Unlabeled("p", "text"),
+                   lambda: Preference("p", "good", ())):
         with pytest.raises(data.InputError, match="a tuple of texts, not a text"):
             record()
     with pytest.raises(data.InputError, match="no records"):

@@ -138,7 +138,7 @@ def states(backbone, encoded, title):
     return Texts(*(torch.cat(part).cpu() for part in zip(*parts)), counts).select(order)
 
 
-def descend(start, losses, rate, decay=0.0):
+def iterates(start, losses, rate, decay=0.0):
     """Go from `start`, a tensor, down `losses`, functions of it, with a step of AdamW for each.
 
     Args: rate, decay: the learning rate and the weight decay.

@@ -6,7 +6,7 @@ import torch
 
 import dial
 from methods.bilevel import fit, pair_accuracy, pair_loss, pairs, weights
-from methods.frozen import descend
+from methods.frozen import iterates
 from methods.losses import dpo_loss, log_ratio_margin, sft_loss
 
 LOOK_EVERY = 20  # steps of OODPL, for the figure
@@ -64,14 +64,14 @@ def minimise(start, loss, domains, steps, rate, records, look=None):
     """Minimise the sum over domains of loss(value, texts), on random records of each.
 
     Args: domains: `Texts` each. look: called with (step, the mean so far); it adds to the log.
-    Returns the mean of the second half of the values, and the log of `descend`.
+    Returns the mean of the second half of the values, and the log of `iterates`.
     """
     def total(value):
         return sum(loss(value, texts.select(torch.randperm(len(texts.counts))[:records].tolist()))
                    for texts in domains)
 
     mean, log = start, []
-    for value, record in descend(start, [total] * steps, rate, DECAY):
+    for value, record in iterates(start, [total] * steps, rate, DECAY):
         n = record["step"] - steps // 2
         mean = value.clone() if n <= 1 else mean + (value - mean) / n
         log.append(record | (look(record["step"], mean) if look else {}))

@@ -5,7 +5,7 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from methods.frozen import descend
+from methods.frozen import iterates
 from methods.losses import dpo_loss, log_ratio_margin, sft_loss
 
 STRATEGIES = ("hard", "random", "easy", "centroid")
@@ -101,7 +101,7 @@ class Alignment:
         torch.manual_seed(seed)
         start = torch.zeros(test.z.shape[1], test.layer.output.shape[1])
         losses = self.losses(self.label("random")[0], 3, lambda now, _: sft_loss(now[:, 0]))
-        *_, (self.theta, _) = descend(start, losses, args.rate)
+        *_, (self.theta, _) = iterates(start, losses, args.rate)
         self.ref = [texts.log_probs(self.theta) for texts in (train, test)]
 
     def label(self, strategy):
@@ -145,7 +145,7 @@ class Alignment:
         log, n_steps = [self.look(0, self.theta, pairs)], -(-len(pairs) // self.args.batch_size)
         losses = self.losses(pairs, 1, lambda now, text: dpo_loss(
             log_ratio_margin(*now.T, *self.ref[0][text].T), self.args.beta))
-        for theta, record in descend(self.theta, losses, self.args.rate):
+        for theta, record in iterates(self.theta, losses, self.args.rate):
             if record["step"] % 5 == 0 or record["step"] == n_steps:
                 log.append(self.look(record["step"], theta, pairs))
         end = {name: log[-1][name] for name in ("margin", "loss", "accuracy")}
