@@ -22,8 +22,8 @@ from methods.table import METHODS
 from models import attention, backbones
 from models.opening import checksum
 
-# Flags in which two runs of a folder may differ; all others are settings of a run, with the whole
-# DialConfig, which --set and --steps end in, and what --device and --dtype come to.
+# Two runs of one folder may differ in these flags and in no others. What --set and --steps come to
+# is compared as a whole DialConfig, and --device and --dtype as what they come to.
 NO_SETTINGS = ("methods", "seeds", "source", "target", "out", "overwrite", "save", "dry_run",
                "experiment", "preset", "set", "steps", "config", "eval_every", "pairs",
                "gradient_checkpointing", "checkpoint_every", "shard")
@@ -90,9 +90,9 @@ def run(args, backbone, encoded, name, seed, pairs, save=None, looker=None, chec
     """Train a method on the first of the pairs of domains, and measure it on all of them.
 
     Args:
-        backbone: of `backbones.load`. encoded: of `encode_all`. save: a folder for the model.
-        looker: of (model, config, measure), a function that is called at each step; its dictionary
-            of floats goes into the log. checkpoint: a `Checkpoint`.
+        backbone: of `backbones.load`. encoded: what `encode_all` returns. save: a folder for the
+            model. looker: of (model, config, measure), a function that is called at each step; its
+            dictionary of floats goes into the log. checkpoint: a `Checkpoint`.
     """
     method, (source, target) = METHODS[name], pairs[0]
     done, began = (checkpoint.step, checkpoint.began) if checkpoint else (0, time.time())

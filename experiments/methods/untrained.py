@@ -38,7 +38,7 @@ def longest(domain, **_):
 
 def seen_words(domain, source, **_):
     """Adds up the words of a response, each by the log odds of being chosen in the labelled source:
-    it reads nothing, and new words count 0."""
+    it ignores order and meaning, and new words count 0."""
     chosen, rejected = Counter(), Counter()
     for row in source.labeled:
         chosen.update(WORD.findall(row.chosen.lower()))

@@ -10,9 +10,9 @@ def looker(args, pairs, epochs):
             steps = config.steps
             due = step * epochs // steps > (step - 1) * epochs // steps  # an epoch ends
             due |= bool(args.eval_every) and step % args.eval_every == 0
-            return {f"{part} {metric} of {target.name}": value for _, target in pairs * due
-                    if target.validation for part, domain in (("validation", target.validation),
-                                                              ("test", target))
+            return {f"{part} {metric} of {target.name}": value
+                    for _, target in pairs if due and target.validation
+                    for part, domain in (("validation", target.validation), ("test", target))
                     for metric, value in measure(domain).items()}
 
         return look

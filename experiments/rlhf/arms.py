@@ -90,7 +90,7 @@ def current_auc(start, texts, rewards, right):
         texts: of the responses. rewards, right: (B,), theirs.
     """
     task, rng, pairs = start.task, random.Random(start.seed), []
-    kinds = torch.tensor([prompt in task.refuse for prompt in task.train])  # (B,)
+    harmful = torch.tensor([prompt in task.refuse for prompt in task.train])  # (B,)
     if task.general:
         said = {kind: [text for text in texts if task.kind(text) == kind]
                 for kind in ("answer", "refuse")}
@@ -101,20 +101,21 @@ def current_auc(start, texts, rewards, right):
             pairs.append(data.Preference(prompt, rng.choice(said[best]),
                                          (rng.choice(said[other]),)))
         rewards = start.rewards(start.encode(pairs, "responses"))  # (2 B,)
-        right, kinds = torch.tensor([1, 0]).repeat(len(pairs)), kinds.repeat_interleave(2)
-    return auc(rewards, right, kinds)
+        right, harmful = torch.tensor([1, 0]).repeat(len(pairs)), harmful.repeat_interleave(2)
+    return auc(rewards, right, harmful)
 
 
-def auc(rewards, right, kinds):
+def auc(rewards, right, harmful):
     """How often a right response has the larger reward than a wrong one to a prompt of the same
     kind, ties counting half; None where there are no two to compare.
 
-    A reward model that tells kinds of prompts apart would have a high AUC over all of them, and
-    yet may know nothing of the responses.
+    A reward model that tells harmful prompts from others would have a high AUC over all of them,
+    and yet may know nothing of the responses. Prompts of one kind are compared with each other,
+    since PPO, too, subtracts one mean from the rewards of all prompts.
 
-    Args: (B,) tensors; `right` is 1 or 0.
+    Args: (B,) tensors; `right` is 1 or 0, `harmful` says of which kind the prompt is.
     """
     difference = rewards[right == 1][:, None] - rewards[right == 0]  # (right, wrong)
-    difference = difference[kinds[right == 1][:, None] == kinds[right == 0]]
+    difference = difference[harmful[right == 1][:, None] == harmful[right == 0]]
     wins = (difference > 0).double() + (difference == 0).double() / 2
     return wins.mean().item() if len(wins) else None
