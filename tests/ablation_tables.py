@@ -4,13 +4,16 @@ from test_results import less, over, row, rows
 
 
 def ablation(file):
-    """Each row against Src-Pref at the same settings, and against DIAL."""
-    for method in dict.fromkeys(r["method"] for r in rows(file)):
+    """Each row against Src-Pref at the same settings, where that was run, and against DIAL."""
+    methods = list(dict.fromkeys(r["method"] for r in rows(file)))
+    for method in methods:
         source, values = (row(file, method, m) for m in ("source_accuracy", "accuracy"))
         assert len(values) == 5
         cells = [mean(source), mean(values)]
-        for base in (f"Src-Pref{', as published' * ('as published' in method)}", "DIAL"):
-            gain, _, p, _ = judged(less(values, row(file, base))) if base != method else [""] * 4
+        published = "".join(method.partition(", as published")[1:])
+        for base in (f"Src-Pref{published}", "DIAL"):
+            gain, _, p, _ = (judged(less(values, row(file, base)))
+                             if base != method and base in methods else [""] * 4)
             cells += gain, p
         yield line(method, *cells)
 

@@ -110,6 +110,7 @@ TABLES = {
     "The paper's 20 pairs": odd_one_out,
     "Cross-lingual lists": cross_lingual,
     "The ablation: desserts to fruits": lambda: ablation("ablation_odd_one_out.json"),
+    "The ablation: the published settings for longer": lambda: ablation("ablation_long.json"),
     "The ablation: two more pairs of kinds": pairs,
     "The ablation: parts of DIAL": parts,
     "The ablation: English to Thai": lambda: ablation("ablation_thai.json"),

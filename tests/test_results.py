@@ -74,7 +74,7 @@ def measured():
             if r["metric"] == "accuracy" and " less " not in r["method"]:
                 by_method.setdefault(r["method"], []).append(values)
         for methods in by_key.values():
-            for name in methods.keys() & {"DIAL", "DEAL"}:
+            for name in [m for m in methods if m.split(",")[0] in ("DIAL", "DEAL")]:
                 for base in methods.keys() - {name}:
                     yield less(methods[name], methods[base]), True
         means = {method: over(targets) for method, targets in by_method.items()
