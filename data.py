@@ -67,8 +67,8 @@ class Unlabeled:
     where: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self):
-        if isinstance(self.responses, str):
-            raise InputError("responses: a tuple of texts, not a text")
+        if isinstance(self.responses, str) or not self.responses:
+            raise InputError("responses: a tuple of texts, not a text, and not empty")
         object.__setattr__(self, "responses", tuple(sorted(self.responses)))
 
     joint = Preference.joint

@@ -18,12 +18,12 @@ Where this differs from the paper:
     while it is frozen, and in `total_loss` the distance stands twice, as +wd and as -wd. Here, as
     the text says, the critic learns from detached embeddings, then the model minimises the distance
     that the critic reports.
-  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1. It does not say
-    what lambda multiplies; here it is the distance.
+  - Algorithm 1 has neither lambda nor more than one critic step: both are of A.1, which
+    does not say what lambda multiplies. Here it is the distance.
   - The model takes one step down the sum of its losses, as in Algorithm 1. Section 2.2 describes
     two steps: one down the distance, one down the preference loss.
-  - The embedding is the last token's state, which the paper does not state. Eq. (3) writes a
-    gradient by prompt and response; here it is by the embedding.
+  - The embedding is the last token's state, which the paper does not state. Eq. (3) writes the
+    gradient with respect to prompt and response; here it is with respect to the embedding.
   - Eq. (5) lacks its minus sign in the paper.
   - Source and target share a forward pass.
   - `scale_embeddings` and `center_prompts` of DialConfig are ours, off by default.
@@ -183,7 +183,7 @@ class RewardModel(nn.Module):
         self.backbone = add_lora(classifier, config, "SEQ_CLS")
         dim = classifier.config.hidden_size
         self.reward_head = nn.Linear(dim, 1, bias=False)
-        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1 (not stated)
+        nn.init.normal_(self.reward_head.weight, std=dim**-0.5)  # norm about 1 (start not stated)
         self.register_buffer("scale", torch.ones(()))
         self.to(classifier.device)
 
@@ -267,8 +267,8 @@ def critic_view(emb, batch, config):
 
     The head is linear and a preference compares responses to one prompt, so the part that they
     share cancels in the difference of rewards. It need not be aligned, and where it tells the
-    domains apart (languages, say), the critic would see little else. Both domains then have mean 0,
-    so the critic can only see how the embeddings of a prompt spread.
+    domains apart (languages, say), the critic would see little else. After centring both domains
+    have mean 0, so the critic only sees how a prompt's embeddings spread around their mean.
     Returns (N_s, D), (N_t, D). Raises ValueError for a prompt with a single response, which would
     become 0.
     """
@@ -286,8 +286,8 @@ def preference_loss(model, emb, batch):
 
 
 def descend(loss, optimizer, clip=0.0, model=None):
-    """One step down the loss. Returns the gradient's norm; a `clip` above 0 then limits it. A
-    `model` that several processes train adds up their gradients first."""
+    """One step down the loss. Returns the gradient's norm before it is limited to `clip` (0: no
+    limit). A `model` that several processes train adds up their gradients first."""
     optimizer.zero_grad()
     loss.backward()
     if hasattr(model, "sum_gradients"):

@@ -47,7 +47,7 @@ def parse(argv):
 def common_flags(add):
     add("files", nargs="+", type=Path, metavar="FILE", help="files; of plain also folders")
     add("--out", type=Path, required=True, help="the file to write, .jsonl or .json")
-    add("--part", choices=PARTS, help="eight tenths, one or one of the prompts")
+    add("--part", choices=PARTS, help="80, 10 or 10 %% of the prompts (paradetox: toxic texts)")
     add("--min-words", type=whole, default=0, metavar="N", help="in every response")
     add("--max-words", type=whole, default=10**6, metavar="N", help="in every response")
     add("--limit", type=count, metavar="N", help="so many records at random")

@@ -33,7 +33,7 @@ from rlhf.report import PAIR, draw, results, table
 from rlhf.requests import requests, xstest_requests
 from rlhf.start import Start
 
-# Chosen on seed 100, which no table reports; lambda_da has the paper's digits, but norms are 1.
+# Chosen on seed 100, which no table reports. lambda_da is the paper's, but embeddings have norm 1.
 PRESET = LAPTOP | {"learning_rate": 2e-4, "lambda_da": 0.01}
 PPO_PRESET = {"learning_rate": 1e-4, "passes": 2}
 PAPER = {"model": "google/gemma-1.1-2b-it", "n_train": 227, "max_new_tokens": 128,

@@ -56,8 +56,8 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
     ablation.main(["--seeds", "0", "1", "2", "--out", str(tmp_path), "--compile"])
     rows = [(task, row) for task in ablation.TASKS for row in ablation.ROWS
             if ("uncentred" not in row if task == "odd_one_out" else row != "Mean matching")]
-    assert len(rows) == len(asked) == 35
-    assert len({args.out for _, args in asked}) == 35
+    assert len(rows) == len(asked) == 38
+    assert len({args.out for _, args in asked}) == 38
     for (task, row), (found, args) in zip(rows, asked):
         preset = import_module(task).PRESET
         assert found == task and args.methods == [row.partition(",")[0]]
@@ -71,9 +71,9 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
         assert getattr(args, "no_cue", task == "odd_one_out") == (task == "odd_one_out")
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["config"]["rows"]["odd_one_out: MMD"] == ["lambda_da=0.03"]
-    assert record["seconds"] == 35 * 3 * 2.0
+    assert record["seconds"] == 38 * 3 * 2.0
     gains = {(r["target"], r["method"]): r["gain"] for r in record["rows"]}
-    assert gains["few_shot", "DIAL"] is None and len(gains) == 35
+    assert gains["few_shot", "DIAL"] is None and len(gains) == 38
     ours = [0.5 - 0.1 + 0.1 * s * (s - 1) for s in range(3)]
     others = [a + 0.02 * s for s, a in enumerate(ours)]
     for row in ("Src-Pref", "MMD", "DEAL"):
@@ -82,7 +82,7 @@ def test_rows_train_what_their_names_say(asked, tmp_path, capsys):
         assert gain["p"] == pytest.approx(ttest_rel(others, ours).pvalue)
     assert gains["few_shot", "DIAL, 3 critic steps"]["values"] == pytest.approx([0.07] * 3)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 36 and (tmp_path / "ablation.png").exists()
+    assert len(lines) == 39 and (tmp_path / "ablation.png").exists()
     (line,) = [x for x in lines if x.startswith("s       few_shot ") and " MMD " in x]
     assert line.split("  ")[-1].strip() == "+0.020 ± 0.012 (p = 0.23)"
 

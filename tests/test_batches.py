@@ -148,7 +148,7 @@ def test_rows_are_filled_with_the_padding_token():
 
 def test_what_a_script_may_give_by_mistake(tiny):
     for record in (lambda: Preference("p", "good", "bad"), lambda: data.Unlabeled("p", "text"),
-                   lambda: Preference("p", "good", ())):
+                   lambda: Preference("p", "good", ()), lambda: data.Unlabeled("p", ())):
         with pytest.raises(data.InputError, match="a tuple of texts, not a text"):
             record()
     with pytest.raises(data.InputError, match="no records"):

@@ -128,7 +128,7 @@ def test_a_dry_run_of_the_paper(capsys):
     meta_reward.main(["--paper", "--dry-run"])
     first, *lines = capsys.readouterr().out.splitlines()
     cells = [re.split("  +", line.strip()) for line in lines]
-    assert "cannot be run here" in first and len(cells) == 8
+    assert "cannot be run here" in first and len(cells) == 9
     assert cells[0] == ["OODPL's paper", "here"] and "Flan-T5 XXL" in cells[1][1]
     config, args = meta.MetaConfig(), meta_reward.read_flags([])
     assert cells[-1] == ["inner rate alpha, temperature beta, inner steps D",

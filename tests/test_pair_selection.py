@@ -61,9 +61,9 @@ def test_an_epoch_raises_the_margin():
 
 def test_margin_loss_and_cosines_by_hand(monkeypatch):
     """r = beta log(pi / pi_ref) at the policy that training ends with."""
-    aligned, thetas, descend = alignment(), [], selection.iterates
+    aligned, thetas, iterates = alignment(), [], selection.iterates
     monkeypatch.setattr(selection, "iterates", lambda *given: (
-        thetas.append(x[0]) or x for x in descend(*given)))
+        thetas.append(x[0]) or x for x in iterates(*given)))
     metrics, log = aligned.run("easy")
     assert log[0]["accuracy"] == 0.5  # all are ties
     now, ref = (aligned.test.log_probs(t).view(6, 2) for t in (thetas[-1], aligned.theta))

@@ -109,9 +109,9 @@ def auc(rewards, right, harmful):
     """How often a right response has the larger reward than a wrong one to a prompt of the same
     kind, ties counting half; None where there are no two to compare.
 
-    A reward model that tells harmful prompts from others would have a high AUC over all of them,
-    and yet may know nothing of the responses. Prompts of one kind are compared with each other,
-    since PPO, too, subtracts one mean from the rewards of all prompts.
+    A reward model that only tells harmful prompts from others would have a high AUC over all of
+    them, and yet may know nothing of the responses: so only prompts of one kind are compared. They
+    are compared with each other because PPO subtracts one mean from the rewards of all prompts.
 
     Args: (B,) tensors; `right` is 1 or 0, `harmful` says of which kind the prompt is.
     """
