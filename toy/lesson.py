@@ -75,7 +75,8 @@ keep("c")
 # ## (d) A step of DIAL by hand
 # *DIAL* minimises Src-Pref's loss + λ_da · W, now between the domains' *embeddings*, the model's
 # last layer before the reward. The critic learns first, while embeddings are fixed; then the model
-# takes a step. The first cell steps (b)'s model by the lines of `dial_step`, the second calls it.
+# takes a step. The first cell takes one on (b)'s model, with the lines of `dial_step`; the second
+# calls `dial_step` 300 times more.
 # > **Predict:** how will the contours run in the end? What happens to the accuracy in the source?
 # %%
 stream, critic, before = batches(), Critic(2, (64, 32)), copy.deepcopy(model)
