@@ -1,9 +1,13 @@
-"""What the documents say in sentences of several tables, computed from the files."""
+"""What the documents say in sentences: of several tables, from the files; of a trial, from the code."""
 import json
 from statistics import fmean
 
+import torch
 from cells import short, three
-from test_results import RESULTS, holm, less, p_value, row
+from test_results import RESULTS, ROOT, holm, less, p_value, row
+
+import dial
+from harness.flags import LAPTOP
 
 
 def test_what_the_cue_costs():
@@ -65,3 +69,21 @@ def test_mean_matching_on_two_more_pairs():
     assert short(p_value(gains[0])) == ".048" and short(holm([*map(p_value, gains)])[0]) == ".096"
     text = " ".join((RESULTS / "README.md").read_text().split())
     assert "p = .048, and .096 when Holm's method takes both pairs" in text
+
+
+def test_the_distance_of_equal_domains():
+    """experiments/README.md: W / slope of a batch that the critic has just been trained on."""
+    config = dial.DialConfig(**LAPTOP)
+    torch.manual_seed(0)
+    critic, found = dial.Critic(640), []
+    _, optimizer = dial.make_optimizers(critic, critic, config)
+    for _ in range(40):
+        source, target = torch.randn(2, 40, 640) / 640**0.5  # of norm about 1
+        for _ in range(config.critic_steps):
+            penalty, slope = dial.gradient_penalty(critic, source, target)
+            distance = dial.wasserstein_distance(critic, source, target)
+            dial.descend(config.lambda_gp * penalty - distance, optimizer)
+        found.append((distance / slope).item())
+    assert 0.12 < sum(found[-10:]) / 10 < 0.16
+    assert "gave .14 with our settings" in " ".join(
+        (ROOT / "experiments/README.md").read_text().split())
